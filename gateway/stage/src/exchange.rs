@@ -1,0 +1,97 @@
+//! One request and its response, as stages see them.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::{Edits, FieldError};
+
+/// A request head that the proxy lends to the stages.
+pub trait RequestHead: Send {
+    fn method(&self) -> &Method;
+    fn path_and_query(&self) -> &PathAndQuery;
+    fn headers(&self) -> &HeaderMap;
+    /// Makes the changes, in order. `Edit::Status` does not concern a request and is ignored.
+    fn apply(&mut self, edits: Edits);
+    /// Gives the proxy its own type back.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// A response head that the proxy lends to the stages.
+pub trait ResponseHead: Send {
+    fn status(&self) -> StatusCode;
+    fn headers(&self) -> &HeaderMap;
+    /// Makes the changes, in order. `Edit::Path` does not concern a response and is ignored.
+    fn apply(&mut self, edits: Edits);
+    /// Gives the proxy its own type back.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+/// The client's end of the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub address: SocketAddr,
+    pub tls: bool,
+    /// Server name of the TLS handshake.
+    pub sni: Option<Arc<str>>,
+}
+
+/// One request and its response while stages run.
+pub struct Exchange {
+    pub request: Box<dyn RequestHead>,
+    /// There while response hooks run.
+    pub response: Option<Box<dyn ResponseHead>>,
+    /// No body follows the head in hand.
+    pub end_of_stream: bool,
+    /// Request id, unique and already validated.
+    pub id: Arc<str>,
+    /// Name of the route that matched.
+    pub route: Arc<str>,
+    /// Host and optional port that the client asked for.
+    pub authority: Option<Arc<str>>,
+    pub client: Client,
+    pub attributes: Attributes,
+    /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
+    pub holds: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+/// Bytes that stages leave for later hooks and later stages of the same request.
+#[derive(Debug, Default)]
+pub struct Attributes {
+    // A list: a request has a handful of attributes, and a map costs more than it saves.
+    list: Vec<(String, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Attributes {
+    /// Most keys in one request.
+    pub const KEYS_LIMIT: usize = 64;
+    /// Most bytes of keys and values in one request: they live as long as it does.
+    pub const BYTES_LIMIT: usize = 16 * 1024;
+
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.list.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_slice())
+    }
+
+    /// Sets or replaces an attribute.
+    ///
+    /// # Errors
+    /// [`FieldError::TooLarge`] beyond the limits; nothing has changed then.
+    pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), FieldError> {
+        let present = self.list.iter().position(|(k, _)| k == key);
+        let freed = present.and_then(|at| self.list.get(at)).map_or(0, |(k, v)| k.len() + v.len());
+        let bytes = self.bytes - freed + key.len() + value.len();
+        if bytes > Self::BYTES_LIMIT || (present.is_none() && self.list.len() >= Self::KEYS_LIMIT) {
+            return Err(FieldError::TooLarge);
+        }
+        self.bytes = bytes;
+        match present.and_then(|at| self.list.get_mut(at)) {
+            Some((_, old)) => *old = value,
+            None => self.list.push((key.to_owned(), value)),
+        }
+        Ok(())
+    }
+}

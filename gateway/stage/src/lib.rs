@@ -1,0 +1,56 @@
+//! The contract between the proxy and the stages of a route's pipeline.
+//!
+//! A [`Stage`] sees an [`Exchange`] (one request and, later, its response) and answers with a [`Verdict`]: carry on with
+//! these [`Edits`], or respond now. What a stage *decides* is `Ok(Verdict)`; what goes *wrong* in a stage is a
+//! [`StageError`], and the stage's [`FailurePolicy`] says what the client then gets. A [`Pipeline`] runs the stages of a
+//! route in order for the request and in reverse for the response.
+//!
+//! This crate names no proxy and no runtime of plugins: the proxy lends its own heads through [`RequestHead`] and
+//! [`ResponseHead`], so nothing is copied to run a stage.
+
+mod edit;
+mod error;
+mod exchange;
+mod pipeline;
+mod response;
+
+pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
+pub use error::{FailureKind, StageError};
+pub use exchange::{Attributes, Client, Exchange, RequestHead, ResponseHead};
+pub use pipeline::{Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Step};
+pub use response::Response;
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// What a stage decided.
+#[derive(Debug)]
+pub enum Verdict {
+    /// On to the next stage, with these changes made to the head in hand.
+    Continue(Edits),
+    /// Answer the client with this response. In a request hook nothing later sees the request; in a response hook the
+    /// upstream's response is replaced.
+    Respond(Response),
+}
+
+/// A running hook: gives the exchange back, whatever happened.
+pub type StageFuture<'a> = Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Verdict, StageError>)> + Send + 'a>>;
+
+/// One configured step of a pipeline.
+///
+/// Hooks take the exchange and give it back, because a stage may have to move it somewhere that outlives a borrow, such
+/// as the store of a WASM instance. A hook that is dropped before it ends takes the exchange with it: only the end of
+/// the request itself may do that.
+pub trait Stage: Send + Sync {
+    /// Name for logs and metrics: the plugin's, model's or script's name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Whether this hook does anything; the pipeline does not call hooks that do not.
+    fn has(&self, hook: Hook) -> bool;
+
+    /// Runs on the request's head, before any upstream is contacted.
+    fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_>;
+
+    /// Runs on the head of the upstream's response; `exchange.response` is there.
+    fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_>;
+}
