@@ -8,6 +8,8 @@ use http::{HeaderMap, StatusCode};
 pub const VALUE_LIMIT: usize = 16 * 1024;
 /// Most bytes of names and values that one hook may set in all: as much as a whole request head may have by default.
 pub const EDITS_LIMIT: usize = 64 * 1024;
+/// What each change counts on top of its bytes, as in RFC 7541, section 4.1: it bounds their number as well.
+pub(crate) const FIELD_OVERHEAD: usize = 32;
 
 /// One change to a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,10 +162,11 @@ impl Edits {
     }
 
     fn push(&mut self, bytes: usize, edit: Edit) -> Result<(), FieldError> {
-        if self.bytes + bytes > EDITS_LIMIT {
+        let bytes = self.bytes + bytes + FIELD_OVERHEAD;
+        if bytes > EDITS_LIMIT {
             return Err(FieldError::TooLarge);
         }
-        self.bytes += bytes;
+        self.bytes = bytes;
         self.list.push(edit);
         Ok(())
     }
@@ -172,23 +175,14 @@ impl Edits {
     ///
     /// Cost: linear in the number of edits and in the values of the field.
     pub fn values<'a>(&'a self, base: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
-        let concerns =
-            |edit: &&Edit| matches!(edit, Edit::Set(n, _) | Edit::Append(n, _) | Edit::Remove(n) if n == name);
         let replaced =
             self.list.iter().rposition(|edit| matches!(edit, Edit::Set(n, _) | Edit::Remove(n) if n == name));
         let kept = replaced.is_none().then(|| base.get_all(name).into_iter());
-        let from = replaced.unwrap_or(0);
-        let edited: Vec<&HeaderValue> = self
-            .list
-            .get(from..)
-            .unwrap_or_default()
-            .iter()
-            .filter(concerns)
-            .filter_map(|edit| match edit {
-                Edit::Set(_, value) | Edit::Append(_, value) => Some(value),
-                Edit::Remove(_) | Edit::Path(_) | Edit::Status(_) => None,
-            })
-            .collect();
+        let edits = self.list.get(replaced.unwrap_or(0)..).unwrap_or_default();
+        let edited = edits.iter().filter_map(move |edit| match edit {
+            Edit::Set(n, value) | Edit::Append(n, value) if n == name => Some(value),
+            _ => None,
+        });
         kept.into_iter().flatten().chain(edited)
     }
 }

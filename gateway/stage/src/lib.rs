@@ -12,12 +12,14 @@ mod edit;
 mod error;
 mod exchange;
 mod pipeline;
+mod refusal;
 mod response;
 
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
 pub use exchange::{Attributes, Client, Exchange, RequestHead, ResponseHead};
 pub use pipeline::{Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Step};
+pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
 
 use std::future::Future;
@@ -31,6 +33,8 @@ pub enum Verdict {
     /// Answer the client with this response. In a request hook nothing later sees the request; in a response hook the
     /// upstream's response is replaced.
     Respond(Response),
+    /// Answer the client with the gateway's own error envelope (request hooks only).
+    Refuse(Refusal),
 }
 
 /// A running hook: gives the exchange back, whatever happened.

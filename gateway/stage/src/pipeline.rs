@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Exchange, FailureKind, Response, Stage, StageError, Verdict};
+use crate::{Exchange, FailureKind, Refusal, Response, Stage, StageError, Verdict};
 
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub struct Step {
 
 /// Sees what every stage did: for metrics and logs.
 pub trait Observer: Send + Sync {
-    /// `step` is the index of the stage in the route's list; `skipped` says that a failure was passed over by policy.
+    /// `step` is the index of the stage in the route's list.
     fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>);
 }
 
@@ -74,6 +74,8 @@ pub enum Outcome {
     Continue,
     /// This stage answered.
     Respond { step: usize, response: Response },
+    /// This stage refused the request.
+    Refuse { step: usize, refusal: Refusal },
     /// This stage failed and its policy is to deny.
     Failed { step: usize, error: StageError },
 }
@@ -136,6 +138,7 @@ impl Pipeline {
                     _ => exchange.request.apply(edits),
                 },
                 Ok(Verdict::Respond(response)) => return (exchange, Outcome::Respond { step, response }),
+                Ok(Verdict::Refuse(refusal)) => return (exchange, Outcome::Refuse { step, refusal }),
                 Err(error) => match policy.disposition(error.kind) {
                     Disposition::Deny => return (exchange, Outcome::Failed { step, error }),
                     Disposition::Skip => {}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::edit::{EDITS_LIMIT, FieldError, Side, field, final_status};
+use crate::edit::{EDITS_LIMIT, FIELD_OVERHEAD, FieldError, Side, field, final_status};
 
 /// A response that a stage answers with; valid by construction. The proxy adds framing, date and request id.
 #[derive(Debug, Clone)]
@@ -32,12 +32,17 @@ impl Response {
     /// # Errors
     /// [`FieldError`] if a stage may not set this field, or not so much.
     pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        let (name, value) = field(name, value, Side::Response)?;
-        let bytes: usize = self.headers.iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
-        if bytes + name.as_str().len() + value.len() > EDITS_LIMIT {
-            return Err(FieldError::TooLarge);
-        }
-        self.headers.append(name, value);
-        Ok(())
+        append_field(&mut self.headers, name, value)
     }
+}
+
+/// Adds a field that a stage may set to a response under construction.
+pub(crate) fn append_field(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), FieldError> {
+    let (name, value) = field(name, value, Side::Response)?;
+    let bytes: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + FIELD_OVERHEAD).sum();
+    if bytes + name.as_str().len() + value.len() + FIELD_OVERHEAD > EDITS_LIMIT {
+        return Err(FieldError::TooLarge);
+    }
+    headers.append(name, value);
+    Ok(())
 }
