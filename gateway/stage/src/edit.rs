@@ -185,6 +185,18 @@ impl Edits {
         });
         kept.into_iter().flatten().chain(edited)
     }
+
+    /// Makes the changes that concern fields, in order.
+    pub fn apply_to(&self, headers: &mut HeaderMap) {
+        for edit in &self.list {
+            match edit {
+                Edit::Set(name, value) => drop(headers.insert(name.clone(), value.clone())),
+                Edit::Append(name, value) => drop(headers.append(name.clone(), value.clone())),
+                Edit::Remove(name) => drop(headers.remove(name)),
+                Edit::Path(_) | Edit::Status(_) => {}
+            }
+        }
+    }
 }
 
 impl IntoIterator for Edits {

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::{Edits, FieldError};
 
 /// A request head that the proxy lends to the stages.
-pub trait RequestHead: Send {
+pub trait RequestHead: Send + Sync {
     fn method(&self) -> &Method;
     fn path_and_query(&self) -> &PathAndQuery;
     fn headers(&self) -> &HeaderMap;
@@ -21,7 +21,7 @@ pub trait RequestHead: Send {
 }
 
 /// A response head that the proxy lends to the stages.
-pub trait ResponseHead: Send {
+pub trait ResponseHead: Send + Sync {
     fn status(&self) -> StatusCode;
     fn headers(&self) -> &HeaderMap;
     /// Makes the changes, in order. `Edit::Path` does not concern a response and is ignored.
@@ -59,7 +59,7 @@ pub struct Exchange {
 }
 
 /// Bytes that stages leave for later hooks and later stages of the same request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Attributes {
     // A list: a request has a handful of attributes, and a map costs more than it saves.
     list: Vec<(String, Vec<u8>)>,

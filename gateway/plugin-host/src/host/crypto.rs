@@ -1,0 +1,53 @@
+//! `crypto`: digests, and the operator's keys by name.
+
+use super::HostState;
+use crate::bindings::witgate::plugin::access::AccessError;
+use crate::bindings::witgate::plugin::crypto::{Hash, Host};
+use crate::service::{HashKind, digest};
+
+impl From<Hash> for HashKind {
+    fn from(hash: Hash) -> Self {
+        match hash {
+            Hash::Sha256 => Self::Sha256,
+            Hash::Sha384 => Self::Sha384,
+            Hash::Sha512 => Self::Sha512,
+        }
+    }
+}
+
+impl Host for HostState {
+    fn digest(&mut self, hash: Hash, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
+        Ok(digest(hash.into(), &data))
+    }
+
+    fn hmac(&mut self, hash: Hash, key: String, message: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, AccessError>> {
+        let key = self.binding.grants.keys.get(&key);
+        Ok(key.map(|key| key.sign(hash.into(), &message)).ok_or(AccessError::NotGranted))
+    }
+
+    fn hmac_verify(
+        &mut self,
+        hash: Hash,
+        key: String,
+        message: Vec<u8>,
+        mac: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, AccessError>> {
+        let key = self.binding.grants.keys.get(&key);
+        Ok(key.map(|key| key.verify(hash.into(), &message, &mac)).ok_or(AccessError::NotGranted))
+    }
+
+    fn identify(
+        &mut self,
+        key_set: String,
+        credential: Vec<u8>,
+    ) -> wasmtime::Result<Result<Option<String>, AccessError>> {
+        let set = self.binding.grants.key_sets.get(&key_set);
+        let identity = set.map(|set| set.identify(&credential).as_deref().map(str::to_owned));
+        Ok(identity.ok_or(AccessError::NotGranted))
+    }
+
+    fn names(&mut self) -> wasmtime::Result<Vec<String>> {
+        let grants = &self.binding.grants;
+        Ok(grants.keys.keys().chain(grants.key_sets.keys()).cloned().collect())
+    }
+}

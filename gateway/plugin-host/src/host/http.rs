@@ -1,0 +1,251 @@
+//! `http`: the heads that a guest borrows, with read-your-writes on the changes it asks for.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use wasmtime::component::Resource;
+use witgate_stage::{Edit, Edits, ResponseHead, Side};
+
+use super::{HostState, Phase, outside_hook};
+use crate::bindings::witgate::plugin::http::{Field, FieldError, FieldOp, Host, HostRequest, HostResponseHead, Peer};
+
+/// The request of the hook that runs. There is one at a time, so a handle carries nothing.
+pub enum RequestHandle {}
+/// The response of the hook that runs.
+pub enum ResponseHandle {}
+
+/// What handles are made of.
+pub(crate) const HANDLE: u32 = 0;
+
+type Outcome<T> = wasmtime::Result<T>;
+type Change = wasmtime::Result<Result<(), FieldError>>;
+
+/// A head as the guest sees it: what the proxy lent, and the changes asked for so far.
+struct View<'a> {
+    base: &'a HeaderMap,
+    edits: &'a Edits,
+}
+
+impl View<'_> {
+    fn first(&self, name: &str) -> Option<Vec<u8>> {
+        let value = if self.edits.is_empty() {
+            self.base.get(name)
+        } else {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            return self.edits.values(self.base, &name).next().map(bytes);
+        };
+        value.map(bytes)
+    }
+
+    fn all(&self, name: &str) -> Vec<Vec<u8>> {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Vec::new() };
+        self.edits.values(self.base, &name).map(bytes).collect()
+    }
+
+    fn entries(&self) -> Vec<Field> {
+        let field =
+            |(name, value): (&HeaderName, &HeaderValue)| Field { name: name.as_str().into(), value: bytes(value) };
+        if self.edits.is_empty() {
+            return self.base.iter().map(field).collect();
+        }
+        let mut edited = self.base.clone();
+        self.edits.apply_to(&mut edited);
+        edited.iter().map(field).collect()
+    }
+}
+
+fn bytes(value: &HeaderValue) -> Vec<u8> {
+    value.as_bytes().to_vec()
+}
+
+/// An unchanged head.
+static NO_EDITS: std::sync::LazyLock<Edits> = std::sync::LazyLock::new(Edits::default);
+
+impl HostState {
+    /// In a response hook the request is as it was sent, and the changes concern the response.
+    fn request_view(&self) -> Outcome<View<'_>> {
+        let base = self.exchange()?.request.headers();
+        let edits = if self.call.phase == Phase::Request { &self.call.edits } else { &NO_EDITS };
+        Ok(View { base, edits })
+    }
+
+    fn response(&self) -> Outcome<&dyn ResponseHead> {
+        self.exchange()?.response.as_deref().ok_or_else(outside_hook)
+    }
+
+    fn response_view(&self) -> Outcome<View<'_>> {
+        Ok(View { base: self.response()?.headers(), edits: &self.call.edits })
+    }
+
+    fn edit(&mut self, side: Side, change: impl FnOnce(&mut Edits) -> Result<(), witgate_stage::FieldError>) -> Change {
+        let writable = match self.call.phase {
+            Phase::Setup => return Err(outside_hook()),
+            Phase::Request => Side::Request,
+            Phase::Response => Side::Response,
+        };
+        if side != writable {
+            return Ok(Err(FieldError::ReadOnly));
+        }
+        Ok(change(&mut self.call.edits).map_err(Into::into))
+    }
+
+    fn apply_all(&mut self, side: Side, ops: Vec<FieldOp>) -> Change {
+        self.edit(side, |edits| {
+            let mark = edits.mark();
+            let made = ops.iter().try_for_each(|op| match op {
+                FieldOp::Set(field) => edits.set(&field.name, &field.value, side),
+                FieldOp::Append(field) => edits.append(&field.name, &field.value, side),
+                FieldOp::Remove(name) => edits.remove(name, side),
+            });
+            if made.is_err() {
+                edits.rewind(mark);
+            }
+            made
+        })
+    }
+}
+
+impl From<witgate_stage::FieldError> for FieldError {
+    fn from(error: witgate_stage::FieldError) -> Self {
+        match error {
+            witgate_stage::FieldError::InvalidName => Self::InvalidName,
+            witgate_stage::FieldError::InvalidValue => Self::InvalidValue,
+            witgate_stage::FieldError::Forbidden => Self::Forbidden,
+            witgate_stage::FieldError::TooLarge => Self::TooLarge,
+            witgate_stage::FieldError::ReadOnly => Self::ReadOnly,
+        }
+    }
+}
+
+impl Host for HostState {}
+
+impl HostRequest for HostState {
+    fn id(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
+        Ok(self.exchange()?.id.as_ref().to_owned())
+    }
+
+    fn method(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
+        Ok(self.exchange()?.request.method().as_str().to_owned())
+    }
+
+    fn path_with_query(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
+        let edited = self.call.edits.iter().filter_map(|edit| match edit {
+            Edit::Path(path) => Some(path),
+            _ => None,
+        });
+        let path = edited.last().unwrap_or(self.exchange()?.request.path_and_query());
+        Ok(path.as_str().to_owned())
+    }
+
+    fn authority(&mut self, _: Resource<RequestHandle>) -> Outcome<Option<String>> {
+        Ok(self.exchange()?.authority.as_deref().map(str::to_owned))
+    }
+
+    fn scheme(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
+        Ok(if self.exchange()?.client.tls { "https" } else { "http" }.to_owned())
+    }
+
+    fn route(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
+        Ok(self.exchange()?.route.as_ref().to_owned())
+    }
+
+    fn client(&mut self, _: Resource<RequestHandle>) -> Outcome<Peer> {
+        let client = &self.exchange()?.client;
+        Ok(Peer {
+            // A listener of both families sees IPv4 clients as mapped addresses; one client is one address here.
+            address: client.address.ip().to_canonical().to_string(),
+            port: client.address.port(),
+            tls: client.tls,
+            sni: client.sni.as_deref().map(str::to_owned),
+        })
+    }
+
+    fn get(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
+        Ok(self.request_view()?.first(&name))
+    }
+
+    fn get_all(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Vec<Vec<u8>>> {
+        Ok(self.request_view()?.all(&name))
+    }
+
+    fn get_many(&mut self, _: Resource<RequestHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
+        let view = self.request_view()?;
+        Ok(names.iter().map(|name| view.first(name)).collect())
+    }
+
+    fn entries(&mut self, _: Resource<RequestHandle>) -> Outcome<Vec<Field>> {
+        Ok(self.request_view()?.entries())
+    }
+
+    fn set(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Change {
+        self.edit(Side::Request, |edits| edits.set(&name, &value, Side::Request))
+    }
+
+    fn remove(&mut self, _: Resource<RequestHandle>, name: String) -> Change {
+        self.edit(Side::Request, |edits| edits.remove(&name, Side::Request))
+    }
+
+    fn apply(&mut self, _: Resource<RequestHandle>, ops: Vec<FieldOp>) -> Change {
+        self.apply_all(Side::Request, ops)
+    }
+
+    fn set_path_with_query(&mut self, _: Resource<RequestHandle>, path_with_query: String) -> Change {
+        self.edit(Side::Request, |edits| edits.set_path(&path_with_query))
+    }
+
+    fn attr(&mut self, _: Resource<RequestHandle>, key: String) -> Outcome<Option<Vec<u8>>> {
+        Ok(self.exchange()?.attributes.get(&key).map(<[u8]>::to_vec))
+    }
+
+    fn set_attr(&mut self, _: Resource<RequestHandle>, key: String, value: Vec<u8>) -> Change {
+        let call = &mut self.call;
+        let attributes = &mut call.exchange.as_deref_mut().ok_or_else(outside_hook)?.attributes;
+        call.attributes_before.get_or_insert_with(|| attributes.clone());
+        Ok(attributes.set(&key, value).map_err(Into::into))
+    }
+
+    fn drop(&mut self, _: Resource<RequestHandle>) -> Outcome<()> {
+        Ok(())
+    }
+}
+
+impl HostResponseHead for HostState {
+    fn status(&mut self, _: Resource<ResponseHandle>) -> Outcome<u16> {
+        let edited = self.call.edits.iter().filter_map(|edit| match edit {
+            Edit::Status(status) => Some(*status),
+            _ => None,
+        });
+        Ok(edited.last().unwrap_or(self.response()?.status()).as_u16())
+    }
+
+    fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Change {
+        self.edit(Side::Response, |edits| edits.set_status(status))
+    }
+
+    fn get(&mut self, _: Resource<ResponseHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
+        Ok(self.response_view()?.first(&name))
+    }
+
+    fn get_many(&mut self, _: Resource<ResponseHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
+        let view = self.response_view()?;
+        Ok(names.iter().map(|name| view.first(name)).collect())
+    }
+
+    fn entries(&mut self, _: Resource<ResponseHandle>) -> Outcome<Vec<Field>> {
+        Ok(self.response_view()?.entries())
+    }
+
+    fn set(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Change {
+        self.edit(Side::Response, |edits| edits.set(&name, &value, Side::Response))
+    }
+
+    fn remove(&mut self, _: Resource<ResponseHandle>, name: String) -> Change {
+        self.edit(Side::Response, |edits| edits.remove(&name, Side::Response))
+    }
+
+    fn apply(&mut self, _: Resource<ResponseHandle>, ops: Vec<FieldOp>) -> Change {
+        self.apply_all(Side::Response, ops)
+    }
+
+    fn drop(&mut self, _: Resource<ResponseHandle>) -> Outcome<()> {
+        Ok(())
+    }
+}

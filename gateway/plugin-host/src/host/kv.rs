@@ -1,0 +1,54 @@
+//! `kv`: the plugin's namespace.
+
+use std::time::{Duration, Instant};
+
+use super::HostState;
+use crate::bindings::witgate::plugin::kv::{Host, KvError};
+use crate::service::{self, Namespace};
+
+impl HostState {
+    fn namespace(&self) -> wasmtime::Result<&Namespace> {
+        self.require_hook()?;
+        self.binding.namespace.as_deref().ok_or_else(|| wasmtime::Error::msg("the grant \"kv\" is missing"))
+    }
+}
+
+impl From<service::KvError> for KvError {
+    fn from(error: service::KvError) -> Self {
+        match error {
+            service::KvError::TooLarge => Self::TooLarge,
+            service::KvError::Quota => Self::Quota,
+            service::KvError::NotANumber => Self::NotANumber,
+        }
+    }
+}
+
+impl Host for HostState {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.namespace()?.get(Instant::now(), &key))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<Result<(), KvError>> {
+        let ttl = ttl_ms.map(Duration::from_millis);
+        Ok(self.namespace()?.set(Instant::now(), &key, value, ttl).map_err(Into::into))
+    }
+
+    fn delete(&mut self, key: String) -> wasmtime::Result<bool> {
+        Ok(self.namespace()?.delete(Instant::now(), &key))
+    }
+
+    fn incr(&mut self, key: String, delta: i64, ttl_ms: Option<u64>) -> wasmtime::Result<Result<i64, KvError>> {
+        let ttl = ttl_ms.map(Duration::from_millis);
+        Ok(self.namespace()?.increment(Instant::now(), &key, delta, ttl).map_err(Into::into))
+    }
+
+    fn cas(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, KvError>> {
+        let swapped = self.namespace()?.compare_and_set(Instant::now(), &key, expected.as_deref(), value);
+        Ok(swapped.map_err(Into::into))
+    }
+}

@@ -1,0 +1,148 @@
+//! The slice of WASI 0.2 that guests get because their language's runtime asks for it: nothing outside is reachable.
+//!
+//! There are no files, sockets, arguments or environment; standard input is closed; standard output and error go to the
+//! debug log, so that a panic message can be read; `exit` is a trap. The hash seed is random, for runtimes keep their maps
+//! safe with it. Clocks need the grant `clock`. Everything else is linked as a trap, because languages other than Rust
+//! import much that they never call. Nothing here can wait: a guest that could sleep would hold its instance without
+//! spending run time.
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
+use wasmtime::{Engine, StoreContextMut};
+
+use super::{HostState, clock};
+use crate::bindings::witgate::plugin::log::Level;
+
+/// Packages of which guests may import anything.
+pub(crate) const PACKAGES: [&str; 6] =
+    ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"];
+
+/// Stands for every resource of WASI: only the standard streams ever exist.
+enum Handle {}
+
+/// What the handles of streams are made of.
+const STREAM: u32 = 0;
+/// Bytes that a standard stream takes in one write: a log line.
+const WRITE_LIMIT: u64 = 4096;
+
+/// `wasi:io/streams.stream-error`.
+#[derive(ComponentType, Lift, Lower)]
+#[component(variant)]
+enum StreamError {
+    #[component(name = "last-operation-failed")]
+    Failed(Resource<Handle>),
+    #[component(name = "closed")]
+    Closed,
+}
+
+/// `wasi:clocks/wall-clock.datetime`.
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct Datetime {
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+type Store<'a> = StoreContextMut<'a, HostState>;
+
+/// Links one interface, such as `wasi:cli/stdout`, as the component wants it.
+pub(crate) fn link(
+    engine: &Engine,
+    linker: &mut LinkerInstance<'_, HostState>,
+    (interface, wanted): (&str, &ComponentInstance),
+    clock_granted: bool,
+) -> wasmtime::Result<()> {
+    for (name, item) in wanted.exports(engine) {
+        match item.ty {
+            ComponentItem::Resource(_) => linker.resource(name, ResourceType::host::<Handle>(), |_, _| Ok(()))?,
+            ComponentItem::ComponentFunc(_) => {
+                let served = serve(linker, interface, name)? || clock_granted && serve_clock(linker, interface, name)?;
+                if !served {
+                    let reason = format!("the guest called {interface}.{name}, which plugins do not have");
+                    linker.func_new(name, move |_, _, _, _| Err(wasmtime::Error::msg(reason.clone())))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Links a function that works; says if it is none.
+fn serve(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
+    match (interface, name) {
+        ("wasi:cli/environment", "get-environment") => {
+            linker.func_wrap(name, |_: Store, ()| Ok((Vec::<(String, String)>::new(),)))?;
+        }
+        ("wasi:cli/environment", "get-arguments") => {
+            linker.func_wrap(name, |_: Store, ()| Ok((Vec::<String>::new(),)))?;
+        }
+        ("wasi:cli/environment", "initial-cwd") => linker.func_wrap(name, |_: Store, ()| Ok((None::<String>,)))?,
+        ("wasi:cli/exit", "exit") => linker.func_wrap(name, |_: Store, (_,): (Result<(), ()>,)| -> Never {
+            Err(wasmtime::Error::msg("the guest called exit"))
+        })?,
+        ("wasi:cli/stdin" | "wasi:cli/stdout" | "wasi:cli/stderr", _) => {
+            linker.func_wrap(name, |_: Store, ()| Ok((Resource::<Handle>::new_own(STREAM),)))?;
+        }
+        ("wasi:cli/terminal-stdin" | "wasi:cli/terminal-stdout" | "wasi:cli/terminal-stderr", _) => {
+            linker.func_wrap(name, |_: Store, ()| Ok((None::<Resource<Handle>>,)))?;
+        }
+        ("wasi:filesystem/preopens", "get-directories") => {
+            linker.func_wrap(name, |_: Store, ()| Ok((Vec::<(Resource<Handle>, String)>::new(),)))?;
+        }
+        ("wasi:random/insecure-seed", _) => {
+            linker.func_wrap(name, |_: Store, ()| Ok(((fastrand::u64(..), fastrand::u64(..)),)))?;
+        }
+        ("wasi:io/streams", _) => return serve_stream(linker, name),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+type Never = wasmtime::Result<()>;
+type Written = (Result<(), StreamError>,);
+
+/// Output goes to the log, input is at its end.
+fn serve_stream(linker: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtime::Result<bool> {
+    match name {
+        "[method]input-stream.read" | "[method]input-stream.blocking-read" => {
+            linker.func_wrap(name, |_: Store, (_, _): (Resource<Handle>, u64)| {
+                Ok((Err::<Vec<u8>, _>(StreamError::Closed),))
+            })?;
+        }
+        "[method]output-stream.check-write" => {
+            linker.func_wrap(name, |_: Store, (_,): (Resource<Handle>,)| Ok((Ok::<_, StreamError>(WRITE_LIMIT),)))?;
+        }
+        "[method]output-stream.write" | "[method]output-stream.blocking-write-and-flush" => {
+            linker.func_wrap(name, |mut store: Store, (_, text): (Resource<Handle>, Vec<u8>)| {
+                let text = String::from_utf8_lossy(&text);
+                store.data_mut().log_line(Level::Debug, text.trim_end());
+                Ok::<Written, _>((Ok(()),))
+            })?;
+        }
+        "[method]output-stream.flush" | "[method]output-stream.blocking-flush" => {
+            linker.func_wrap(name, |_: Store, (_,): (Resource<Handle>,)| Ok::<Written, _>((Ok(()),)))?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Clocks to read, none to wait for.
+fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
+    match (interface, name) {
+        ("wasi:clocks/wall-clock", "now") => linker.func_wrap(name, |_: Store, ()| {
+            let now = clock::since_epoch();
+            Ok((Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() },))
+        })?,
+        ("wasi:clocks/wall-clock", "resolution") => {
+            linker.func_wrap(name, |_: Store, ()| Ok((Datetime { seconds: 0, nanoseconds: 1 },)))?;
+        }
+        ("wasi:clocks/monotonic-clock", "now") => {
+            linker.func_wrap(name, |_: Store, ()| Ok((clock::monotonic_nanos(),)))?;
+        }
+        ("wasi:clocks/monotonic-clock", "resolution") => linker.func_wrap(name, |_: Store, ()| Ok((1_u64,)))?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}

@@ -1,0 +1,197 @@
+//! One instantiation of a plugin, and calls into it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Engine, Store, UpdateDeadline};
+use witgate_stage::{Exchange, FailureKind, Hook, Verdict};
+
+use crate::bindings::exports::witgate::plugin::{lifecycle, on_request_headers, on_response_headers};
+use crate::engine::TICK;
+use crate::exports::Exports;
+use crate::fault::Fault;
+use crate::host::http::{HANDLE, RequestHandle, ResponseHandle};
+use crate::host::{Binding, HostState, Phase};
+use crate::spec::PluginLimits;
+use crate::stats::{Slot, count};
+use crate::verdict;
+
+/// Run time for starting an instance and for each function of `lifecycle`. More than a hook gets, for a configuration may
+/// take some preparation; it yields to other tasks all the same.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Calls after which an instance is replaced, give or take a fifth, so that instances of one age do not all go at once.
+/// Bounds what a guest can leak or corrupt, at a cost of nanoseconds per call.
+const CALLS: u32 = 10_000;
+
+/// A started guest. Whoever calls into it owns it: it goes back to the pool only after a call that succeeded. A call that
+/// fails, or that is dropped before its end, takes the instance with it, because the guest may be in any state then.
+pub(crate) struct Instance {
+    store: Store<HostState>,
+    lifecycle: lifecycle::Guest,
+    request: Option<on_request_headers::Guest>,
+    response: Option<on_response_headers::Guest>,
+    calls_left: u32,
+    /// Bytes of memory at which it is replaced.
+    memory_mark: usize,
+    memory_peak: usize,
+    /// After the store, so that the places are free only when the memory is.
+    _slots: [Slot; 2],
+}
+
+/// What instances are made from.
+pub(crate) struct Template {
+    pub(crate) engine: Engine,
+    pub(crate) pre: InstancePre<HostState>,
+    pub(crate) exports: Exports,
+    pub(crate) binding: Arc<Binding>,
+    pub(crate) limits: PluginLimits,
+    /// [`PluginLimits::hook_timeout`] in epochs.
+    pub(crate) hook_ticks: u64,
+    pub(crate) config_json: String,
+}
+
+/// Epochs of a time to run: one more than it has, for the first is already running.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// At every epoch the guest gives way to the other tasks of its thread; once its ticks are used up it is stopped.
+fn next_epoch(state: &mut HostState) -> UpdateDeadline {
+    state.call.ticks_left = state.call.ticks_left.saturating_sub(1);
+    if state.call.ticks_left == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) }
+}
+
+impl Instance {
+    /// Instantiates, without `configure`.
+    pub(crate) async fn start(template: &Template, slots: [Slot; 2]) -> Result<Self, Fault> {
+        count(&template.binding.counters.created);
+        let state = HostState::new(Arc::clone(&template.binding), template.limits.memory);
+        let mut store = Store::new(&template.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(|mut store| Ok(next_epoch(store.data_mut())));
+        store.set_epoch_deadline(1);
+        store.data_mut().call.ticks_left = ticks(SETUP_TIMEOUT);
+        match Self::link(template, &mut store).await {
+            Ok((lifecycle, request, response)) => Ok(Self {
+                store,
+                lifecycle,
+                request,
+                response,
+                calls_left: fastrand::u32(CALLS - CALLS / 5..=CALLS + CALLS / 5),
+                memory_mark: usize::MAX,
+                memory_peak: 0,
+                _slots: slots,
+            }),
+            Err(error) => Err(Fault::from_engine(&error, store.data_mut().memory.take_denied())),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "three handles, unpacked at once by the only caller")]
+    async fn link(
+        template: &Template,
+        store: &mut Store<HostState>,
+    ) -> wasmtime::Result<(lifecycle::Guest, Option<on_request_headers::Guest>, Option<on_response_headers::Guest>)>
+    {
+        let Exports { lifecycle, request, response } = &template.exports;
+        let instance = template.pre.instantiate_async(&mut *store).await?;
+        let lifecycle = lifecycle.load(&mut *store, &instance)?;
+        let request = request.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?;
+        let response = response.as_ref().map(|indices| indices.load(&mut *store, &instance)).transpose()?;
+        Ok((lifecycle, request, response))
+    }
+
+    fn setup(&mut self) {
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().call.ticks_left = ticks(SETUP_TIMEOUT);
+    }
+
+    fn fault(&mut self, error: &wasmtime::Error) -> Fault {
+        Fault::from_engine(error, self.store.data_mut().memory.take_denied())
+    }
+
+    pub(crate) async fn describe(&mut self) -> Result<lifecycle::Description, Fault> {
+        self.setup();
+        let answer = self.lifecycle.call_describe(&mut self.store).await;
+        answer.map_err(|error| self.fault(&error))
+    }
+
+    /// Configures; the inner error is the guest's own answer.
+    pub(crate) async fn configure(&mut self, config: &str) -> Result<Result<lifecycle::Interest, String>, Fault> {
+        self.setup();
+        let answer = self.lifecycle.call_configure(&mut self.store, config).await;
+        let answer = answer.map_err(|error| self.fault(&error))?;
+        let memory = &self.store.data().memory;
+        // Measured from here, so that a guest that needs much from the start is not replaced at every call.
+        self.memory_mark = memory.bytes() + memory.limit().saturating_sub(memory.bytes()) / 4 * 3;
+        self.note_memory();
+        Ok(answer)
+    }
+
+    /// Configures a replacement: the same configuration was accepted before.
+    pub(crate) async fn configure_again(&mut self, config: &str) -> Result<(), Fault> {
+        self.configure(config).await?.map(drop).map_err(|message| {
+            Fault::new(FailureKind::Trap, format!("`configure` refuses what it accepted before: {message}"))
+        })
+    }
+
+    /// Runs a hook. On an error the instance must be dropped.
+    pub(crate) async fn call(
+        &mut self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        ticks: u64,
+    ) -> (Box<Exchange>, Result<Verdict, Fault>) {
+        let (phase, end_of_stream) = match hook {
+            Hook::RequestHeaders => (Phase::Request, exchange.end_of_stream),
+            Hook::ResponseHeaders => (Phase::Response, exchange.end_of_stream),
+        };
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().begin(phase, exchange, ticks);
+        let answer = match phase {
+            Phase::Response => self.on_response(end_of_stream).await,
+            Phase::Request | Phase::Setup => self.on_request(end_of_stream).await,
+        };
+        let (exchange, edits) = self.store.data_mut().end(answer.is_err());
+        let Some(exchange) = exchange else { unreachable!("host calls only borrow the exchange") };
+        self.calls_left = self.calls_left.saturating_sub(1);
+        self.note_memory();
+        (exchange, answer.map(|verdict| verdict.unwrap_or(Verdict::Continue(edits))))
+    }
+
+    /// None: continue.
+    async fn on_request(&mut self, end_of_stream: bool) -> Result<Option<Verdict>, Fault> {
+        let Some(guest) = &self.request else { return Ok(None) };
+        let request = Resource::<RequestHandle>::new_borrow(HANDLE);
+        let answer = guest.call_handle(&mut self.store, request, end_of_stream).await;
+        verdict::of_request(answer.map_err(|error| self.fault(&error))?)
+    }
+
+    /// None: continue.
+    async fn on_response(&mut self, end_of_stream: bool) -> Result<Option<Verdict>, Fault> {
+        let Some(guest) = &self.response else { return Ok(None) };
+        let request = Resource::<RequestHandle>::new_borrow(HANDLE);
+        let response = Resource::<ResponseHandle>::new_borrow(HANDLE);
+        let answer = guest.call_handle(&mut self.store, request, response, end_of_stream).await;
+        verdict::of_response(answer.map_err(|error| self.fault(&error))?)
+    }
+
+    /// Whether it has served enough, or grown so much that a later call might fail.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.calls_left == 0 || self.store.data().memory.bytes() >= self.memory_mark
+    }
+
+    fn note_memory(&mut self) {
+        let state = self.store.data();
+        if state.memory.bytes() > self.memory_peak {
+            self.memory_peak = state.memory.bytes();
+            state.binding.counters.memory_peak.fetch_max(self.memory_peak, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn age(&mut self) {
+        self.calls_left = 1;
+    }
+}

@@ -1,0 +1,17 @@
+//! What plugins share and what outlives a generation: state, rates, load and keys. Nothing here knows of WASM.
+
+mod bucket;
+mod cpu;
+mod keys;
+mod kv;
+mod load;
+mod registry;
+
+pub use bucket::{Bucket, BucketSpec, Decision};
+pub use keys::{HashKind, HmacKey, KeySet, digest};
+pub use load::{Admission, LoadLimits, LoadScope, LoadSignal};
+
+pub(crate) use cpu::{CpuMeter, CpuSampler, process_time};
+pub(crate) use kv::{KvError, Namespace};
+pub(crate) use load::InFlight;
+pub(crate) use registry::Registry;

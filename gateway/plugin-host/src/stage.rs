@@ -1,0 +1,40 @@
+//! A plugin as a stage of a pipeline.
+
+use std::sync::Arc;
+
+use witgate_stage::{Exchange, Hook, Stage, StageFuture};
+
+use crate::LoadedPlugin;
+
+/// Runs a loaded plugin's hooks. Cheap to make; several stages may share one plugin.
+pub struct PluginStage {
+    plugin: Arc<LoadedPlugin>,
+}
+
+impl PluginStage {
+    pub fn new(plugin: Arc<LoadedPlugin>) -> Self {
+        Self { plugin }
+    }
+
+    pub fn plugin(&self) -> &Arc<LoadedPlugin> {
+        &self.plugin
+    }
+}
+
+impl Stage for PluginStage {
+    fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    fn has(&self, hook: Hook) -> bool {
+        self.plugin.has(hook)
+    }
+
+    fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
+        Box::pin(self.plugin.run(Hook::RequestHeaders, exchange))
+    }
+
+    fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
+        Box::pin(self.plugin.run(Hook::ResponseHeaders, exchange))
+    }
+}
