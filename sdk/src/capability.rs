@@ -1,0 +1,161 @@
+//! What a plugin reaches beyond the request: each needs a grant of the route.
+
+#[cfg(target_family = "wasm")]
+use crate::bindings::imports::witgate::plugin as host;
+#[cfg(not(target_family = "wasm"))]
+use crate::testing::host;
+
+/// Time. Grant: `clock`.
+pub mod clock {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub fn now() -> u64 {
+        super::host::clock::now()
+    }
+
+    /// Nanoseconds since an arbitrary point; never steps back.
+    pub fn monotonic() -> u64 {
+        super::host::clock::monotonic()
+    }
+}
+
+/// Digests and the operator's keys. Grants: `crypto`, `crypto:NAME`.
+pub mod crypto {
+    use crate::AccessError;
+    pub use crate::bindings::imports::witgate::plugin::crypto::Hash;
+
+    pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
+        super::host::crypto::digest(hash, data)
+    }
+
+    /// HMAC with the key of that name.
+    ///
+    /// # Errors
+    /// The key is not granted.
+    pub fn hmac(hash: Hash, key: &str, message: &[u8]) -> Result<Vec<u8>, AccessError> {
+        super::host::crypto::hmac(hash, key, message)
+    }
+
+    /// Whether `mac` is the HMAC of `message`, compared in constant time.
+    ///
+    /// # Errors
+    /// The key is not granted.
+    pub fn hmac_verify(hash: Hash, key: &str, message: &[u8], mac: &[u8]) -> Result<bool, AccessError> {
+        super::host::crypto::hmac_verify(hash, key, message, mac)
+    }
+
+    /// The identity that a credential stands for in a key set; none if it is unknown.
+    ///
+    /// # Errors
+    /// The key set is not granted.
+    pub fn identify(key_set: &str, credential: &[u8]) -> Result<Option<String>, AccessError> {
+        super::host::crypto::identify(key_set, credential)
+    }
+
+    /// The keys and key sets granted: for checks in `configure`.
+    pub fn names() -> Vec<String> {
+        super::host::crypto::names()
+    }
+}
+
+/// Small shared state that survives reloads. Grant: `kv`.
+pub mod kv {
+    pub use crate::bindings::imports::witgate::plugin::kv::KvError;
+
+    pub fn get(key: &str) -> Option<Vec<u8>> {
+        super::host::kv::get(key)
+    }
+
+    /// `ttl_ms`: milliseconds until the key vanishes; none keeps it.
+    ///
+    /// # Errors
+    /// See [`KvError`].
+    pub fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<(), KvError> {
+        super::host::kv::set(key, value, ttl_ms)
+    }
+
+    /// Whether the key was there.
+    pub fn delete(key: &str) -> bool {
+        super::host::kv::delete(key)
+    }
+
+    /// Adds to a decimal integer, 0 if absent, and returns the new value; atomic.
+    ///
+    /// # Errors
+    /// See [`KvError`].
+    pub fn incr(key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, KvError> {
+        super::host::kv::incr(key, delta, ttl_ms)
+    }
+
+    /// Sets the value if the present one equals `expected` (none: absent); returns whether it did.
+    ///
+    /// # Errors
+    /// See [`KvError`].
+    pub fn cas(key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool, KvError> {
+        super::host::kv::cas(key, expected, value)
+    }
+}
+
+/// Token buckets whose rates the operator sets. Grant: `limiter:NAME`.
+pub mod limiter {
+    use crate::AccessError;
+    pub use crate::bindings::imports::witgate::plugin::limiter::Decision;
+
+    /// Takes `cost` tokens from the bucket of `key`, or none if there are too few.
+    ///
+    /// # Errors
+    /// The bucket is not granted.
+    pub fn take(bucket: &str, key: &[u8], cost: u32) -> Result<Decision, AccessError> {
+        super::host::limiter::take(bucket, key, cost)
+    }
+
+    /// The buckets granted: for checks in `configure`.
+    pub fn buckets() -> Vec<String> {
+        super::host::limiter::buckets()
+    }
+}
+
+/// How busy the gateway is. Grant: `load:NAME`.
+pub mod load {
+    use crate::AccessError;
+    pub use crate::bindings::imports::witgate::plugin::load::{Admission, LoadSignal};
+
+    /// Asks for one request of this priority, 0 (dropped first) to 255 (dropped last).
+    ///
+    /// # Errors
+    /// The scope is not granted.
+    pub fn admit(scope: &str, priority: u8) -> Result<Admission, AccessError> {
+        super::host::load::admit(scope, priority)
+    }
+
+    /// # Errors
+    /// The scope is not granted.
+    pub fn signal(scope: &str) -> Result<LoadSignal, AccessError> {
+        super::host::load::signal(scope)
+    }
+
+    /// The scopes granted: for checks in `configure`.
+    pub fn scopes() -> Vec<String> {
+        super::host::load::scopes()
+    }
+}
+
+/// Lines in the gateway's log. Grant: `log`.
+pub mod log {
+    use crate::bindings::imports::witgate::plugin::log::Level;
+
+    pub fn debug(message: &str) {
+        super::host::log::write(Level::Debug, message);
+    }
+
+    pub fn info(message: &str) {
+        super::host::log::write(Level::Info, message);
+    }
+
+    pub fn warn(message: &str) {
+        super::host::log::write(Level::Warn, message);
+    }
+
+    pub fn error(message: &str) {
+        super::host::log::write(Level::Error, message);
+    }
+}

@@ -1,0 +1,104 @@
+//! Turns a plugin into a component.
+
+use crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::{BodyMode, Description, Interest};
+use crate::{Error, Plugin};
+
+/// Exports a plugin from a `cdylib` crate, with the hooks that are named: `request` for [`crate::OnRequest`],
+/// `response` for [`crate::OnResponse`].
+///
+/// ```text
+/// witgate_sdk::export!(MyPlugin: request, response);
+/// ```
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty: $($hook:ident),+ $(,)?) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            struct Component;
+
+            static INSTANCE: ::std::sync::OnceLock<$plugin> = ::std::sync::OnceLock::new();
+
+            impl $crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::Guest for Component {
+                fn describe() -> $crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::Description {
+                    $crate::export_support::description::<$plugin>()
+                }
+
+                fn configure(
+                    config: ::std::string::String,
+                ) -> ::core::result::Result<
+                    $crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::Interest,
+                    ::std::string::String,
+                > {
+                    $crate::export_support::configure(&INSTANCE, &config)
+                }
+            }
+            $crate::bindings::lifecycle::export_lifecycle!(Component with_types_in $crate::bindings::lifecycle);
+            $($crate::__export_hook!($hook $plugin);)+
+        };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_hook {
+    (request $plugin:ty) => {
+        impl $crate::bindings::on_request::exports::witgate::plugin::on_request_headers::Guest for Component {
+            fn handle(
+                request: &$crate::bindings::imports::witgate::plugin::http::Request,
+                end_of_stream: bool,
+            ) -> $crate::Action {
+                let plugin = $crate::export_support::instance(&INSTANCE);
+                $crate::OnRequest::on_request(plugin, &$crate::Request::new(request), end_of_stream)
+                    .unwrap_or_else(|error| $crate::export_support::failed::<$plugin>(&error))
+            }
+        }
+        $crate::bindings::on_request::export_on_request!(Component with_types_in $crate::bindings::on_request);
+    };
+    (response $plugin:ty) => {
+        impl $crate::bindings::on_response::exports::witgate::plugin::on_response_headers::Guest for Component {
+            fn handle(
+                request: &$crate::bindings::imports::witgate::plugin::http::Request,
+                response: &$crate::bindings::imports::witgate::plugin::http::ResponseHead,
+                end_of_stream: bool,
+            ) -> $crate::ResponseAction {
+                let plugin = $crate::export_support::instance(&INSTANCE);
+                let (request, response) = ($crate::Request::new(request), $crate::ResponseHead::new(response));
+                $crate::OnResponse::on_response(plugin, &request, &response, end_of_stream)
+                    .unwrap_or_else(|error| $crate::export_support::failed::<$plugin>(&error))
+            }
+        }
+        $crate::bindings::on_response::export_on_response!(Component with_types_in $crate::bindings::on_response);
+    };
+}
+
+/// What the plugin says of itself.
+pub fn description<P: Plugin>() -> Description {
+    Description {
+        name: P::NAME.to_owned(),
+        version: P::VERSION.to_owned(),
+        summary: P::SUMMARY.to_owned(),
+        config_schema: P::CONFIG_SCHEMA.map(str::to_owned),
+    }
+}
+
+/// Makes the plugin of this instance.
+pub fn configure<P: Plugin>(instance: &std::sync::OnceLock<P>, config: &str) -> Result<Interest, String> {
+    let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    let plugin = P::configure(config).map_err(|error| error.to_string())?;
+    instance.set(plugin).map_err(|_| "configured twice".to_owned())?;
+    Ok(Interest { request_body: BodyMode::None, response_body: BodyMode::None })
+}
+
+/// The plugin of this instance. The host configures an instance before it calls a hook.
+pub fn instance<P>(instance: &'static std::sync::OnceLock<P>) -> &'static P {
+    match instance.get() {
+        Some(plugin) => plugin,
+        None => std::process::abort(),
+    }
+}
+
+/// Ends the instance: the host discards it and applies the route's policy.
+pub fn failed<P: Plugin>(error: &Error) -> ! {
+    eprintln!("{}: {error}", P::NAME);
+    std::process::abort()
+}
