@@ -189,9 +189,4 @@ impl Instance {
             state.binding.counters.memory_peak.fetch_max(self.memory_peak, Ordering::Relaxed);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn age(&mut self) {
-        self.calls_left = 1;
-    }
 }

@@ -131,11 +131,6 @@ impl LoadedPlugin {
     fn stage_error(&self, fault: Fault) -> StageError {
         StageError { stage: self.name().to_owned(), kind: fault.kind, source: Box::new(fault) }
     }
-
-    #[cfg(test)]
-    pub(crate) fn age_idle(&self) {
-        self.idle().iter_mut().for_each(|instance| instance.age());
-    }
 }
 
 /// A place among the plugin's instances and one among all.
