@@ -1,0 +1,7 @@
+//! One file per task.
+
+pub mod bench;
+pub mod check;
+pub mod dist;
+pub mod run;
+pub mod test;

@@ -1,0 +1,34 @@
+//! Format, lints and documentation of all workspaces, with warnings as errors.
+
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::workspace::{Host, PLUGINS, TEST_GUESTS, WASM_TARGET};
+use crate::{process, toolchain};
+
+/// What clippy is told after `--`.
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+pub fn run() -> Result<(), Failure> {
+    let progress = Progress::start();
+    toolchain::ensure_wasm_target(&progress)?;
+    toolchain::ensure_linters(&progress)?;
+
+    progress.step("formatting");
+    for mut cargo in [Host::cargo(), PLUGINS.cargo(), TEST_GUESTS.cargo()] {
+        process::complete(cargo.args(["fmt", "--check"]))?;
+    }
+    progress.step("clippy: gateway");
+    let clippy = ["clippy", "--release", "--workspace"];
+    process::complete(Host::cargo().args(clippy).arg("--all-targets").args(DENY_WARNINGS))?;
+    for guests in [PLUGINS, TEST_GUESTS] {
+        progress.step(&format!("clippy: {}", guests.title));
+        process::complete(guests.cargo().args(clippy).args(["--target", WASM_TARGET]).args(DENY_WARNINGS))?;
+    }
+    progress.step("clippy: plugins' native tests");
+    process::complete(PLUGINS.cargo().args(clippy).arg("--all-targets").args(DENY_WARNINGS))?;
+    progress.step("documentation");
+    let mut doc = Host::cargo();
+    process::complete(doc.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    progress.step("done");
+    Ok(())
+}
