@@ -1,0 +1,201 @@
+//! `rate-limit`: limits the rate of requests by client, header field or route.
+//!
+//! Each request takes tokens from a bucket of the host (`[buckets.NAME]`), whose rate the operator sets. A request that
+//! finds too few is refused with `RATE_LIMIT_EXCEEDED`. Every answer says where the client stands:
+//!
+//! * `X-RateLimit-Limit`: tokens that the bucket holds;
+//! * `X-RateLimit-Remaining`: whole tokens left;
+//! * `X-RateLimit-Reset`: seconds until the bucket is full again, rounded up;
+//! * `Retry-After`, on refusals: seconds until enough tokens are there, rounded up.
+//!
+//! What is counted apart, `key`:
+//!
+//! * `client`: the client's address; IPv6 addresses by their first 64 bits, because a single subscriber has that many;
+//! * `header:NAME`: the first value of a header field; requests without it are counted by client;
+//! * `route`: all requests of the route together.
+//!
+//! Grant: `limiter:BUCKET`.
+
+mod key;
+
+use serde::Deserialize;
+use witgate_sdk::{
+    Action, ConfigError, Edits, Error, ErrorCode, OnRequest, OnResponse, Plugin, Refusal, Request, ResponseAction,
+    ResponseHead, limiter,
+};
+
+use key::Key;
+
+const LIMIT: &str = "x-ratelimit-limit";
+const REMAINING: &str = "x-ratelimit-remaining";
+const RESET: &str = "x-ratelimit-reset";
+
+/// Attribute that carries the fields from the request to its response: limit, remaining and reset, one to a line.
+const STANDING: &str = "rate-limit.standing";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Token bucket (`[buckets.NAME]`).
+    bucket: String,
+    /// `client`, `route` or `header:NAME`.
+    #[serde(default = "client")]
+    key: String,
+    /// Tokens that one request takes.
+    #[serde(default = "one")]
+    cost: u32,
+}
+
+fn client() -> String {
+    "client".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The plugin.
+#[derive(Debug)]
+pub struct RateLimit {
+    bucket: String,
+    key: Key,
+    cost: u32,
+}
+
+impl Plugin for RateLimit {
+    const NAME: &'static str = "rate-limit";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Limits the rate of requests by client, header field or route";
+    const CONFIG_SCHEMA: Option<&'static str> = Some(include_str!("../config.schema.json"));
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, ConfigError> {
+        let Config { bucket, key, cost } = config;
+        if !limiter::buckets().contains(&bucket) {
+            return Err(format!(
+                "bucket: `{bucket}` is not granted; define [buckets.{bucket}] and add \"limiter:{bucket}\" to the stage's grants"
+            )
+            .into());
+        }
+        if cost == 0 {
+            return Err("cost: expected at least 1".into());
+        }
+        let key = key.parse().map_err(|()| format!("key: `{key}` is none of `client`, `route`, `header:NAME`"))?;
+        Ok(Self { bucket, key, cost })
+    }
+}
+
+impl OnRequest for RateLimit {
+    fn on_request(&self, request: &Request<'_>, _end_of_stream: bool) -> Result<Action, Error> {
+        let decision = limiter::take(&self.bucket, &self.key.of(request), self.cost)?;
+        let (limit, remaining) = (decision.limit.to_string(), decision.remaining.to_string());
+        let reset = decision.reset_ms.div_ceil(1000).to_string();
+        if decision.allowed {
+            request.set_attr(STANDING, format!("{limit}\n{remaining}\n{reset}"))?;
+            return Ok(Action::Continue);
+        }
+        let refusal = Refusal::new(ErrorCode::RateLimitExceeded, "Too many requests; try again later.")
+            .field(LIMIT, limit)
+            .field(REMAINING, remaining)
+            .field(RESET, reset)
+            .retry_after_ms(decision.retry_after_ms);
+        Ok(Action::Refuse(refusal))
+    }
+}
+
+impl OnResponse for RateLimit {
+    fn on_response(
+        &self,
+        request: &Request<'_>,
+        response: &ResponseHead<'_>,
+        _end_of_stream: bool,
+    ) -> Result<ResponseAction, Error> {
+        let standing = request.attr(STANDING).unwrap_or_default();
+        let edits = [LIMIT, REMAINING, RESET]
+            .into_iter()
+            .zip(standing.split(|byte| *byte == b'\n'))
+            .filter(|(_, value)| !value.is_empty())
+            .fold(Edits::new(), |edits, (name, value)| edits.set(name, value));
+        response.apply(edits)?;
+        Ok(ResponseAction::Continue)
+    }
+}
+
+witgate_sdk::export!(RateLimit: request, response);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use witgate_sdk::testing::{TestRequest, TestResponse, World};
+
+    fn plugin(config: &str) -> RateLimit {
+        World::new().bucket("b", 2).install();
+        RateLimit::configure(serde_json::from_str(config).unwrap()).unwrap()
+    }
+
+    fn passes(plugin: &RateLimit, request: &TestRequest) -> bool {
+        matches!(plugin.on_request(&request.request(), true).unwrap(), Action::Continue)
+    }
+
+    #[test]
+    fn a_refusal_says_where_the_client_stands_and_when_to_come_back() {
+        let plugin = plugin(r#"{"bucket": "b"}"#);
+        let request = TestRequest::new("GET", "/");
+        assert!(passes(&plugin, &request) && passes(&plugin, &request));
+        let Action::Refuse(refusal) = plugin.on_request(&request.request(), true).unwrap() else { panic!("passed") };
+        assert!(matches!(refusal.code, ErrorCode::RateLimitExceeded));
+        assert_eq!(refusal.retry_after_ms, Some(1500));
+        let fields: Vec<_> =
+            refusal.fields.iter().map(|f| (f.name.as_str(), String::from_utf8_lossy(&f.value))).collect();
+        assert_eq!(fields, [(LIMIT, "2".into()), (REMAINING, "0".into()), (RESET, "3".into())]);
+    }
+
+    #[test]
+    fn an_allowed_request_gets_its_standing_on_the_response() {
+        let plugin = plugin(r#"{"bucket": "b"}"#);
+        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
+        assert!(passes(&plugin, &request));
+        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        assert_eq!(
+            [LIMIT, REMAINING, RESET].map(|name| response.value(name)),
+            ["2", "1", "3"].map(|value| Some(value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_response_without_standing_is_left_alone() {
+        let plugin = plugin(r#"{"bucket": "b"}"#);
+        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
+        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        assert_eq!(response.value(LIMIT), None);
+    }
+
+    #[test]
+    fn a_request_takes_as_many_tokens_as_it_costs() {
+        let plugin = plugin(r#"{"bucket": "b", "cost": 2}"#);
+        let request = TestRequest::new("GET", "/");
+        assert!(passes(&plugin, &request) && !passes(&plugin, &request));
+    }
+
+    #[test]
+    fn bad_configurations_say_what_to_do() {
+        World::new().bucket("b", 2).install();
+        for (config, part) in [
+            (r#"{"bucket": "c"}"#, "limiter:c"),
+            (r#"{"bucket": "b", "key": "ip"}"#, "`client`, `route`, `header:NAME`"),
+            (r#"{"bucket": "b", "key": "header:"}"#, "header:NAME"),
+            (r#"{"bucket": "b", "cost": 0}"#, "cost"),
+        ] {
+            let error = RateLimit::configure(serde_json::from_str(config).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(part), "{config}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_schema_and_the_fields_agree() {
+        let schema: serde_json::Value = serde_json::from_str(RateLimit::CONFIG_SCHEMA.unwrap()).unwrap();
+        let mut fields: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+        fields.sort();
+        assert_eq!(fields, ["bucket", "cost", "key"]);
+    }
+}
