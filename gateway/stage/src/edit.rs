@@ -212,3 +212,151 @@ impl IntoIterator for Edits {
 pub fn final_status(status: u16) -> Option<StatusCode> {
     if (200..=599).contains(&status) { StatusCode::from_u16(status).ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 4] = ["accept", "x-a", "x-b", "set-cookie"];
+
+    /// Edits of a handful of names, so that they meet often.
+    fn any_edits() -> impl Strategy<Value = Edits> {
+        let step = (0..3_u8, 0..NAMES.len(), "[a-z]{0,4}");
+        proptest::collection::vec(step, 0..12).prop_map(|steps| {
+            let mut edits = Edits::default();
+            for (kind, name, value) in steps {
+                let (name, value) = (NAMES[name], value.as_bytes());
+                match kind {
+                    0 => edits.set(name, value, Side::Request),
+                    1 => edits.append(name, value, Side::Request),
+                    _ => edits.remove(name, Side::Request),
+                }
+                .unwrap();
+            }
+            edits
+        })
+    }
+
+    fn any_headers() -> impl Strategy<Value = HeaderMap> {
+        proptest::collection::vec((0..NAMES.len(), "[a-z]{0,4}"), 0..8).prop_map(|fields| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(NAMES[name], value.parse().unwrap());
+            }
+            headers
+        })
+    }
+
+    proptest! {
+        /// What a guest reads after its changes is what the proxy will send.
+        #[test]
+        fn values_are_those_of_the_head_once_the_edits_are_made(base in any_headers(), edits in any_edits()) {
+            let mut made = base.clone();
+            edits.apply_to(&mut made);
+            for name in NAMES.map(HeaderName::from_static) {
+                let read: Vec<_> = edits.values(&base, &name).collect();
+                let sent: Vec<_> = made.get_all(&name).into_iter().collect();
+                prop_assert_eq!(read, sent);
+            }
+        }
+
+        #[test]
+        fn rewinding_forgets_exactly_what_came_after_the_mark(first in any_edits(), name in 0..NAMES.len()) {
+            let mut edits = Edits::default();
+            for edit in first.iter() {
+                match edit {
+                    Edit::Set(name, value) => edits.set(name.as_str(), value.as_bytes(), Side::Request).unwrap(),
+                    Edit::Append(name, value) => edits.append(name.as_str(), value.as_bytes(), Side::Request).unwrap(),
+                    Edit::Remove(name) => edits.remove(name.as_str(), Side::Request).unwrap(),
+                    Edit::Path(_) | Edit::Status(_) => {}
+                }
+            }
+            let mark = edits.mark();
+            edits.set(NAMES[name], b"later", Side::Request).unwrap();
+            edits.rewind(mark);
+            prop_assert_eq!(edits, first);
+        }
+
+        /// Whatever a guest passes, what is accepted can stand in a head.
+        #[test]
+        fn no_accepted_field_can_split_a_message(name in any::<String>(), value in any::<Vec<u8>>()) {
+            if let Ok((name, value)) = field(&name, &value, Side::Response) {
+                prop_assert!(!name.as_str().bytes().any(|byte| byte.is_ascii_control() || byte == b':' || byte == b' '));
+                prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')));
+            }
+        }
+    }
+
+    #[test]
+    fn fields_of_the_gateway_are_forbidden_in_any_case() {
+        for name in ["Content-Length", "transfer-encoding", "CONNECTION", "te", "x-request-id", "Host", "Via"] {
+            assert_eq!(Edits::default().set(name, b"1", Side::Request), Err(FieldError::Forbidden), "{name}");
+            assert_eq!(Edits::default().append(name, b"1", Side::Request), Err(FieldError::Forbidden), "{name}");
+            assert_eq!(Edits::default().remove(name, Side::Request), Err(FieldError::Forbidden), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_response_may_have_fields_that_only_a_requests_proxy_owns() {
+        assert_eq!(Edits::default().set("via", b"1.1 own", Side::Response), Ok(()));
+        assert_eq!(Edits::default().set("content-length", b"1", Side::Response), Err(FieldError::Forbidden));
+    }
+
+    #[test]
+    fn names_and_values_are_checked() {
+        let mut edits = Edits::default();
+        for name in ["", "a b", "a:b", ":path", "a\r\nb", "ü"] {
+            assert_eq!(edits.set(name, b"1", Side::Request), Err(FieldError::InvalidName), "{name:?}");
+        }
+        for value in [&b"a\r\nb: c"[..], b"a\nb", b"a\0b", b"\x7f"] {
+            assert_eq!(edits.set("a", value, Side::Request), Err(FieldError::InvalidValue), "{value:?}");
+        }
+        assert_eq!(edits.set("a", "bytes are allowed: ü".as_bytes(), Side::Request), Ok(()));
+    }
+
+    #[test]
+    fn a_long_value_is_refused() {
+        let mut edits = Edits::default();
+        assert_eq!(edits.set("a", &vec![b'x'; VALUE_LIMIT], Side::Request), Ok(()));
+        assert_eq!(edits.set("a", &vec![b'x'; VALUE_LIMIT + 1], Side::Request), Err(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn edits_are_limited_in_bytes_and_a_refused_one_leaves_no_trace() {
+        let mut edits = Edits::default();
+        let value = vec![b'x'; VALUE_LIMIT];
+        let made = (0..10).take_while(|_| edits.append("a", &value, Side::Request).is_ok()).count();
+        assert_eq!(made, 3, "the fourth value of 16 KiB is over 64 KiB with its name");
+        assert_eq!(edits.iter().count(), 3);
+        assert_eq!(edits.set("a", b"small", Side::Request), Ok(()));
+    }
+
+    #[test]
+    fn edits_without_bytes_are_limited_in_number() {
+        let mut edits = Edits::default();
+        assert!((0..EDITS_LIMIT).any(|_| edits.set_status(200).is_err()));
+        assert_eq!(edits.iter().count(), EDITS_LIMIT / FIELD_OVERHEAD);
+    }
+
+    #[test]
+    fn a_path_must_be_in_origin_form() {
+        let mut edits = Edits::default();
+        for path in ["", "a", "http://host/a", "*", "/a#b", "/a b", "/a\r\n"] {
+            assert_eq!(edits.set_path(path), Err(FieldError::InvalidValue), "{path:?}");
+        }
+        assert_eq!(edits.set_path(&format!("/{}", "a".repeat(VALUE_LIMIT))), Err(FieldError::TooLarge));
+        assert_eq!(edits.set_path("/a/b?c=d"), Ok(()));
+    }
+
+    #[test]
+    fn only_final_statuses_can_be_set() {
+        for status in [0, 99, 100, 101, 199, 600, 999, u16::MAX] {
+            assert_eq!(Edits::default().set_status(status), Err(FieldError::InvalidValue), "{status}");
+        }
+        for status in [200, 299, 418, 599] {
+            assert_eq!(Edits::default().set_status(status), Ok(()));
+        }
+    }
+}

@@ -95,3 +95,41 @@ impl Attributes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attribute_can_be_set_and_replaced() {
+        let mut attributes = Attributes::default();
+        assert_eq!(attributes.get("k"), None);
+        attributes.set("k", b"one".to_vec()).unwrap();
+        attributes.set("k", b"two".to_vec()).unwrap();
+        assert_eq!(attributes.get("k"), Some(&b"two"[..]));
+    }
+
+    #[test]
+    fn the_number_of_attributes_is_limited() {
+        let mut attributes = Attributes::default();
+        for key in 0..Attributes::KEYS_LIMIT {
+            attributes.set(&key.to_string(), vec![]).unwrap();
+        }
+        assert_eq!(attributes.set("one more", vec![]), Err(FieldError::TooLarge));
+        assert_eq!(attributes.set("0", b"replaced".to_vec()), Ok(()));
+    }
+
+    #[test]
+    fn the_bytes_of_attributes_are_limited_and_replacing_gives_them_back() {
+        let mut attributes = Attributes::default();
+        let large = || vec![0; Attributes::BYTES_LIMIT - 1];
+        assert_eq!(attributes.set("k", large()), Ok(()));
+        assert_eq!(attributes.set("l", vec![]), Err(FieldError::TooLarge));
+        assert_eq!(attributes.get("l"), None);
+        for _ in 0..3 {
+            assert_eq!(attributes.set("k", large()), Ok(()), "the old value's bytes are free again");
+        }
+        assert_eq!(attributes.set("k", vec![]), Ok(()));
+        assert_eq!(attributes.set("l", b"fits now".to_vec()), Ok(()));
+    }
+}

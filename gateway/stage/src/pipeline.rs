@@ -148,3 +148,214 @@ impl Pipeline {
         (exchange, Outcome::Continue)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::sync::{LazyLock, Mutex};
+
+    use http::uri::PathAndQuery;
+    use http::{HeaderMap, Method, StatusCode};
+
+    use super::*;
+    use crate::{Attributes, Client, Edits, ErrorCode, Refusal, RequestHead, ResponseHead, Side, StageFuture};
+
+    #[derive(Default)]
+    struct Head(HeaderMap);
+
+    impl RequestHead for Head {
+        fn method(&self) -> &Method {
+            &Method::GET
+        }
+        fn path_and_query(&self) -> &PathAndQuery {
+            static PATH: LazyLock<PathAndQuery> = LazyLock::new(|| PathAndQuery::from_static("/"));
+            &PATH
+        }
+        fn headers(&self) -> &HeaderMap {
+            &self.0
+        }
+        fn apply(&mut self, edits: Edits) {
+            edits.apply_to(&mut self.0);
+        }
+        fn into_any(self: Box<Self>) -> Box<dyn Any> {
+            self
+        }
+    }
+
+    impl ResponseHead for Head {
+        fn status(&self) -> StatusCode {
+            StatusCode::OK
+        }
+        fn headers(&self) -> &HeaderMap {
+            &self.0
+        }
+        fn apply(&mut self, edits: Edits) {
+            edits.apply_to(&mut self.0);
+        }
+        fn into_any(self: Box<Self>) -> Box<dyn Any> {
+            self
+        }
+    }
+
+    fn exchange(response: bool) -> Box<Exchange> {
+        Box::new(Exchange {
+            request: Box::new(Head::default()),
+            response: response.then(|| Box::new(Head::default()) as Box<dyn ResponseHead>),
+            end_of_stream: true,
+            id: "id".into(),
+            route: "route".into(),
+            authority: None,
+            client: Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None },
+            attributes: Attributes::default(),
+            holds: Vec::new(),
+        })
+    }
+
+    /// What a stage of these tests does.
+    #[derive(Clone, Copy)]
+    enum Deed {
+        /// Appends its name to `trace`, and continues.
+        Trace,
+        Respond,
+        Refuse,
+        Fail(FailureKind),
+    }
+
+    struct Double {
+        name: &'static str,
+        hooks: &'static [Hook],
+        deed: Deed,
+    }
+
+    impl Double {
+        fn run(&self, exchange: Box<Exchange>, side: Side) -> StageFuture<'_> {
+            let result = match self.deed {
+                Deed::Trace => {
+                    let mut edits = Edits::default();
+                    edits.append("trace", self.name.as_bytes(), side).unwrap();
+                    Ok(Verdict::Continue(edits))
+                }
+                Deed::Respond => Ok(Verdict::Respond(Response::new(204, "").unwrap())),
+                Deed::Refuse => Ok(Verdict::Refuse(Refusal::new(ErrorCode::Forbidden, "no").unwrap())),
+                Deed::Fail(kind) => Err(StageError { stage: self.name.into(), kind, source: "told to".into() }),
+            };
+            Box::pin(async move { (exchange, result) })
+        }
+    }
+
+    impl Stage for Double {
+        fn name(&self) -> &str {
+            self.name
+        }
+        fn has(&self, hook: Hook) -> bool {
+            self.hooks.contains(&hook)
+        }
+        fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
+            self.run(exchange, Side::Request)
+        }
+        fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
+            self.run(exchange, Side::Response)
+        }
+    }
+
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(usize, Hook, bool)>>);
+
+    impl Observer for Seen {
+        fn stage_ran(&self, step: usize, hook: Hook, _: Duration, result: &Result<Verdict, StageError>) {
+            self.0.lock().unwrap().push((step, hook, result.is_ok()));
+        }
+    }
+
+    const BOTH: &[Hook] = &Hook::ALL;
+
+    fn pipeline(stages: Vec<(&'static str, &'static [Hook], Deed)>, policy: FailurePolicy) -> Pipeline {
+        let step = |(name, hooks, deed)| Step { stage: Arc::new(Double { name, hooks, deed }), policy };
+        Pipeline::new(stages.into_iter().map(step).collect())
+    }
+
+    fn trace(headers: &HeaderMap) -> Vec<&str> {
+        headers.get_all("trace").iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    async fn outcome(deed: Deed, policy: FailurePolicy) -> (Outcome, Vec<String>) {
+        let pipeline = pipeline(vec![("a", BOTH, Deed::Trace), ("b", BOTH, deed), ("c", BOTH, Deed::Trace)], policy);
+        let (exchange, outcome) = pipeline.run(Hook::RequestHeaders, exchange(false), &Seen::default()).await;
+        (outcome, trace(exchange.request.headers()).into_iter().map(str::to_owned).collect())
+    }
+
+    #[tokio::test]
+    async fn requests_pass_the_stages_in_order_and_responses_in_reverse() {
+        let pipeline = pipeline(vec![("a", BOTH, Deed::Trace), ("b", BOTH, Deed::Trace)], FailurePolicy::default());
+        let (exchange, _) = pipeline.run(Hook::RequestHeaders, exchange(true), &Seen::default()).await;
+        assert_eq!(trace(exchange.request.headers()), ["a", "b"]);
+        let (exchange, _) = pipeline.run(Hook::ResponseHeaders, exchange, &Seen::default()).await;
+        assert_eq!(trace(exchange.response.unwrap().headers()), ["b", "a"]);
+        assert_eq!(trace(exchange.request.headers()), ["a", "b"], "the request is as it was sent");
+    }
+
+    #[tokio::test]
+    async fn a_stage_without_the_hook_is_not_called() {
+        let stages = vec![("a", &[Hook::ResponseHeaders][..], Deed::Respond), ("b", BOTH, Deed::Trace)];
+        let pipeline = pipeline(stages, FailurePolicy::default());
+        let seen = Seen::default();
+        let (_, outcome) = pipeline.run(Hook::RequestHeaders, exchange(false), &seen).await;
+        assert!(matches!(outcome, Outcome::Continue));
+        assert_eq!(*seen.0.lock().unwrap(), [(1, Hook::RequestHeaders, true)], "steps keep their index in the route");
+    }
+
+    #[test]
+    fn a_pipeline_knows_which_hooks_it_has() {
+        let only = pipeline(vec![("a", &[Hook::RequestHeaders], Deed::Trace)], FailurePolicy::default());
+        assert!(only.has(Hook::RequestHeaders) && !only.has(Hook::ResponseHeaders));
+        assert!(!Pipeline::default().has(Hook::RequestHeaders));
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_the_run() {
+        let (answer, trace) = outcome(Deed::Respond, FailurePolicy::default()).await;
+        assert!(matches!(answer, Outcome::Respond { step: 1, response } if response.status == 204));
+        assert_eq!(trace, ["a"]);
+        let (answer, trace) = outcome(Deed::Refuse, FailurePolicy::default()).await;
+        assert!(matches!(answer, Outcome::Refuse { step: 1, refusal } if refusal.code == ErrorCode::Forbidden));
+        assert_eq!(trace, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_denied_unless_its_own_setting_says_skip() {
+        let skipping = |kind| {
+            let mut policy = FailurePolicy::default();
+            match kind {
+                FailureKind::Deadline => policy.on_timeout = Disposition::Skip,
+                FailureKind::Unavailable => policy.on_overload = Disposition::Skip,
+                FailureKind::Trap | FailureKind::Limit | FailureKind::InvalidOutput => {
+                    policy.on_trap = Disposition::Skip;
+                }
+            }
+            policy
+        };
+        for kind in FailureKind::ALL {
+            let (denied, trace) = outcome(Deed::Fail(kind), FailurePolicy::default()).await;
+            assert!(matches!(denied, Outcome::Failed { step: 1, error } if error.kind == kind));
+            assert_eq!(trace, ["a"]);
+            let (skipped, trace) = outcome(Deed::Fail(kind), skipping(kind)).await;
+            assert!(matches!(skipped, Outcome::Continue));
+            assert_eq!(trace, ["a", "c"]);
+            for other in FailureKind::ALL {
+                let same = skipping(kind) == skipping(other);
+                let (outcome, _) = outcome(Deed::Fail(kind), skipping(other)).await;
+                assert_eq!(matches!(outcome, Outcome::Continue), same, "{kind:?} under the setting of {other:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_stage_that_ran_is_observed_with_its_result() {
+        let stages =
+            vec![("a", BOTH, Deed::Trace), ("b", BOTH, Deed::Fail(FailureKind::Trap)), ("c", BOTH, Deed::Trace)];
+        let pipeline = pipeline(stages, FailurePolicy::default());
+        let seen = Seen::default();
+        pipeline.run(Hook::RequestHeaders, exchange(false), &seen).await;
+        assert_eq!(*seen.0.lock().unwrap(), [(0, Hook::RequestHeaders, true), (1, Hook::RequestHeaders, false)]);
+    }
+}

@@ -46,3 +46,50 @@ pub(crate) fn append_field(headers: &mut HeaderMap, name: &str, value: &[u8]) ->
     headers.append(name, value);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorCode, Refusal};
+
+    #[test]
+    fn only_final_statuses_and_bounded_bodies_are_accepted() {
+        for status in [0, 100, 101, 199, 600] {
+            assert_eq!(Response::new(status, "").err(), Some(FieldError::InvalidValue), "{status}");
+        }
+        assert!(Response::new(204, "").is_ok());
+        assert!(Response::new(200, vec![0; Response::BODY_LIMIT]).is_ok());
+        assert_eq!(Response::new(200, vec![0; Response::BODY_LIMIT + 1]).err(), Some(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn framing_fields_are_forbidden_and_repeated_fields_kept() {
+        let mut response = Response::new(200, "").unwrap();
+        assert_eq!(response.append("Transfer-Encoding", b"chunked"), Err(FieldError::Forbidden));
+        assert_eq!(response.append("content-length", b"5"), Err(FieldError::Forbidden));
+        response.append("set-cookie", b"a=1").unwrap();
+        response.append("set-cookie", b"b=2").unwrap();
+        assert_eq!(response.headers.get_all("set-cookie").iter().count(), 2);
+    }
+
+    #[test]
+    fn fields_are_limited_in_all() {
+        let mut response = Response::new(200, "").unwrap();
+        assert!((0..10_000).any(|_| response.append("a", b"").is_err()));
+        let mut refusal = Refusal::new(ErrorCode::Forbidden, "no").unwrap();
+        assert!((0..10_000).any(|n| refusal.append(&format!("x-{n}"), &[b'x'; 1000]).is_err()));
+    }
+
+    #[test]
+    fn a_refusals_message_is_limited() {
+        assert!(Refusal::new(ErrorCode::Overloaded, "x".repeat(Refusal::MESSAGE_LIMIT)).is_ok());
+        let long = Refusal::new(ErrorCode::Overloaded, "x".repeat(Refusal::MESSAGE_LIMIT + 1));
+        assert_eq!(long.err(), Some(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn codes_have_labels_of_their_own() {
+        let labels: std::collections::BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.label()).collect();
+        assert_eq!(labels.len(), ErrorCode::ALL.len());
+    }
+}
