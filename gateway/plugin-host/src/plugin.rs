@@ -103,7 +103,8 @@ impl LoadedPlugin {
         let warm = self.idle().pop();
         match warm {
             Some(instance) => Ok(instance),
-            None => self.start().await.map(Box::new),
+            // In a box of its own: it is rare, and it would make the future of every call several times as large.
+            None => Box::pin(self.start()).await.map(Box::new),
         }
     }
 

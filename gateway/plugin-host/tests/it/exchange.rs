@@ -63,8 +63,9 @@ impl ResponseHead for Head {
     }
 }
 
-fn head(fields: &[(&'static str, &'static str)]) -> Box<Head> {
-    let field = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+fn head(fields: &[(&'static str, &str)]) -> Box<Head> {
+    let field =
+        |&(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     Box::new(Head {
         method: Method::GET,
         path: PathAndQuery::from_static("/path?query"),
@@ -74,7 +75,7 @@ fn head(fields: &[(&'static str, &'static str)]) -> Box<Head> {
 }
 
 /// A request with these fields.
-pub fn request(fields: &[(&'static str, &'static str)]) -> Box<Exchange> {
+pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     Box::new(Exchange {
         request: head(fields),
         response: None,
@@ -96,7 +97,7 @@ pub fn told() -> Box<Exchange> {
 }
 
 /// An exchange whose response has arrived.
-pub fn response(fields: &[(&'static str, &'static str)]) -> Box<Exchange> {
+pub fn response(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     let mut exchange = request(&[]);
     exchange.response = Some(head(fields));
     exchange

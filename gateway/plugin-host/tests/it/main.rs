@@ -1,8 +1,10 @@
-//! The host, seen from outside, with components written in the text format: each one does exactly what its test is about.
+//! The host, seen from outside. Most components are written in the text format and do exactly what their test is about;
+//! `guests` uses real ones, built from `tests/guests`.
 
 mod answers;
 mod exchange;
 mod guest;
+mod guests;
 mod isolation;
 mod loading;
 mod reuse;
