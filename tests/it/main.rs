@@ -1,4 +1,15 @@
 //! All end-to-end suites, in one binary: one link step, one set of components.
 
+mod admin;
 mod architecture;
 mod examples;
+mod forwarding;
+mod hostile;
+mod lifecycle;
+mod limits;
+mod malformed;
+mod plugins;
+mod protocols;
+mod proxying;
+mod reload;
+mod routing;

@@ -1,1 +1,13 @@
+//! Harness of the end-to-end suites in `it/`: the real binary, real sockets, real components.
+//!
+//! [`gateway`] starts the gateway on free ports with a configuration of its own; [`upstream`] is a service behind it
+//! whose every answer the test decides; [`client`] sends exactly what it is told.
 
+pub mod client;
+pub mod gateway;
+pub mod nginx;
+pub mod upstream;
+
+pub use client::{Connection, Response};
+pub use gateway::{Gateway, Site};
+pub use upstream::Upstream;

@@ -1,1 +1,17 @@
+//! Witgate: an edge gateway extended with WebAssembly.
+//!
+//! This crate is the only one that names Pingora. [`app`] puts the rooms together; [`proxy`] is the request path;
+//! [`snapshot`] builds generations and [`reload`] swaps them; [`cli`] is the command line.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod envelope;
+pub mod gateway;
+pub mod listen;
+pub mod proxy;
+pub mod reload;
+pub mod request_id;
+pub mod snapshot;
+pub mod telemetry;
+pub mod watch;

@@ -1,0 +1,118 @@
+//! The admin listener: health, metrics, reload. On an address of its own, loopback by default.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{Method, Response, StatusCode};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use serde_json::json;
+
+use crate::gateway::Gateway;
+use crate::reload::{Reloaded, Reloader, Trigger};
+
+/// Serves the admin endpoints.
+pub struct Admin {
+    pub gateway: Arc<Gateway>,
+    pub reloader: Arc<Reloader>,
+    /// True once the gateway drains: it is alive, but should get no new traffic.
+    pub draining: tokio::sync::watch::Receiver<bool>,
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Status, content type, body; and the methods allowed, if the one used is not.
+struct Page(StatusCode, &'static str, String, Option<&'static str>);
+
+impl Page {
+    fn ok(content_type: &'static str, body: impl Into<String>) -> Self {
+        Self(StatusCode::OK, content_type, body.into(), None)
+    }
+}
+
+impl Admin {
+    async fn page(&self, method: &Method, path: &str) -> Page {
+        let reading = matches!(*method, Method::GET | Method::HEAD);
+        match path {
+            "/live" | "/ready" | "/metrics" if !reading => not_allowed("GET, HEAD"),
+            "/live" => Page::ok(TEXT, "live\n"),
+            "/ready" if *self.draining.borrow() => {
+                Page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into(), None)
+            }
+            "/ready" => Page::ok(TEXT, "ready\n"),
+            "/metrics" => Page::ok(METRICS, self.metrics()),
+            "/reload" if *method == Method::POST => self.reload().await,
+            "/reload" => not_allowed("POST"),
+            _ => Page(StatusCode::NOT_FOUND, TEXT, INDEX.into(), None),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let snapshot = self.gateway.snapshot();
+        let figures = snapshot.plugins.iter().flat_map(|plugin| {
+            let stats = plugin.stats();
+            let figures = [
+                ("live", stats.instances as u64),
+                ("idle", stats.idle as u64),
+                ("created", stats.created),
+                ("recycled", stats.recycled),
+                ("discarded", stats.discarded),
+                ("exhausted", stats.exhausted),
+            ];
+            figures.map(|(state, count)| (plugin.name().to_owned(), state, count))
+        });
+        self.gateway.metrics.set_plugin_instances(figures);
+        self.gateway.metrics.render()
+    }
+
+    async fn reload(&self) -> Page {
+        let reloaded = self.reloader.reload(Trigger::Admin).await;
+        let outcome = reloaded.outcome().label();
+        match reloaded {
+            Reloaded::Unchanged { generation } | Reloaded::Swapped { generation } => {
+                Page::ok(JSON, format!("{}\n", json!({ "outcome": outcome, "generation": generation })))
+            }
+            Reloaded::Refused { diagnostics } => {
+                let diagnostics: Vec<_> = diagnostics.iter().map(witgate_config::Diagnostic::to_json).collect();
+                let body = json!({ "outcome": outcome, "diagnostics": diagnostics });
+                Page(StatusCode::UNPROCESSABLE_ENTITY, JSON, format!("{body}\n"), None)
+            }
+        }
+    }
+}
+
+const INDEX: &str = "GET /live      200 while the process runs
+GET /ready     200 while it takes traffic, 503 while it drains
+GET /metrics   metrics in the text format of Prometheus
+POST /reload   reload the configuration now
+";
+
+fn not_allowed(allowed: &'static str) -> Page {
+    Page(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("allowed: {allowed}\n"), Some(allowed))
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let (method, path) = (session.req_header().method.clone(), session.req_header().uri.path().to_owned());
+        let Page(status, content_type, body, allowed) = self.page(&method, &path).await;
+        let mut response = Response::new(if method == Method::HEAD { Vec::new() } else { body.as_bytes().to_vec() });
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = value.parse() {
+                headers.insert(name, value);
+            }
+        };
+        set(CONTENT_TYPE, content_type);
+        set(CONTENT_LENGTH, &body.len().to_string());
+        set(CACHE_CONTROL, "no-store");
+        if let Some(allowed) = allowed {
+            set(ALLOW, allowed);
+        }
+        response
+    }
+}

@@ -1,0 +1,192 @@
+//! The composition root: puts the parts together, runs them, and takes them apart again.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use pingora_runtime::Runtime;
+use rustls::server::ResolvesServerCert;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use witgate_plugin_host::PluginHost;
+
+use crate::admin::Admin;
+use crate::gateway::Gateway;
+use crate::listen::{self, Bound, CurrentCertificate};
+use crate::proxy::{Proxy, connection::Connections};
+use crate::reload::{Reloader, Trigger};
+use crate::snapshot::{Builder, Snapshot, Sources, read};
+use crate::telemetry::{AccessLog, Metrics};
+use crate::watch::reload_on_change;
+
+/// Idle connections kept to all endpoints together, for each proxy thread.
+const UPSTREAM_POOL_SIZE: usize = 512;
+/// After the last request has ended: time for the last bytes of HTTP/2 connections to leave.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
+
+/// Why a start failed: problems of the configuration are shown as such.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has problems")]
+    Config(Vec<witgate_config::Diagnostic>),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// Reads and builds a configuration as a reload would, without serving it.
+///
+/// # Errors
+/// Every problem found.
+pub fn check(path: &Path) -> Result<(Sources, Snapshot), StartError> {
+    let sources = read(path).map_err(StartError::Config)?;
+    let metrics = Metrics::new().context("metrics")?;
+    let builder = Builder { host: plugin_host(&sources)?, metrics };
+    let snapshot = builder.build(&sources, 1).map_err(StartError::Config)?;
+    Ok((sources, snapshot))
+}
+
+fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
+    let runtime = &sources.config.runtime;
+    let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
+    let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
+    PluginHost::new(settings).context("the plugin host cannot be started")
+}
+
+/// `$XDG_CACHE_HOME/witgate/plugins`, or `~/.cache/witgate/plugins`; none: plugins are compiled at each start.
+fn default_cache() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .map(|base| base.join("witgate/plugins"))
+}
+
+fn threads(runtime: &witgate_config::Runtime) -> usize {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    runtime.threads.unwrap_or_else(cpus)
+}
+
+/// Serves a configuration until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// Whatever keeps the gateway from serving: nothing has been served then.
+pub fn run(path: &Path) -> Result<(), StartError> {
+    let sources = read(path).map_err(StartError::Config)?;
+    let metrics = Metrics::new().context("metrics")?;
+    let builder = Builder { host: plugin_host(&sources)?, metrics: Arc::clone(&metrics) };
+    let first = builder.build(&sources, 1).map_err(StartError::Config)?;
+    let config = Arc::clone(&sources.config);
+    let access_log = AccessLog::open(&config.access_log, metrics.access_records_dropped.clone())
+        .context("the access log cannot be opened")?;
+    let gateway = Gateway::new(Arc::new(first), metrics, access_log);
+    let (watched, files) = watch::channel(sources.paths().map(Path::to_owned).collect());
+    let reloader = Reloader::new(path.to_owned(), builder, Arc::clone(&gateway), watched);
+
+    let bound = config.listeners.iter().map(|listener| bind(listener.address.value)).collect::<Result<Vec<_>, _>>()?;
+    let admin = config.admin.address.as_ref().map(|address| bind(address.value)).transpose()?;
+    // Threads that do not steal work from each other: a request stays where its connection is (measured 8 to 13 % less
+    // processor time than work stealing).
+    let proxies = Runtime::new_no_steal(threads(&config.runtime), "proxy");
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let control = control.context("the control runtime cannot be started")?;
+    let parts = Parts { gateway, reloader, files, bound, admin, proxies };
+    control.block_on(serve(parts, config.runtime.drain_timeout))?;
+    Ok(())
+}
+
+fn bind(address: std::net::SocketAddr) -> anyhow::Result<Bound> {
+    listen::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Everything that is made before anything is served.
+struct Parts {
+    gateway: Arc<Gateway>,
+    reloader: Arc<Reloader>,
+    files: watch::Receiver<Vec<PathBuf>>,
+    bound: Vec<Bound>,
+    admin: Option<Bound>,
+    proxies: Runtime,
+}
+
+async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
+    let Parts { gateway, reloader, files, bound, admin, proxies } = parts;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (shutdown, shutting_down) = watch::channel(false);
+
+    let mut ready = Vec::new();
+    let tls: Vec<bool> = gateway.snapshot().certificates.iter().map(Option::is_some).collect();
+    for ((listener, bound), tls) in bound.into_iter().enumerate().zip(tls) {
+        ready.push(format!("ready {}://{}", if tls { "https" } else { "http" }, bound.address));
+        let certificate = tls.then(|| {
+            Arc::new(CurrentCertificate { gateway: Arc::clone(&gateway), listener }) as Arc<dyn ResolvesServerCert>
+        });
+        let app = Connections::new(proxy(&gateway), Arc::clone(&gateway));
+        let serving = listen::serve(bound, certificate, app, shutting_down.clone(), 1);
+        proxies.get_handle().spawn(async move {
+            if let Err(error) = serving.await {
+                warn!(%error, "a listener ended");
+            }
+        });
+    }
+    if let Some(bound) = admin {
+        info!(address = %bound.address, "admin listener");
+        let app = Admin { gateway: Arc::clone(&gateway), reloader: Arc::clone(&reloader), draining: shutting_down };
+        // Its own life: health and metrics are wanted while the gateway drains, too.
+        let (keep, lives) = watch::channel(false);
+        tokio::spawn(async move {
+            let _keep = keep;
+            listen::serve(bound, None, app, lives, 1).await
+        });
+    }
+    tokio::spawn(reload_on_change(Arc::clone(&reloader), files));
+    announce(&ready)?;
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => drop(reloader.reload(Trigger::Signal).await),
+        }
+    }
+    info!(?drain_timeout, "draining: no new connections; requests in flight may end");
+    shutdown.send_replace(true);
+    let drained = tokio::select! {
+        drained = tokio::time::timeout(drain_timeout, gateway.idle()) => drained.is_ok(),
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    if drained {
+        tokio::time::sleep(FLUSH_TIME).await;
+        info!("drained");
+    } else {
+        warn!("not drained in time; requests in flight are cut off");
+    }
+    tokio::task::spawn_blocking(move || proxies.shutdown_timeout(Duration::from_secs(1))).await?;
+    Ok(())
+}
+
+/// Tells on standard output, one line for each listener, that connections are accepted.
+fn announce(ready: &[String]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in ready {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
+}
+
+fn proxy(gateway: &Arc<Gateway>) -> Arc<HttpProxy<Proxy>> {
+    let conf = ServerConf {
+        upstream_keepalive_pool_size: UPSTREAM_POOL_SIZE,
+        // Retries are decided by `proxy::upstream`; this only bounds them.
+        max_retries: 8,
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(gateway)), Arc::new(conf));
+    proxy.handle_init_modules();
+    Arc::new(proxy)
+}

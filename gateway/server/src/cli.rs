@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::json;
+use witgate_config::Diagnostic;
+
+use crate::app::{self, StartError};
+use crate::reload::report;
+use crate::telemetry;
+
+/// An edge gateway that you extend with WebAssembly.
+///
+/// Witgate stands in front of your services. Each route runs a pipeline of stages: plugins (WASM components) for
+/// authentication, load shedding, rate limiting or anything else. One file configures it; a change of that file, or of a
+/// file it names, takes effect without a restart and without a failed request.
+#[derive(Debug, Parser)]
+#[command(name = "witgate", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration until SIGTERM or SIGINT.
+    ///
+    /// Prints `ready http://ADDRESS` for each listener once it accepts connections. Access records go to standard output
+    /// (see `[access_log]`), everything else to standard error; WITGATE_LOG sets its level (`debug`, or
+    /// `warn,witgate=debug`).
+    ///
+    /// SIGHUP reloads the configuration, as a change of its files does. SIGTERM and SIGINT stop accepting and let
+    /// requests in flight end within `runtime.drain_timeout`; a second one stops at once.
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Check a configuration: everything that a reload does, short of serving it.
+    ///
+    /// Reads the file and every file that it names, loads each plugin and gives it its configuration. Exit status 0: it
+    /// would be served. 1: it has problems, and all of them are listed.
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// `human` for people; `json` for tools: {"ok", "diagnostics": [{"file", "line", "column", "path", "message",
+        /// "help"}]}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "gateway.toml")]
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = telemetry::init_log() {
+        eprintln!("witgate: {error}");
+        return ExitCode::FAILURE;
+    }
+    match cli.command {
+        Command::Run { config } => run(&config.path),
+        Command::Check { config, format } => check(&config.path, format),
+    }
+}
+
+fn run(path: &Path) -> ExitCode {
+    match app::run(path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(path, &error),
+    }
+}
+
+fn failed(path: &Path, error: &StartError) -> ExitCode {
+    match error {
+        StartError::Config(diagnostics) => {
+            report(path, diagnostics);
+            eprintln!("witgate: {}", count(diagnostics));
+        }
+        StartError::Other(error) => eprintln!("witgate: {error:#}"),
+    }
+    ExitCode::FAILURE
+}
+
+fn count(diagnostics: &[Diagnostic]) -> String {
+    match diagnostics.len() {
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn check(path: &Path, format: Format) -> ExitCode {
+    let checked = app::check(path);
+    let json = |ok: bool, diagnostics: &[Diagnostic]| {
+        let diagnostics: Vec<_> = diagnostics.iter().map(Diagnostic::to_json).collect();
+        println!("{}", json!({ "ok": ok, "diagnostics": diagnostics }));
+    };
+    match (checked, format) {
+        (Ok((sources, snapshot)), Format::Human) => {
+            let (routes, plugins) = (sources.config.routes.len(), snapshot.plugins.len());
+            println!("{}: ok ({routes} routes, {plugins} loaded plugins)", path.display());
+            ExitCode::SUCCESS
+        }
+        (Ok(_), Format::Json) => {
+            json(true, &[]);
+            ExitCode::SUCCESS
+        }
+        (Err(StartError::Config(diagnostics)), Format::Json) => {
+            json(false, &diagnostics);
+            ExitCode::FAILURE
+        }
+        (Err(error), _) => failed(path, &error),
+    }
+}

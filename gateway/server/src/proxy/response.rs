@@ -1,0 +1,99 @@
+//! The response as the client gets it.
+
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use witgate_stage::{Hook, Outcome};
+
+use crate::proxy::context::RequestCtx;
+use crate::proxy::{answer, deadline, lend, request};
+use crate::request_id;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Runs the stages on the response's head and puts the gateway's fields on it.
+///
+/// # Errors
+/// A stage failed or answered in the upstream's place (`ctx.answer`): the upstream's response is dropped.
+pub async fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switching {
+        // The deadline was for the answer; a tunnel lives on.
+        ctx.deadline = None;
+        deadline::set(None);
+    } else if response.status.is_informational() {
+        return Ok(());
+    } else {
+        strip_hop_by_hop(response);
+    }
+    if let Some(route) = ctx.route.clone().filter(|route| route.pipeline.has(Hook::ResponseHeaders)) {
+        if let Some(exchange) = ctx.exchange.take() {
+            run_stages(session, response, ctx, &route, exchange).await?;
+        }
+    }
+    if let Ok(id) = HeaderValue::from_str(&ctx.id) {
+        response.insert_header(&request_id::FIELD, id)?;
+    }
+    Ok(())
+}
+
+/// Removes what concerned the connection to the upstream alone (RFC 9110, section 7.6.1). Framing fields stay: Pingora
+/// frames the message anew from them.
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    if response.headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = response
+            .headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .filter(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding" | "content-type"))
+            .collect();
+        for name in named {
+            response.remove_header(&name);
+        }
+        response.remove_header(&CONNECTION);
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &UPGRADE] {
+        if response.headers.contains_key(name) {
+            response.remove_header(name);
+        }
+    }
+}
+
+async fn run_stages(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+    route: &crate::snapshot::Route,
+    mut exchange: Box<witgate_stage::Exchange>,
+) -> Result<()> {
+    exchange.end_of_stream = session.req_header().method == Method::HEAD
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || response.headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    exchange.request = lend::lend_request(session.req_header_mut())?;
+    exchange.response = Some(lend::lend_response(response)?);
+    let outcome;
+    (exchange, outcome) = route.pipeline.run(Hook::ResponseHeaders, exchange, route).await;
+    lend::return_request(std::mem::replace(&mut exchange.request, Box::new(lend::Absent)), session.req_header_mut());
+    if let Some(lent) = exchange.response.take() {
+        lend::return_response(lent, response);
+    }
+    ctx.exchange = Some(exchange);
+    let (step, replacement) = match outcome {
+        Outcome::Continue => return Ok(()),
+        Outcome::Respond { step, response } => (step, response.into()),
+        Outcome::Refuse { step, refusal } => (step, answer::to_problem(refusal.into(), session, ctx)),
+        Outcome::Failed { step, error } => {
+            let problem = request::stage_failed(ctx, &error);
+            (step, answer::to_problem(problem, session, ctx))
+        }
+    };
+    ctx.facts.stage = route.stage_name(step);
+    ctx.answer = Some(replacement);
+    Error::e_explain(ErrorType::Custom("ReplacedByStage"), "a stage answered in the upstream's place")
+}

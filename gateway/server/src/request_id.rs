@@ -1,0 +1,73 @@
+//! The id under which a request is logged, here and upstream.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+/// Field that carries the id, in requests and responses.
+pub const FIELD: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id taken over from a client: enough for every usual scheme (a UUID has 36), short enough for logs.
+const LENGTH_LIMIT: usize = 128;
+
+/// The client's id if it sent exactly one valid one, else a new one.
+///
+/// Valid are letters, digits and `-._~+/=:@`: what UUIDs, ULIDs, base64 and trace ids are made of, and nothing that
+/// could break a log line.
+pub fn of(headers: &HeaderMap) -> Arc<str> {
+    let mut values = headers.get_all(&FIELD).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => match value.to_str() {
+            Ok(id) if is_valid(id) => Arc::from(id),
+            _ => mint(),
+        },
+        _ => mint(),
+    }
+}
+
+fn is_valid(id: &str) -> bool {
+    (1..=LENGTH_LIMIT).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(&b))
+}
+
+/// 128 random bits as 32 hexadecimal digits: unique without coordination, not secret.
+pub fn mint() -> Arc<str> {
+    let mut digits = [0_u8; 32];
+    let mut bits = fastrand::u128(..);
+    for digit in &mut digits {
+        let nibble = (bits & 0xf) as u8;
+        *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        bits >>= 4;
+    }
+    Arc::from(std::str::from_utf8(&digits).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|v| (FIELD, v.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_valid_id_is_kept() {
+        for id in ["a", "6f1f2c0e-4c8b-4d0e-9b7e-0a1b2c3d4e5f", "Root=1-67891233-abcdef012345678912345678"] {
+            assert_eq!(&*of(&headers(&[id])), id);
+        }
+    }
+
+    #[test]
+    fn an_invalid_or_doubled_id_is_replaced() {
+        let long = "x".repeat(129);
+        for ids in [&["a b"][..], &["\"x\""], &[""], &[&long], &["a", "b"], &[]] {
+            let id = of(&headers(ids));
+            assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{ids:?} gave {id}");
+        }
+    }
+
+    #[test]
+    fn minted_ids_differ() {
+        assert_ne!(mint(), mint());
+    }
+}

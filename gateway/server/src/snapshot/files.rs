@@ -1,0 +1,180 @@
+//! Reads the configuration and every file that it names.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use witgate_config::{Config, Diagnostic, Located, Secret, Spot};
+
+use super::Digest;
+
+/// Largest configuration file. A route takes some 200 bytes.
+const CONFIG_LIMIT: u64 = 1024 * 1024;
+/// Largest file that a configuration names: plugins in languages with a large runtime have some 20 MiB.
+const FILE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// A configuration with the content of everything it names, as read at one time.
+#[derive(Debug)]
+pub struct Sources {
+    pub path: PathBuf,
+    pub config: Arc<Config>,
+    pub digest: Digest,
+    files: BTreeMap<PathBuf, Arc<[u8]>>,
+    variables: BTreeMap<String, Vec<u8>>,
+}
+
+impl Sources {
+    /// Content of a file that the configuration names; empty if it names none of that path.
+    pub fn file(&self, path: &Path) -> Arc<[u8]> {
+        self.files.get(path).cloned().unwrap_or_default()
+    }
+
+    /// A secret's bytes: the variable's value, or the file's content less one line end.
+    pub fn secret(&self, secret: &Secret) -> Vec<u8> {
+        match secret {
+            Secret::Env(name) => self.variables.get(&name.value).cloned().unwrap_or_default(),
+            Secret::File(path) => {
+                let content = self.file(&path.value);
+                let content = content.strip_suffix(b"\n").unwrap_or(&content);
+                content.strip_suffix(b"\r").unwrap_or(content).to_vec()
+            }
+        }
+    }
+
+    /// Every file that a change of concerns this configuration, itself included.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.path.as_path()).chain(self.files.keys().map(PathBuf::as_path))
+    }
+
+    pub fn diagnostic(&self, spot: &Spot, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+        diagnostic(&self.path, spot, message, help)
+    }
+}
+
+fn diagnostic(file: &Path, spot: &Spot, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
+    Diagnostic { file: file.to_owned(), spot: Some(spot.clone()), message: message.into(), help: Some(help.into()) }
+}
+
+/// Reads and validates a configuration, then reads what it names.
+///
+/// # Errors
+/// Everything that is wrong, as far as it can be told without building.
+pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
+    let whole = |message: String, help: &str| {
+        vec![Diagnostic { file: path.to_owned(), spot: None, message, help: Some(help.to_owned()) }]
+    };
+    let bytes = read_bounded(path, CONFIG_LIMIT)
+        .map_err(|message| whole(message, "name the configuration with `--config FILE`"))?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|error| whole(format!("not UTF-8 from byte {} on", error.valid_up_to()), "save the file as UTF-8"))?;
+    let config = witgate_config::parse(text, path)?;
+    let mut digest = Sha256::new();
+    add(&mut digest, text.as_bytes());
+
+    let (mut files, mut problems) = (BTreeMap::new(), Vec::new());
+    for named in named_files(&config) {
+        if files.contains_key(&named.value) {
+            continue;
+        }
+        match read_bounded(&named.value, FILE_LIMIT) {
+            Ok(content) => {
+                add(&mut digest, named.value.as_os_str().as_encoded_bytes());
+                add(&mut digest, &content);
+                files.insert(named.value.clone(), Arc::from(content));
+            }
+            Err(message) => {
+                let message = format!("`{}`: {message}", named.value.display());
+                problems.push(diagnostic(path, &named.spot, message, help_for(&named.value)));
+            }
+        }
+    }
+    let mut variables = BTreeMap::new();
+    for name in named_variables(&config) {
+        match std::env::var_os(&name.value).filter(|value| !value.is_empty()) {
+            Some(value) => {
+                add(&mut digest, value.as_encoded_bytes());
+                variables.insert(name.value.clone(), value.into_encoded_bytes());
+            }
+            None => problems.push(diagnostic(
+                path,
+                &name.spot,
+                format!("the environment variable `{}` is not set or empty", name.value),
+                "set it where the gateway is started",
+            )),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let path = path.to_owned();
+    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, variables })
+}
+
+/// Adds a part so that no two lists of parts give the same input.
+fn add(digest: &mut Sha256, part: &[u8]) {
+    digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+    digest.update(part);
+}
+
+fn help_for(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wasm") => "build the plugin, or correct the path (it is relative to the configuration file)",
+        _ => "create the file, or correct the path (it is relative to the configuration file)",
+    }
+}
+
+fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
+    let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let authorities = config.upstreams.values().filter_map(|upstream| upstream.tls.as_ref()?.ca.as_ref());
+    let keys = config.keys.values().filter_map(|secret| match secret {
+        Secret::File(path) => Some(path),
+        Secret::Env(_) => None,
+    });
+    tls.flat_map(|tls| [&tls.certificate, &tls.key])
+        .chain(authorities)
+        .chain(keys)
+        .chain(config.key_sets.values().map(|set| &set.file))
+        .chain(config.plugins.values().map(|plugin| &plugin.path))
+}
+
+fn named_variables(config: &Config) -> impl Iterator<Item = &Located<String>> {
+    config.keys.values().filter_map(|secret| match secret {
+        Secret::Env(name) => Some(name),
+        Secret::File(_) => None,
+    })
+}
+
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content).map_err(|error| format!("cannot be read: {error}"))?;
+    if content.len() as u64 > limit {
+        return Err(format!("larger than the limit of {} MiB", limit / (1024 * 1024)));
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cannot_run_into_each_other() {
+        let digest = |parts: &[&[u8]]| {
+            let mut digest = Sha256::new();
+            parts.iter().for_each(|part| add(&mut digest, part));
+            digest.finalize()
+        };
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_ne!(digest(&[b"", b"a"]), digest(&[b"a", b""]));
+    }
+
+    #[test]
+    fn a_missing_configuration_is_a_diagnostic() {
+        let problems = read(Path::new("no/such/gateway.toml")).unwrap_err();
+        assert!(problems.iter().all(|problem| problem.message.starts_with("cannot be read")), "{problems:?}");
+    }
+}

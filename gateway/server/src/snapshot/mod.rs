@@ -1,0 +1,99 @@
+//! One generation: everything that a configuration means at run time, immutable.
+
+mod build;
+mod certificate;
+mod files;
+mod stages;
+mod upstream;
+
+pub use build::Builder;
+pub use files::{Sources, read};
+pub use upstream::Upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use rustls::sign::CertifiedKey;
+use witgate_config::Config;
+use witgate_plugin_host::LoadedPlugin;
+use witgate_route::RouteTable;
+use witgate_stage::{Hook, Observer, Pipeline, StageError, Verdict};
+
+use crate::telemetry::{RouteMetrics, StageMetrics};
+
+/// SHA-256 over the configuration and every file that it names.
+pub type Digest = [u8; 32];
+
+/// What the requests of one generation use.
+pub struct Snapshot {
+    /// Counts from 1, by one for each swap.
+    pub generation: u64,
+    pub digest: Digest,
+    pub config: Arc<Config>,
+    pub routes: RouteTable<Arc<Route>>,
+    /// Metrics of requests that no route matches.
+    pub unmatched: Arc<RouteMetrics>,
+    /// For each listener, its certificate if it has one.
+    pub certificates: Vec<Option<Arc<CertifiedKey>>>,
+    /// Each distinct plugin once.
+    pub plugins: Vec<Arc<LoadedPlugin>>,
+    _live: LiveGeneration,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// Counts a generation for as long as anything holds it.
+#[derive(Debug)]
+struct LiveGeneration(IntGauge);
+
+impl LiveGeneration {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for LiveGeneration {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A route, ready to serve.
+pub struct Route {
+    pub name: Arc<str>,
+    pub upstream: Arc<Upstream>,
+    pub pipeline: Pipeline,
+    pub deadline: Option<Duration>,
+    /// Bytes.
+    pub body_limit: Option<u64>,
+    pub metrics: Arc<RouteMetrics>,
+    /// In the order of the pipeline's steps.
+    stage_metrics: Vec<Arc<StageMetrics>>,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Route").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Route {
+    /// Name of a step's stage, for logs.
+    pub fn stage_name(&self, step: usize) -> Option<String> {
+        self.pipeline.steps().get(step).map(|step| step.stage.name().to_owned())
+    }
+}
+
+impl Observer for Route {
+    fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>) {
+        if let Some(metrics) = self.stage_metrics.get(step) {
+            metrics.hook_ran(hook, elapsed, result);
+        }
+    }
+}

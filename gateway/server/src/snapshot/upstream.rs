@@ -1,0 +1,108 @@
+//! Named groups of endpoints, with everything about a connection decided beforehand.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pingora::protocols::ALPN;
+use pingora::protocols::l4::ext::TcpKeepalive;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::WrappedX509;
+use witgate_config as config;
+
+/// A group of endpoints, taken in turn.
+#[derive(Debug)]
+pub struct Upstream {
+    /// At least one.
+    first: HttpPeer,
+    rest: Vec<HttpPeer>,
+    turn: AtomicUsize,
+}
+
+impl Upstream {
+    /// How many endpoints there are.
+    pub fn len(&self) -> usize {
+        1 + self.rest.len()
+    }
+
+    /// The next endpoint in turn.
+    pub fn next(&self) -> &HttpPeer {
+        if self.rest.is_empty() {
+            return &self.first;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.len();
+        turn.checked_sub(1).and_then(|at| self.rest.get(at)).unwrap_or(&self.first)
+    }
+
+    /// Resolves the endpoints and prepares connections to them. Blocks on name resolution.
+    ///
+    /// # Errors
+    /// What is wrong with which setting, all at once.
+    pub fn build(upstream: &config::Upstream, authorities: Option<Arc<[WrappedX509]>>) -> Result<Self, Vec<Problem>> {
+        let (mut peers, mut problems) = (Vec::new(), Vec::new());
+        for endpoint in &upstream.endpoints {
+            match resolve(&endpoint.value) {
+                Ok(addresses) => {
+                    peers.extend(
+                        addresses.iter().map(|&address| peer(upstream, &endpoint.value, address, authorities.clone())),
+                    );
+                }
+                Err(message) => problems.push((endpoint.spot.clone(), message)),
+            }
+        }
+        let mut peers = peers.into_iter();
+        match peers.next() {
+            Some(first) if problems.is_empty() => Ok(Self { first, rest: peers.collect(), turn: AtomicUsize::new(0) }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Where, and what.
+pub type Problem = (config::Spot, String);
+
+/// All addresses of an endpoint: a name that stands for several is several endpoints.
+fn resolve(endpoint: &config::Endpoint) -> Result<Vec<SocketAddr>, String> {
+    let config::Endpoint { host, port } = endpoint;
+    match (host.as_str(), *port).to_socket_addrs() {
+        Ok(addresses) => {
+            let addresses: Vec<SocketAddr> = addresses.collect();
+            if addresses.is_empty() { Err(format!("`{host}` has no address")) } else { Ok(addresses) }
+        }
+        Err(error) => Err(format!("`{host}` cannot be resolved: {error}")),
+    }
+}
+
+fn peer(
+    upstream: &config::Upstream,
+    endpoint: &config::Endpoint,
+    address: SocketAddr,
+    authorities: Option<Arc<[WrappedX509]>>,
+) -> HttpPeer {
+    let server_name = upstream.tls.as_ref().and_then(|tls| tls.server_name.clone());
+    let server_name = server_name.unwrap_or_else(|| endpoint.host.clone());
+    let mut peer = HttpPeer::new(address, upstream.tls.is_some(), server_name);
+    let options = &mut peer.options;
+    options.alpn = match upstream.protocol {
+        config::Protocol::Http1 => ALPN::H1,
+        config::Protocol::Http2 => ALPN::H2,
+    };
+    options.connection_timeout = Some(upstream.connect_timeout);
+    // Connecting and the TLS handshake together.
+    options.total_connection_timeout = Some(upstream.connect_timeout * 2);
+    options.idle_timeout = Some(upstream.idle_timeout);
+    options.write_timeout = Some(WRITE_TIMEOUT);
+    options.ca = authorities;
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        #[cfg(target_os = "linux")]
+        user_timeout: Duration::ZERO,
+    });
+    peer
+}
+
+/// Longest time for one write to an endpoint that takes nothing: as long as a client may pause.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

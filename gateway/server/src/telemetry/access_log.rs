@@ -1,0 +1,125 @@
+//! One JSON line for each request.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use prometheus::IntCounter;
+use serde::Serialize;
+use witgate_config as config;
+
+/// Lines that may wait for the disk. A line has some 400 bytes, so this bounds the queue to a few megabytes; beyond it
+/// lines are dropped and counted, because a slow disk must not stop traffic.
+const QUEUE_LIMIT: usize = 16 * 1024;
+
+/// What is known of a request when it has ended. Absent values are left out of the line.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    /// End of the request, RFC 3339 in UTC.
+    pub time: String,
+    pub request_id: &'a str,
+    pub client: Option<String>,
+    pub method: &'a str,
+    pub host: Option<&'a str>,
+    /// Without the query, which may hold secrets.
+    pub path: &'a str,
+    pub protocol: &'static str,
+    pub route: Option<&'a str>,
+    /// Generation of the configuration that served the whole request.
+    pub generation: u64,
+    /// 0: nothing was sent, because the client had left or the connection was cut.
+    pub status: u16,
+    /// Code of the error that the gateway answered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// Stage that answered or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'a str>,
+    /// Endpoint that was asked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Body bytes read from the client.
+    pub bytes_in: u64,
+    /// Body bytes sent to the client.
+    pub bytes_out: u64,
+    /// From the end of the request's head to the end of the request.
+    pub duration_ms: f64,
+    /// What went wrong, for the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+/// Takes records on the request path and writes them on a thread of its own.
+#[derive(Debug)]
+pub struct AccessLog {
+    queue: Option<SyncSender<Vec<u8>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    dropped: IntCounter,
+}
+
+impl AccessLog {
+    /// # Errors
+    /// The file cannot be opened for appending, or the thread cannot be started.
+    pub fn open(output: &config::AccessLog, dropped: IntCounter) -> io::Result<Self> {
+        let sink: Box<dyn Write + Send> = match output {
+            config::AccessLog::Off => return Ok(Self { queue: None, writer: Mutex::new(None), dropped }),
+            config::AccessLog::Stdout => Box::new(io::stdout()),
+            config::AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(&path.value)?),
+        };
+        let (sender, receiver) = sync_channel(QUEUE_LIMIT);
+        let writer = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_lines(&receiver, BufWriter::with_capacity(64 * 1024, sink)))?;
+        Ok(Self { queue: Some(sender), writer: Mutex::new(Some(writer)), dropped })
+    }
+
+    /// Whether records are wanted at all: they cost something to make.
+    pub fn is_on(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Queues a record; never blocks.
+    pub fn write(&self, record: &Record<'_>) {
+        let Some(queue) = &self.queue else { return };
+        let mut line = Vec::with_capacity(512);
+        if serde_json::to_writer(&mut line, record).is_err() {
+            return;
+        }
+        line.push(b'\n');
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(line) {
+            self.dropped.inc();
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    /// Waits until what was queued is written.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.lock().take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Writes in batches: flushes when the queue is empty, not after each line. A sink that fails (a full disk, a closed
+/// pipe) loses lines, not requests, and is tried again with the next line.
+fn write_lines(lines: &Receiver<Vec<u8>>, mut sink: BufWriter<Box<dyn Write + Send>>) {
+    loop {
+        let line = match lines.try_recv() {
+            Ok(line) => line,
+            Err(TryRecvError::Empty) => {
+                let _ = sink.flush();
+                match lines.recv() {
+                    Ok(line) => line,
+                    Err(_) => break,
+                }
+            }
+            Err(TryRecvError::Disconnected) => break,
+        };
+        let _ = sink.write_all(&line);
+    }
+    let _ = sink.flush();
+}

@@ -1,0 +1,349 @@
+//! Counters for /metrics. What the request path touches is resolved once, when a generation is built.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, SystemTime};
+
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use witgate_stage::{FailureKind, Hook};
+
+/// Seconds; from a local upstream's answer to the default deadline.
+const REQUEST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+/// Seconds; from an empty plugin to the default time limit of a hook.
+const STAGE_BUCKETS: [f64; 10] = [1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2];
+
+/// Methods that have a label of their own; a client could otherwise make as many series as it can think of methods.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
+/// Status classes; the first stands for requests that ended without a response.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// What a stage can decide, as labels.
+const VERDICTS: [&str; 3] = ["continue", "respond", "refuse"];
+
+/// Outcome of one attempt to reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    Unchanged,
+    Swapped,
+    Refused,
+}
+
+impl ReloadOutcome {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Swapped => "swapped",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    pub requests_in_flight: IntGauge,
+    stage_duration: HistogramVec,
+    stage_verdicts: IntCounterVec,
+    stage_failures: IntCounterVec,
+    reloads: IntCounterVec,
+    reload_last: IntGaugeVec,
+    pub generation: IntGauge,
+    pub generations_live: IntGauge,
+    pub access_records_dropped: IntCounter,
+    pub heads_refused: IntCounter,
+    plugin_gauges: IntGaugeVec,
+    routes: Interned<Arc<str>, RouteMetrics>,
+    stages: Interned<(Arc<str>, Arc<str>), StageMetrics>,
+}
+
+/// One object for each key for as long as anybody holds it.
+type Interned<K, V> = Mutex<HashMap<K, Weak<V>>>;
+
+fn intern<K: Hash + Eq + Clone, V>(map: &Interned<K, V>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+    let mut map = map.lock();
+    if let Some(present) = map.get(&key).and_then(Weak::upgrade) {
+        return present;
+    }
+    let made = Arc::new(make());
+    map.insert(key, Arc::downgrade(&made));
+    made
+}
+
+/// Whether nobody else has taken the key meanwhile: then its series can go.
+fn forget<K: Hash + Eq, V>(map: &Interned<K, V>, key: &K) -> bool {
+    let mut map = map.lock();
+    let dead = map.get(key).is_some_and(|weak| weak.strong_count() == 0);
+    if dead {
+        map.remove(key);
+    }
+    dead
+}
+
+impl Metrics {
+    /// # Errors
+    /// Two metrics of one name: a mistake in this file.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        macro_rules! register {
+            ($metric:expr) => {{
+                let metric = $metric?;
+                registry.register(Box::new(metric.clone()))?;
+                metric
+            }};
+        }
+        let requests = Opts::new("witgate_requests_total", "Requests that have ended.");
+        let request_duration = HistogramOpts::new(
+            "witgate_request_duration_seconds",
+            "From the end of a request's head to the end of the request.",
+        )
+        .buckets(REQUEST_BUCKETS.to_vec());
+        let stage_duration =
+            HistogramOpts::new("witgate_stage_duration_seconds", "Time that one hook of a stage took.")
+                .buckets(STAGE_BUCKETS.to_vec());
+        let stage_verdicts = Opts::new("witgate_stage_verdicts_total", "What the hooks of a stage decided.");
+        let stage_failures = Opts::new("witgate_stage_failures_total", "Hooks that decided nothing, by kind.");
+        let reloads = Opts::new("witgate_reloads_total", "Attempts to reload the configuration.");
+        let reload_last = Opts::new("witgate_reload_last_timestamp_seconds", "Unix time of the last attempt.");
+        let plugin_gauges = Opts::new("witgate_plugin_instances", "Instances of plugins, and what became of them.");
+        Ok(Arc::new(Self {
+            requests: register!(IntCounterVec::new(requests, &["route", "method", "status"])),
+            request_duration: register!(HistogramVec::new(request_duration, &["route"])),
+            requests_in_flight: register!(IntGauge::new("witgate_requests_in_flight", "Requests being served.")),
+            stage_duration: register!(HistogramVec::new(stage_duration, &["route", "plugin", "hook"])),
+            stage_verdicts: register!(IntCounterVec::new(stage_verdicts, &["route", "plugin", "hook", "verdict"])),
+            stage_failures: register!(IntCounterVec::new(stage_failures, &["route", "plugin", "hook", "kind"])),
+            reloads: register!(IntCounterVec::new(reloads, &["outcome"])),
+            reload_last: register!(IntGaugeVec::new(reload_last, &["result"])),
+            generation: register!(IntGauge::new("witgate_generation", "Number of the generation that serves.")),
+            generations_live: register!(IntGauge::new(
+                "witgate_generations_live",
+                "Generations that serve, or still have requests in flight."
+            )),
+            access_records_dropped: register!(IntCounter::new(
+                "witgate_access_records_dropped_total",
+                "Access records lost because the log could not keep up."
+            )),
+            heads_refused: register!(IntCounter::new(
+                "witgate_heads_refused_total",
+                "Request heads refused before routing: malformed, too large or too slow."
+            )),
+            plugin_gauges: register!(IntGaugeVec::new(plugin_gauges, &["plugin", "state"])),
+            routes: Mutex::default(),
+            stages: Mutex::default(),
+            registry,
+        }))
+    }
+
+    /// The metrics of a route: the same object for as long as a generation holds it. A route that is gone takes its
+    /// series along, so that reloads do not grow the exposition.
+    pub fn route(self: &Arc<Self>, name: &Arc<str>) -> Arc<RouteMetrics> {
+        intern(&self.routes, Arc::clone(name), || RouteMetrics {
+            metrics: Arc::clone(self),
+            route: Arc::clone(name),
+            requests: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
+            duration: self.request_duration.with_label_values(&[name]),
+        })
+    }
+
+    /// The metrics of a plugin on a route.
+    pub fn stage(self: &Arc<Self>, route: &Arc<str>, plugin: &Arc<str>) -> Arc<StageMetrics> {
+        intern(&self.stages, (Arc::clone(route), Arc::clone(plugin)), || StageMetrics {
+            metrics: Arc::clone(self),
+            key: (Arc::clone(route), Arc::clone(plugin)),
+            hooks: Hook::ALL.map(|hook| {
+                let labels = [&**route, &**plugin, hook.label()];
+                HookMetrics {
+                    duration: self.stage_duration.with_label_values(&labels),
+                    verdicts: VERDICTS.map(|v| self.stage_verdicts.with_label_values(&[&labels[..], &[v]].concat())),
+                    failures: FailureKind::ALL
+                        .map(|k| self.stage_failures.with_label_values(&[&labels[..], &[k.label()]].concat())),
+                }
+            }),
+        })
+    }
+
+    pub fn reload_ended(&self, outcome: ReloadOutcome) {
+        self.reloads.with_label_values(&[outcome.label()]).inc();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.reload_last.with_label_values(&["attempt"]).set(now);
+        if outcome != ReloadOutcome::Refused {
+            self.reload_last.with_label_values(&["success"]).set(now);
+        }
+    }
+
+    /// Replaces the figures of all plugins: (plugin, state, count).
+    pub fn set_plugin_instances(&self, figures: impl IntoIterator<Item = (String, &'static str, u64)>) {
+        self.plugin_gauges.reset();
+        for (plugin, state, count) in figures {
+            self.plugin_gauges
+                .with_label_values(&[plugin.as_str(), state])
+                .add(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// Metrics of one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    metrics: Arc<Metrics>,
+    route: Arc<str>,
+    /// By method and status class; made when first needed, because most of them never are.
+    requests: [[OnceLock<IntCounter>; CLASSES.len()]; METHODS.len()],
+    duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts a request that has ended; `status` is none if no response was sent.
+    pub fn request_ended(&self, method: &Method, status: Option<StatusCode>, elapsed: Duration) {
+        let method = METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let class = status.map_or(0, |s| usize::from(s.as_u16() / 100)).min(CLASSES.len() - 1);
+        if let (Some(cell), Some(m), Some(c)) =
+            (self.requests.get(method).and_then(|row| row.get(class)), METHODS.get(method), CLASSES.get(class))
+        {
+            cell.get_or_init(|| self.metrics.requests.with_label_values(&[&*self.route, m, c])).inc();
+        }
+        self.duration.observe(elapsed.as_secs_f64());
+    }
+}
+
+impl Drop for RouteMetrics {
+    fn drop(&mut self) {
+        if !forget(&self.metrics.routes, &self.route) {
+            return;
+        }
+        for method in METHODS {
+            for class in CLASSES {
+                let _ = self.metrics.requests.remove_label_values(&[&*self.route, method, class]);
+            }
+        }
+        let _ = self.metrics.request_duration.remove_label_values(&[&self.route]);
+    }
+}
+
+/// Metrics of one plugin on one route.
+#[derive(Debug)]
+pub struct StageMetrics {
+    metrics: Arc<Metrics>,
+    key: (Arc<str>, Arc<str>),
+    hooks: [HookMetrics; Hook::ALL.len()],
+}
+
+#[derive(Debug)]
+struct HookMetrics {
+    duration: Histogram,
+    verdicts: [IntCounter; VERDICTS.len()],
+    failures: [IntCounter; FailureKind::ALL.len()],
+}
+
+impl StageMetrics {
+    /// Counts one run of a hook.
+    pub fn hook_ran(
+        &self,
+        hook: Hook,
+        elapsed: Duration,
+        result: &Result<witgate_stage::Verdict, witgate_stage::StageError>,
+    ) {
+        let Some(metrics) = Hook::ALL.iter().position(|h| *h == hook).and_then(|at| self.hooks.get(at)) else { return };
+        metrics.duration.observe(elapsed.as_secs_f64());
+        let counter = match result {
+            Ok(witgate_stage::Verdict::Continue(_)) => metrics.verdicts.first(),
+            Ok(witgate_stage::Verdict::Respond(_)) => metrics.verdicts.get(1),
+            Ok(witgate_stage::Verdict::Refuse(_)) => metrics.verdicts.get(2),
+            Err(error) => {
+                FailureKind::ALL.iter().position(|k| *k == error.kind).and_then(|at| metrics.failures.get(at))
+            }
+        };
+        if let Some(counter) = counter {
+            counter.inc();
+        }
+    }
+}
+
+impl Drop for StageMetrics {
+    fn drop(&mut self) {
+        if !forget(&self.metrics.stages, &self.key) {
+            return;
+        }
+        let (route, plugin) = &self.key;
+        for hook in Hook::ALL {
+            let labels = [&**route, &**plugin, hook.label()];
+            let _ = self.metrics.stage_duration.remove_label_values(&labels);
+            for verdict in VERDICTS {
+                let _ = self.metrics.stage_verdicts.remove_label_values(&[&labels[..], &[verdict]].concat());
+            }
+            for kind in FailureKind::ALL {
+                let _ = self.metrics.stage_failures.remove_label_values(&[&labels[..], &[kind.label()]].concat());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_that_is_gone_takes_its_series_along() {
+        let metrics = Metrics::new().unwrap();
+        let name: Arc<str> = "api".into();
+        let first = metrics.route(&name);
+        first.request_ended(&Method::GET, Some(StatusCode::OK), Duration::from_millis(1));
+        let second = metrics.route(&name);
+        drop(first);
+        assert!(metrics.render().contains(r#"witgate_requests_total{method="GET",route="api",status="2xx"} 1"#));
+        drop(second);
+        assert!(!metrics.render().contains(r#"route="api""#));
+    }
+
+    #[test]
+    fn methods_and_statuses_outside_the_lists_share_a_series() {
+        let metrics = Metrics::new().unwrap();
+        let route = metrics.route(&"r".into());
+        for method in [&b"BREW"[..], b"PROPFIND"] {
+            route.request_ended(&Method::from_bytes(method).unwrap(), None, Duration::ZERO);
+        }
+        let label = r#"witgate_requests_total{method="other",route="r",status="none"} 2"#;
+        assert!(metrics.render().contains(label), "{}", metrics.render());
+    }
+
+    #[test]
+    fn verdicts_and_failures_of_a_stage_are_counted_apart() {
+        let metrics = Metrics::new().unwrap();
+        let stage = metrics.stage(&"r".into(), &"auth".into());
+        stage.hook_ran(
+            Hook::RequestHeaders,
+            Duration::from_micros(3),
+            &Ok(witgate_stage::Verdict::Continue(witgate_stage::Edits::default())),
+        );
+        let error = witgate_stage::StageError {
+            stage: "auth".to_owned(),
+            kind: FailureKind::Trap,
+            source: "unreachable".into(),
+        };
+        stage.hook_ran(Hook::RequestHeaders, Duration::from_micros(3), &Err(error));
+        let text = metrics.render();
+        let labels = r#"hook="on-request-headers""#;
+        assert!(text.contains(&format!(
+            r#"witgate_stage_verdicts_total{{{labels},plugin="auth",route="r",verdict="continue"}} 1"#
+        )));
+        assert!(
+            text.contains(&format!(
+                r#"witgate_stage_failures_total{{{labels},kind="trap",plugin="auth",route="r"}} 1"#
+            ))
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Start, check, drain, exit.
+
+use std::io::Write;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use witgate_tests::gateway::binary;
+use witgate_tests::{Connection, Gateway, Site, Upstream};
+
+fn all(upstream: &Upstream) -> String {
+    format!("{}[[routes]]\nname = \"all\"\nupstream = \"u\"\n", upstream.config("u"))
+}
+
+#[test]
+fn sigterm_lets_requests_in_flight_end_and_refuses_new_connections() {
+    let (arrived, has_arrived) = channel();
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let upstream = Upstream::new(move |_, stream| {
+        arrived.send(()).expect("sent");
+        wait.lock().expect("not poisoned").recv().expect("told to go on");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
+    });
+    let gateway = Gateway::with(&all(&upstream));
+    let mut idle = Connection::open(gateway.address());
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    has_arrived.recv().expect("the upstream has the request");
+    assert_eq!(gateway.admin("/ready").status, 200);
+    gateway.signal(libc::SIGTERM);
+    assert!(idle.is_closed(), "an idle connection is closed");
+    gateway.eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
+    assert_eq!(gateway.admin("/ready").status, 503);
+    assert_eq!(gateway.admin("/live").status, 200);
+    go.send(()).expect("sent");
+    let answer = busy.response().expect("the request in flight is answered");
+    assert_eq!(answer.text(), "done");
+    assert!(gateway.exit().success());
+}
+
+#[test]
+fn a_drain_ends_at_its_time_limit() {
+    let (arrived, has_arrived) = channel();
+    let (_hold, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let upstream = Upstream::new(move |_, _| {
+        arrived.send(()).expect("sent");
+        let _ = held.lock().expect("not poisoned").recv();
+        false
+    });
+    let site = Site::new(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\ndrain_timeout = \"1s\"\n{}",
+        all(&upstream)
+    ));
+    let gateway = site.start();
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    has_arrived.recv().expect("the upstream has the request");
+    gateway.signal(libc::SIGTERM);
+    assert!(gateway.exit().success());
+    assert!(busy.response().is_none());
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let (arrived, has_arrived) = channel();
+    let (_hold, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let upstream = Upstream::new(move |_, _| {
+        arrived.send(()).expect("sent");
+        let _ = held.lock().expect("not poisoned").recv();
+        false
+    });
+    let mut gateway = Gateway::with(&all(&upstream));
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    has_arrived.recv().expect("the upstream has the request");
+    gateway.signal(libc::SIGINT);
+    gateway.await_line(|line| line.contains("draining"));
+    gateway.signal(libc::SIGINT);
+    assert!(gateway.exit().success());
+}
+
+#[test]
+fn check_lists_every_problem_with_line_path_and_help() {
+    let site = Site::new(
+        "[upstreams.u]\nendpoints = [\"127.0.0.1:9\"]\n[[routes]]\nname = \"all\"\nupstream = \"v\"\ndeadlin = \"5s\"\n\
+         [plugins.p]\npath = \"missing.wasm\"\n",
+    );
+    let (status, output) = site.check(&[]);
+    assert_eq!(status.code(), Some(1));
+    for part in ["deadlin", "deadline", "`v`", "gateway.toml:", "help:"] {
+        assert!(output.contains(part), "{part:?} is missing in:\n{output}");
+    }
+    let (status, output) = site.check(&["--format", "json"]);
+    assert_eq!(status.code(), Some(1));
+    let json: serde_json::Value = serde_json::from_str(output.trim()).expect("JSON and nothing else");
+    assert_eq!(json["ok"], false);
+    let problems = json["diagnostics"].as_array().expect("a list");
+    assert!(problems.len() >= 2, "{json}");
+    assert!(problems.iter().all(|p| p["line"].is_u64() && p["message"].is_string() && p["path"].is_string()), "{json}");
+
+    site.configure("[upstreams.u]\nendpoints = [\"127.0.0.1:9\"]\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n");
+    let (status, output) = site.check(&[]);
+    assert!(status.success() && output.contains("ok"), "{output}");
+    let (status, output) = site.check(&["--format", "json"]);
+    assert!(status.success() && output.contains("\"ok\":true"), "{output}");
+}
+
+#[test]
+fn a_bad_configuration_does_not_start() {
+    let site = Site::new("[[routes]]\nname = \"all\"\nupstream = \"nowhere\"\n");
+    let output = Command::new(binary()).args(["run", "-c"]).arg(site.config()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere"));
+    let output = Command::new(binary()).args(["run", "-c", "no/such/file.toml"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no/such/file.toml"));
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let upstream = Upstream::saying("ok");
+    let site = Site::new(&format!("[[listeners]]\naddress = \"{}\"\n[admin]\naddress = \"off\"\n{}", upstream.address(), all(&upstream)));
+    let output = Command::new(binary()).args(["run", "-c"]).arg(site.config()).output().expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && text.contains(&upstream.address().to_string()), "{text}");
+}
+
+#[test]
+fn version_and_help_are_there() {
+    let version = Command::new(binary()).arg("--version").output().expect("runs");
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("witgate 0."));
+    let help = Command::new(binary()).args(["run", "--help"]).output().expect("runs");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    for part in ["SIGHUP", "SIGTERM", "--config", "gateway.toml"] {
+        assert!(help.contains(part), "{part} is missing in:\n{help}");
+    }
+}

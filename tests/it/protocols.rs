@@ -1,0 +1,146 @@
+//! HTTP/2, TLS and WebSockets.
+
+use std::io::{Read, Write};
+use std::process::{Command, Output};
+
+use witgate_tests::{Connection, Gateway, Site, Upstream};
+
+fn curl(arguments: &[&str]) -> Output {
+    Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments).output().expect("curl runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+fn all(upstream: &Upstream) -> String {
+    format!("{}[[routes]]\nname = \"all\"\nupstream = \"u\"\n", upstream.config("u"))
+}
+
+#[test]
+fn one_clear_text_port_speaks_http1_and_http2() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&all(&upstream));
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
+        let output = curl(&[flag, "-w", " %{http_version} %{http_code}", &gateway.url("/x")]);
+        assert_eq!(text(&output), format!("ok {version} 200"), "{flag}");
+    }
+    assert_eq!(upstream.last().header("via").as_deref(), Some("2 witgate"));
+    assert!(upstream.last().header("host").is_some_and(|host| host == gateway.address().to_string()));
+}
+
+#[test]
+fn an_upload_over_http2_arrives_whole() {
+    let upstream = Upstream::new(|request, stream| {
+        let length = request.body.len().to_string();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{length}", length.len()).is_ok()
+    });
+    let gateway = Gateway::with(&all(&upstream));
+    let body = gateway.site().write("body", vec![7; 3_000_000]);
+    let data = format!("@{}", body.display());
+    let output = curl(&["--http2-prior-knowledge", "--data-binary", &data, &gateway.url("/")]);
+    assert_eq!(text(&output), "3000000");
+}
+
+#[test]
+fn errors_over_http2_are_envelopes_too() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&format!(
+        "{}[[routes]]\nname = \"a\"\nhost = \"a\"\nupstream = \"u\"\nbody_limit = \"1KiB\"\n",
+        upstream.config("u")
+    ));
+    let missing = curl(&["--http2-prior-knowledge", "-w", " %{http_code}", &gateway.url("/")]);
+    assert!(text(&missing).contains("\"code\":\"NOT_FOUND\"") && text(&missing).ends_with(" 404"), "{}", text(&missing));
+    let body = gateway.site().write("body", vec![7; 100_000]);
+    let data = format!("@{}", body.display());
+    let large = curl(&["--http2-prior-knowledge", "-H", "host: a", "-w", " %{http_code}", "--data-binary", &data, &gateway.url("/")]);
+    assert!(text(&large).contains("PAYLOAD_TOO_LARGE"), "{}", text(&large));
+}
+
+/// A certificate for `localhost` and a configuration with a TLS listener that shows it.
+fn tls_site(upstream: &Upstream) -> Site {
+    let site = Site::new(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n\
+         [admin]\naddress = \"127.0.0.1:0\"\n{}",
+        all(upstream)
+    ));
+    certify(&site);
+    site
+}
+
+fn certify(site: &Site) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    site.write("cert.pem", made.cert.pem());
+    site.write("key.pem", made.signing_key.serialize_pem());
+}
+
+#[test]
+fn tls_negotiates_the_protocol_and_tells_the_upstream() {
+    let upstream = Upstream::saying("ok");
+    let gateway = tls_site(&upstream).start();
+    let ca = gateway.site().path("cert.pem");
+    let url = format!("https://localhost:{}/", gateway.address().port());
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        let output = curl(&[flag, "--cacert", &ca.display().to_string(), "-w", " %{http_version}", &url]);
+        assert_eq!(text(&output), format!("ok {version}"), "{flag}");
+        assert_eq!(upstream.last().header("x-forwarded-proto").as_deref(), Some("https"));
+    }
+}
+
+#[test]
+fn a_new_certificate_is_shown_after_a_reload() {
+    let upstream = Upstream::saying("ok");
+    let gateway = tls_site(&upstream).start();
+    let (old, new) = (gateway.site().path("old.pem"), gateway.site().path("cert.pem"));
+    std::fs::copy(&new, &old).expect("copied");
+    certify(gateway.site());
+    gateway.reload();
+    let url = format!("https://localhost:{}/", gateway.address().port());
+    assert_eq!(text(&curl(&["--cacert", &new.display().to_string(), &url])), "ok");
+    assert!(!curl(&["--cacert", &old.display().to_string(), &url]).status.success(), "the old certificate is shown");
+}
+
+#[test]
+fn a_key_that_does_not_fit_its_certificate_is_refused() {
+    let upstream = Upstream::saying("ok");
+    let site = tls_site(&upstream);
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    site.write("key.pem", other.signing_key.serialize_pem());
+    let (status, output) = site.check(&[]);
+    assert!(!status.success() && output.contains("does not belong to the certificate"), "{output}");
+}
+
+#[test]
+fn a_websocket_passes_bytes_both_ways_after_the_handshake() {
+    let upstream = Upstream::new(|request, stream| {
+        assert_eq!(request.header("upgrade").as_deref(), Some("websocket"));
+        stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: x\r\n\r\nhello")
+            .expect("written");
+        let mut echo = [0; 4];
+        stream.read_exact(&mut echo).expect("read");
+        stream.write_all(&echo).expect("written");
+        false
+    });
+    let gateway = Gateway::with(&format!(
+        "{}[[routes]]\nname = \"all\"\nupstream = \"u\"\ndeadline = \"500ms\"\n",
+        upstream.config("u")
+    ));
+    let mut connection = Connection::open(gateway.address());
+    connection.send(
+        "GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n",
+    );
+    let head = connection.head().expect("a head");
+    assert_eq!((head.status, head.header("upgrade").as_deref()), (101, Some("websocket")));
+    let mut greeting = [0; 5];
+    connection.stream().read_exact(&mut greeting).expect("read");
+    assert_eq!(&greeting, b"hello");
+    // Longer than the route's deadline, which was for the handshake.
+    std::thread::park_timeout(std::time::Duration::from_millis(1200));
+    connection.send("ping");
+    let mut echo = [0; 4];
+    connection.stream().read_exact(&mut echo).expect("the tunnel outlives the deadline");
+    assert_eq!(&echo, b"ping");
+    assert!(connection.is_closed());
+}

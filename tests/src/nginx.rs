@@ -1,0 +1,70 @@
+//! nginx from Debian's packages, as a real service behind the gateway.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::gateway::PATIENCE;
+
+/// A running nginx that serves a folder of files.
+pub struct Nginx {
+    folder: TempDir,
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Nginx {
+    /// Starts it; `locations` goes into its server block.
+    pub fn serving(locations: &str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        // nginx cannot report a port that it chose itself.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = free.local_addr().expect("bound");
+        let root = folder.path().display();
+        let config = format!(
+            "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{ access_log off; client_max_body_size 0; default_type application/octet-stream;\n\
+             client_body_temp_path {root}/tmp1; proxy_temp_path {root}/tmp2; fastcgi_temp_path {root}/tmp3;\n\
+             uwsgi_temp_path {root}/tmp4; scgi_temp_path {root}/tmp5;\n\
+             server {{ listen {address}; root {root}/files; {locations} }} }}\n"
+        );
+        fs::create_dir(folder.path().join("files")).expect("created");
+        fs::write(folder.path().join("nginx.conf"), config).expect("written");
+        // nginx runs as another user if it is started as root, which has to get through to the files.
+        let mut open = fs::metadata(folder.path()).expect("there").permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut open, 0o755);
+        fs::set_permissions(folder.path(), open).expect("set");
+        drop(free);
+        let child = Command::new("nginx")
+            .arg("-c")
+            .arg(folder.path().join("nginx.conf"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx runs: `cargo xtask test` installs it");
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < end, "nginx does not listen");
+            std::thread::yield_now();
+        }
+        Self { folder, child, address }
+    }
+
+    /// Puts a file under the root.
+    pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.folder.path().join("files").join(name);
+        fs::write(&path, content).expect("written");
+        path
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
