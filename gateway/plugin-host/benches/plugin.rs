@@ -1,6 +1,15 @@
 //! What a plugin costs: a whole pipeline, one call on a warm and on a fresh instance, and one call from guest to host.
 //!
-//! The guests are written in the text format, so that the figures are the host's and not a language runtime's.
+//! The guests of `pipeline` and `call` are written in the text format, so that the figures are the host's and not a language
+//! runtime's; `shipped` runs the real ones, in the order of the sample configuration.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on ends"
+)]
 
 #[path = "../tests/it/exchange.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
@@ -18,8 +27,10 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use exchange::{request, stage};
 use guest::{Guest, LIMITS, TEXT, host, spec};
-use witgate_plugin_host::{HostSettings, LoadedPlugin, PluginHost, PluginSpec};
-use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Pipeline, Stage, StageError, Step, Verdict};
+use witgate_plugin_host::{
+    BucketSpec, Grants, HostSettings, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
+};
+use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Outcome, Pipeline, Stage, StageError, Step, Verdict};
 
 /// Sees nothing: what metrics cost is the server's affair.
 struct Blind;
@@ -42,7 +53,7 @@ fn load(host: &PluginHost, guest: &Guest) -> Arc<LoadedPlugin> {
     host.load(spec(guest.build())).unwrap()
 }
 
-/// `get` of one header and `set` of another, `times` times over.
+/// `get` of one header, `times` times over.
 fn host_calls(times: usize) -> Guest {
     let imports = r#"(import "witgate:plugin/http@0.1.0" "[method]request.get" (func $get (param i32 i32 i32 i32)))
         "#;
@@ -123,5 +134,71 @@ fn loading(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, pipelines, calls, loading);
+fn built(workspace: &str, name: &str) -> PluginSpec {
+    let path = format!("{}/../../{workspace}/target/wasm32-wasip2/release/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{path}: {error}: run `cargo xtask bench`, which builds the guests first");
+    });
+    let limits = PluginLimits { memory: 16 << 20, ..LIMITS };
+    PluginSpec { name: name.into(), limits, ..spec(wasm.into()) }
+}
+
+fn shipped_plugins(host: &PluginHost) -> [PluginSpec; 3] {
+    let rate = BucketSpec { tokens: 1 << 30, period: Duration::from_secs(1), burst: 1 << 30, keys_limit: 1000 };
+    let limits = LoadLimits { in_flight: 1000, cpu_permille: 1000 };
+    let scope = [("all".to_owned(), host.load_scope("all", limits))].into();
+    let bucket = [("api".to_owned(), host.bucket("api", &rate))].into();
+    let keys = KeySet::new([(&b"3f0c1c7a9b5d4e6f8a7b6c5d4e3f2a1b"[..], "alice")]);
+    let keys = [("customers".to_owned(), Arc::new(keys))].into();
+    [
+        PluginSpec {
+            config_json: r#"{"scope":"all","default_priority":255}"#.into(),
+            grants: Grants { load_scopes: scope, ..Grants::default() },
+            ..built("plugins", "shed")
+        },
+        PluginSpec {
+            config_json: r#"{"bucket":"api"}"#.into(),
+            grants: Grants { buckets: bucket, ..Grants::default() },
+            ..built("plugins", "rate_limit")
+        },
+        PluginSpec {
+            config_json: r#"{"key_set":"customers"}"#.into(),
+            grants: Grants { key_sets: keys, clock: true, ..Grants::default() },
+            ..built("plugins", "auth")
+        },
+    ]
+}
+
+/// Each shipped plugin, then all of them. Every request gets an exchange of its own, for they leave marks on it.
+fn shipped(criterion: &mut Criterion) {
+    // So many threads that a busy benchmark is no load worth shedding.
+    let settings = HostSettings { threads: 1024, ..HostSettings::default() };
+    let host = PluginHost::new(settings).expect("the host starts");
+    let step = |spec: PluginSpec| {
+        let plugin = host.load(spec).unwrap_or_else(|error| panic!("{error}"));
+        Step { stage: Arc::new(stage(&plugin)), policy: FailurePolicy::default() }
+    };
+    let mut cases = vec![("empty".to_owned(), vec![step(built("tests/guests", "empty"))])];
+    for spec in shipped_plugins(&host) {
+        cases.push((spec.name.clone(), vec![step(spec)]));
+    }
+    cases.push(("all three".to_owned(), shipped_plugins(&host).into_iter().map(step).collect()));
+    let mut group = criterion.benchmark_group("shipped");
+    for (name, steps) in cases {
+        let pipeline = Pipeline::new(steps);
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                head,
+                |exchange| {
+                    let (exchange, outcome) = run(pipeline.run(Hook::RequestHeaders, exchange, &Blind));
+                    assert!(matches!(outcome, Outcome::Continue), "{outcome:?}");
+                    exchange
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, pipelines, calls, loading, shipped);
 criterion_main!(benches);

@@ -88,7 +88,6 @@ impl Instance {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "three handles, unpacked at once by the only caller")]
     async fn link(
         template: &Template,
         store: &mut Store<HostState>,

@@ -25,6 +25,7 @@ pub struct LoadedPlugin {
     pub(crate) template: Template,
     pub(crate) description: Description,
     /// Warm instances. The one used last is used next: its memory is in the caches.
+    #[expect(clippy::vec_box, reason = "an instance moves out and in at every call: a pointer is less to move")]
     idle: Mutex<Vec<Box<Instance>>>,
     /// This plugin's places.
     slots: Arc<Slots>,
@@ -76,6 +77,7 @@ impl LoadedPlugin {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "see the field")]
     fn idle(&self) -> MutexGuard<'_, Vec<Box<Instance>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

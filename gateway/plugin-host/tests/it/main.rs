@@ -1,6 +1,14 @@
 //! The host, seen from outside. Most components are written in the text format and do exactly what their test is about;
 //! `guests` uses real ones, built from `tests/guests`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends"
+)]
+
 mod answers;
 mod exchange;
 mod guest;
