@@ -1,0 +1,41 @@
+"""The load: wrk, one thread, on a core that it shares with the upstream."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .contender import KEY, KEY_HEADER
+from .network import ADDRESS
+from .process import on_core
+
+SCRIPT = Path(__file__).with_name("wrk_report.lua")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of wrk saw."""
+
+    requests: int
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    # Answers with another status than 2xx or 3xx, broken connections and time-outs: there should be none.
+    errors: int
+
+
+def run(wrk, port, seconds, connections, core):
+    """Sends as much as `connections` kept-alive connections can, for `seconds`."""
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"{KEY_HEADER}: {KEY}", "-s", SCRIPT]
+    done = subprocess.run(
+        [str(word) for word in [*command, f"http://{ADDRESS}:{port}/x"]],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + 30,
+        start_new_session=True,
+        preexec_fn=on_core(core),
+    )
+    # After wrk's own words.
+    return Load(**json.loads(done.stdout.splitlines()[-1]))
