@@ -88,7 +88,8 @@ def positive(text):
 
 
 def default_cache():
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "witgate" / "peers"
+    # Not in `witgate`, which the gateway keeps compiled plugins in and wants for itself alone.
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "witgate-peers"
 
 
 if __name__ == "__main__":
