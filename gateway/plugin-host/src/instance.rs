@@ -21,6 +21,11 @@ use crate::verdict;
 /// Run time for starting an instance and for each function of `lifecycle`. More than a hook gets, for a configuration may
 /// take some preparation; it yields to other tasks all the same.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most bytes that one host call, or one answer, may carry out of the guest. They are copied before anything can be checked,
+/// and lists that overlap in the guest's memory could make that terabytes.
+const HOST_CALL_BYTES: usize = 16 << 20;
+/// Most handles that an instance can have at once; a guest needs a handful.
+const HANDLES: usize = 1024;
 /// Calls after which an instance is replaced, give or take a fifth, so that instances of one age do not all go at once.
 /// Bounds what a guest can leak or corrupt, at a cost of nanoseconds per call.
 const CALLS: u32 = 10_000;
@@ -71,6 +76,8 @@ impl Instance {
         let mut store = Store::new(&template.engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| Ok(next_epoch(store.data_mut())));
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         store.data_mut().call.ticks_left = ticks(SETUP_TIMEOUT);
         match Self::link(template, &mut store).await {

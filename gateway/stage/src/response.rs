@@ -36,9 +36,15 @@ impl Response {
     }
 }
 
+/// Most fields of a response that a stage makes: many times what real ones have, and few enough to add them up each time.
+const FIELDS_LIMIT: usize = 256;
+
 /// Adds a field that a stage may set to a response under construction.
 pub(crate) fn append_field(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), FieldError> {
     let (name, value) = field(name, value, Side::Response)?;
+    if headers.len() >= FIELDS_LIMIT {
+        return Err(FieldError::TooLarge);
+    }
     let bytes: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + FIELD_OVERHEAD).sum();
     if bytes + name.as_str().len() + value.len() + FIELD_OVERHEAD > EDITS_LIMIT {
         return Err(FieldError::TooLarge);
@@ -76,6 +82,7 @@ mod tests {
     fn fields_are_limited_in_all() {
         let mut response = Response::new(200, "").unwrap();
         assert!((0..10_000).any(|_| response.append("a", b"").is_err()));
+        assert_eq!(response.headers.len(), FIELDS_LIMIT);
         let mut refusal = Refusal::new(ErrorCode::Forbidden, "no").unwrap();
         assert!((0..10_000).any(|n| refusal.append(&format!("x-{n}"), &[b'x'; 1000]).is_err()));
     }

@@ -1,6 +1,6 @@
 //! `crypto`: digests, and the operator's keys by name.
 
-use super::HostState;
+use super::{HostState, bounded};
 use crate::bindings::witgate::plugin::access::AccessError;
 use crate::bindings::witgate::plugin::crypto::{Hash, Host};
 use crate::service::{HashKind, digest};
@@ -17,12 +17,12 @@ impl From<Hash> for HashKind {
 
 impl Host for HostState {
     fn digest(&mut self, hash: Hash, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
-        Ok(digest(hash.into(), &data))
+        Ok(digest(hash.into(), bounded(&data)?))
     }
 
     fn hmac(&mut self, hash: Hash, key: String, message: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, AccessError>> {
-        let key = self.binding.grants.keys.get(&key);
-        Ok(key.map(|key| key.sign(hash.into(), &message)).ok_or(AccessError::NotGranted))
+        let (key, message) = (self.binding.grants.keys.get(&key), bounded(&message)?);
+        Ok(key.map(|key| key.sign(hash.into(), message)).ok_or(AccessError::NotGranted))
     }
 
     fn hmac_verify(
@@ -32,8 +32,8 @@ impl Host for HostState {
         message: Vec<u8>,
         mac: Vec<u8>,
     ) -> wasmtime::Result<Result<bool, AccessError>> {
-        let key = self.binding.grants.keys.get(&key);
-        Ok(key.map(|key| key.verify(hash.into(), &message, &mac)).ok_or(AccessError::NotGranted))
+        let (key, message) = (self.binding.grants.keys.get(&key), bounded(&message)?);
+        Ok(key.map(|key| key.verify(hash.into(), message, &mac)).ok_or(AccessError::NotGranted))
     }
 
     fn identify(
@@ -41,8 +41,8 @@ impl Host for HostState {
         key_set: String,
         credential: Vec<u8>,
     ) -> wasmtime::Result<Result<Option<String>, AccessError>> {
-        let set = self.binding.grants.key_sets.get(&key_set);
-        let identity = set.map(|set| set.identify(&credential).as_deref().map(str::to_owned));
+        let (set, credential) = (self.binding.grants.key_sets.get(&key_set), bounded(&credential)?);
+        let identity = set.map(|set| set.identify(credential).as_deref().map(str::to_owned));
         Ok(identity.ok_or(AccessError::NotGranted))
     }
 

@@ -12,6 +12,8 @@ pub enum RequestHandle {}
 /// The response of the hook that runs.
 pub enum ResponseHandle {}
 
+/// Most names of one `get-many`: a head cannot have many more fields, and host calls do not give way to other tasks.
+const NAMES_LIMIT: usize = 1024;
 /// What handles are made of.
 pub(crate) const HANDLE: u32 = 0;
 
@@ -33,6 +35,13 @@ impl View<'_> {
             return self.edits.values(self.base, &name).next().map(bytes);
         };
         value.map(bytes)
+    }
+
+    fn many(&self, names: &[String]) -> Outcome<Vec<Option<Vec<u8>>>> {
+        if names.len() > NAMES_LIMIT {
+            return Err(wasmtime::Error::msg(format!("get-many of {} names, at most {NAMES_LIMIT}", names.len())));
+        }
+        Ok(names.iter().map(|name| self.first(name)).collect())
     }
 
     fn all(&self, name: &str) -> Vec<Vec<u8>> {
@@ -167,8 +176,7 @@ impl HostRequest for HostState {
     }
 
     fn get_many(&mut self, _: Resource<RequestHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
-        let view = self.request_view()?;
-        Ok(names.iter().map(|name| view.first(name)).collect())
+        self.request_view()?.many(&names)
     }
 
     fn entries(&mut self, _: Resource<RequestHandle>) -> Outcome<Vec<Field>> {
@@ -225,8 +233,7 @@ impl HostResponseHead for HostState {
     }
 
     fn get_many(&mut self, _: Resource<ResponseHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
-        let view = self.response_view()?;
-        Ok(names.iter().map(|name| view.first(name)).collect())
+        self.response_view()?.many(&names)
     }
 
     fn entries(&mut self, _: Resource<ResponseHandle>) -> Outcome<Vec<Field>> {

@@ -112,6 +112,18 @@ impl HostState {
     }
 }
 
+/// Most bytes that a host call works through. Host calls do not give way to other tasks, and hashing this much takes about a
+/// millisecond.
+const WORK_LIMIT: usize = 1 << 20;
+
+/// A trap for data that would keep the thread too long.
+fn bounded(data: &[u8]) -> wasmtime::Result<&[u8]> {
+    if data.len() > WORK_LIMIT {
+        return Err(wasmtime::Error::msg(format!("host call with {} bytes, at most {WORK_LIMIT}", data.len())));
+    }
+    Ok(data)
+}
+
 fn outside_hook() -> wasmtime::Error {
     wasmtime::Error::msg("host call that is only allowed while a hook runs")
 }

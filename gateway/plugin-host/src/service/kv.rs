@@ -49,18 +49,21 @@ impl Namespace {
     }
 
     pub(crate) fn get(&self, now: Instant, key: &str) -> Option<Vec<u8>> {
+        check_key(key).ok()?;
         self.entries(now).map.get(key).map(|entry| entry.value.clone())
     }
 
     pub(crate) fn set(&self, now: Instant, key: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), KvError> {
+        check_key(key)?;
         self.entries(now).put(key, value, ttl.and_then(|ttl| now.checked_add(ttl)))
     }
 
     pub(crate) fn delete(&self, now: Instant, key: &str) -> bool {
-        self.entries(now).remove(key)
+        check_key(key).is_ok() && self.entries(now).remove(key)
     }
 
     pub(crate) fn increment(&self, now: Instant, key: &str, delta: i64, ttl: Option<Duration>) -> Result<i64, KvError> {
+        check_key(key)?;
         let mut entries = self.entries(now);
         let (old, expires) = match entries.map.get(key) {
             Some(entry) => (decimal(&entry.value)?, entry.expires),
@@ -78,6 +81,7 @@ impl Namespace {
         expected: Option<&[u8]>,
         value: Vec<u8>,
     ) -> Result<bool, KvError> {
+        check_key(key)?;
         let mut entries = self.entries(now);
         let present = entries.map.get(key);
         if present.map(|entry| entry.value.as_slice()) != expected {
@@ -89,13 +93,18 @@ impl Namespace {
     }
 }
 
+/// Before anything is done with a key, hashing it included.
+fn check_key(key: &str) -> Result<(), KvError> {
+    if key.len() > KEY_LIMIT { Err(KvError::TooLarge) } else { Ok(()) }
+}
+
 fn decimal(value: &[u8]) -> Result<i64, KvError> {
     std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(KvError::NotANumber)
 }
 
 impl Entries {
     fn put(&mut self, key: &str, value: Vec<u8>, expires: Option<Instant>) -> Result<(), KvError> {
-        if key.len() > KEY_LIMIT || value.len() > VALUE_LIMIT {
+        if value.len() > VALUE_LIMIT {
             return Err(KvError::TooLarge);
         }
         let freed = self.map.get(key).map(|entry| key.len() + entry.value.len());
@@ -207,6 +216,8 @@ mod tests {
         let (kv, now) = (Namespace::default(), Instant::now());
         assert_eq!(kv.set(now, &"k".repeat(KEY_LIMIT + 1), vec![], None), Err(KvError::TooLarge));
         assert_eq!(kv.set(now, "k", vec![0; VALUE_LIMIT + 1], None), Err(KvError::TooLarge));
+        assert_eq!(kv.increment(now, &"k".repeat(KEY_LIMIT + 1), 1, None), Err(KvError::TooLarge));
+        assert_eq!(kv.get(now, &"k".repeat(KEY_LIMIT + 1)), None);
         let mut stored = 0;
         while kv.set(now, &format!("{stored:02}"), vec![0; VALUE_LIMIT], Some(SECOND)).is_ok() {
             stored += 1;

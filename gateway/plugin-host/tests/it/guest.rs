@@ -96,6 +96,7 @@ impl Guest {
         ));
         let request = exported("on-request-headers").then(|| format!(
             r#"(func (export "witgate:plugin/on-request-headers@0.1.0#handle") (param $request i32) (param $end i32) (result i32)
+                 (local $n i32)
                  (global.set $heap (i32.const 8192))
                  {on_request} (call $drop-request (local.get $request)) (i32.const {ANSWER}))"#
         ));

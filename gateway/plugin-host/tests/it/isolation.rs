@@ -161,3 +161,28 @@ async fn the_hosts_limit_of_instances_holds_over_all_plugins() {
     succeeds(&busy).await;
     assert_eq!(host.instances(), 1);
 }
+
+/// A guest that calls the host with a list of names, all of which are the same piece of its memory.
+fn asking(names: usize, length: usize) -> Guest {
+    let import = r#"(import "witgate:plugin/http@0.1.0" "[method]request.get-many" (func $get-many (param i32 i32 i32 i32)))
+        "#;
+    let body = format!(
+        "(local.set $n (i32.const 65536))
+         (loop $again
+           (i32.store (local.get $n) (i32.const 16)) (i32.store offset=4 (local.get $n) (i32.const {length}))
+           (local.set $n (i32.add (local.get $n) (i32.const 8)))
+           (br_if $again (i32.lt_u (local.get $n) (i32.const {}))))
+         (call $get-many (local.get $request) (i32.const 65536) (i32.const {names}) (i32.const 4096))",
+        65_536 + 8 * names
+    );
+    Guest { pages: 12, ..Guest::on_request(&body) }.importing("witgate:plugin/http@0.1.0").with_items(import)
+}
+
+#[tokio::test]
+async fn a_host_call_cannot_make_the_host_copy_or_work_without_bound() {
+    succeeds(&load(&asking(1024, 4))).await;
+    assert_eq!(failure(&load(&asking(1025, 4)), request(&[])).await, FailureKind::Trap);
+    let (_, result) = run(&load(&asking(1000, 65_536)), request(&[])).await;
+    let reason = result.unwrap_err().source.to_string();
+    assert!(reason.contains("fuel"), "64 MiB of names in 64 KiB of memory: {reason}");
+}
