@@ -1,0 +1,114 @@
+//! Names and values of header fields.
+
+use std::fmt;
+
+use witgate_sdk::ConfigError;
+
+/// Fields of a request that the gateway lets no plugin change, so that this one could neither strip nor set them. Told
+/// here as well, because an operator wants to hear of it from `witgate check` and not from the first request.
+const GATEWAY_OWNED: [&str; 17] = [
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// The name of a header field that plugins may change, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName(String);
+
+impl FieldName {
+    /// `key` is the configuration's key that the name comes from.
+    pub fn parse(key: &str, name: &str) -> Result<Self, ConfigError> {
+        if name.is_empty() || !name.bytes().all(is_token_byte) {
+            return Err(format!("{key}: expected a header name such as `x-name`, not {name:?}").into());
+        }
+        let name = name.to_ascii_lowercase();
+        if GATEWAY_OWNED.contains(&name.as_str()) {
+            return Err(format!("{key}: `{name}` belongs to the gateway: choose another header").into());
+        }
+        Ok(Self(name))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Checks that no two keys of the configuration name the same header: one of them would overwrite the other.
+pub fn check_distinct(fields: &[(String, &FieldName)]) -> Result<(), ConfigError> {
+    for (at, (key, name)) in fields.iter().enumerate() {
+        if let Some((other, _)) = fields.iter().take(at).find(|(_, earlier)| earlier == name) {
+            return Err(format!("{key}: `{name}` is already the header of `{other}`: choose another one").into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text arrives at the upstream as it is. Control characters are not allowed (RFC 9110, section 5.5), and spaces
+/// at the ends would be lost: " alice" must not become "alice".
+pub fn is_field_value(text: &str) -> bool {
+    !text.bytes().any(|byte| byte < b' ' || byte == 0x7f) && !text.starts_with(' ') && !text.ends_with(' ')
+}
+
+/// Whether a text can be an identity: an upstream may take an empty header for none.
+pub fn is_identity(text: &str) -> bool {
+    !text.is_empty() && is_field_value(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_tokens_and_their_case_does_not_count() {
+        assert_eq!(FieldName::parse("k", "X-Consumer").unwrap(), FieldName::parse("k", "x-consumer").unwrap());
+        for name in ["", "x consumer", "x:y", ":path", "x\r\ny", "h\u{e4}der"] {
+            let error = FieldName::parse("identity_header", name).unwrap_err().to_string();
+            assert!(error.starts_with("identity_header: expected a header name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_gateway_are_refused_in_any_case() {
+        for name in GATEWAY_OWNED {
+            let error = FieldName::parse("jwt.header", &name.to_ascii_uppercase()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("belongs to the gateway"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_would_change_on_their_way_are_told_apart() {
+        for value in ["alice", "a b", "j\u{fc}rgen", "https://issuer.example/u?x=1,2"] {
+            assert!(is_identity(value), "{value:?}");
+        }
+        for value in ["a\r\nx: y", "a\n", "a\0", "a\tb", "\u{7f}", " a", "a ", " "] {
+            assert!(!is_field_value(value) && !is_identity(value), "{value:?}");
+        }
+        assert!(is_field_value("") && !is_identity(""));
+    }
+}
