@@ -33,7 +33,7 @@ fn ambiguous_or_malformed_heads_get_an_error_envelope_and_go_nowhere() {
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400),
         ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
-        ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03\r\n\r\n", 400),
     ];
     for (bytes, status) in cases {
         let answer = raw(gateway.address(), bytes).unwrap_or_else(|| panic!("no answer to {bytes:?}"));

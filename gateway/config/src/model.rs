@@ -5,15 +5,24 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::change::StaticSpots;
+
 /// Where in the configuration something stands, for problems that show only when a file is read or a plugin is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Spot {
-    /// 1-based.
+    /// 1-based; 0 for a default, which stands nowhere in the file.
     pub line: usize,
-    /// 1-based, in characters.
+    /// 1-based, in characters; 0 for a default.
     pub column: usize,
     /// Dotted path, such as `routes.api.stages[1].config`.
     pub path: String,
+}
+
+impl Spot {
+    /// False for a default.
+    pub fn is_in_file(&self) -> bool {
+        self.line > 0
+    }
 }
 
 /// A value and where it stands. Two of them are equal if their values are: moving a line is no change.
@@ -29,7 +38,7 @@ impl<T: PartialEq> PartialEq for Located<T> {
     }
 }
 
-/// The whole of gateway.toml. Paths are resolved against the file.
+/// The whole of gateway.toml. Paths are resolved against the file. Only [`parse`](crate::parse) makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Static.
@@ -49,6 +58,8 @@ pub struct Config {
     pub plugins: BTreeMap<String, Plugin>,
     /// In the order of the file, which does not decide who wins.
     pub routes: Vec<Route>,
+    /// Where the static settings stand.
+    pub(crate) static_spots: StaticSpots,
 }
 
 /// A bound address; process-wide.
@@ -77,8 +88,8 @@ pub struct Admin {
 /// Threads and time; process-wide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Runtime {
-    /// Proxy threads; at least 1.
-    pub threads: usize,
+    /// Proxy threads, at least 1; none: one for each processor.
+    pub threads: Option<usize>,
     /// How long requests in flight may take to end after SIGTERM.
     pub drain_timeout: Duration,
     /// Where compiled plugins are kept between runs; none: in the user's cache directory.
@@ -212,14 +223,16 @@ pub struct Route {
     pub stages: Vec<Stage>,
 }
 
+/// Which hosts a route is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
-    /// Lower case, without port.
+    /// Lower case, without port; an IPv6 address without brackets.
     Exact(String),
     /// `*.example.com`, kept as `example.com`: any number of labels before it, at least one.
     Wildcard(String),
 }
 
+/// Which paths a route is for, in normal form (RFC 3986, section 6.2.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PathPattern {
     Exact(String),
@@ -235,6 +248,7 @@ pub struct Stage {
     pub failure: Failure,
 }
 
+/// What a stage runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StageKind {
     Plugin {
@@ -249,10 +263,13 @@ pub enum StageKind {
 /// What one failure means for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
+    /// The request is refused.
     Deny,
+    /// The request goes on as if the stage were not there.
     Skip,
 }
 
+/// What a stage's failures mean for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
     pub on_trap: Disposition,

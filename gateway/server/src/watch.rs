@@ -25,7 +25,7 @@ pub async fn reload_on_change(reloader: Arc<Reloader>, mut files: watch::Receive
     // One place: that something has happened is all that counts.
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let listed = files.clone();
-    let on_event = move |event: notify::Result<notify::Event>| {
+    let on_event = move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| concerns(&event, &listed.borrow())) {
             // Full means that a reload is due anyway.
             let _ = changed.try_send(());

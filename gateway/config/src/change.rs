@@ -1,0 +1,83 @@
+//! What a reload cannot change.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::table::Table;
+use crate::{AccessLog, Admin, Config, Diagnostic, Listener, Located, Runtime, Spot};
+
+/// Sections that are read once, when the process starts, with their keys of [`StaticSpots`].
+const STATIC: [(&str, &[&str]); 4] = [
+    ("listeners", &[]),
+    ("admin", &["address"]),
+    ("runtime", &["threads", "drain_timeout", "plugin_cache"]),
+    ("access_log", &["output", "path"]),
+];
+
+/// Where the static settings stand, by path. All are equal: where something stands is no part of what it says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StaticSpots(BTreeMap<String, Spot>);
+
+impl PartialEq for StaticSpots {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl StaticSpots {
+    pub(crate) fn of(root: &Table<'_>) -> Self {
+        let mut spots = BTreeMap::new();
+        for (section, keys) in STATIC {
+            let spot = root.spot_of(section);
+            spots.insert(section.to_owned(), spot);
+            for key in keys {
+                let spot = root.spot_within(section, key);
+                spots.insert(spot.path.clone(), spot);
+            }
+        }
+        Self(spots)
+    }
+}
+
+impl Config {
+    /// The static settings that differ from those of `old`, the configuration that the process was started with; a reload
+    /// to this configuration, read from `file`, must be refused if there are any.
+    pub fn static_changes(&self, old: &Self, file: &Path) -> Vec<Diagnostic> {
+        let (mine, theirs) = (settings(self), settings(old));
+        let changed = mine.iter().zip(&theirs).filter(|((_, mine), (_, theirs))| mine != theirs);
+        changed
+            .map(|((path, _), _)| {
+                let spot = self.static_spots.0.get(*path).cloned();
+                let spot = spot.unwrap_or_else(|| Spot { path: (*path).to_owned(), ..Spot::default() });
+                let message = format!("`{path}` cannot change while the gateway runs");
+                Diagnostic::at(file, &spot, message, "restart to apply it, or put the old value back")
+            })
+            .collect()
+    }
+}
+
+/// Each static setting by path. Destructures in full, so that a new one cannot be forgotten.
+fn settings(config: &Config) -> [(&'static str, Setting<'_>); 6] {
+    let Admin { address } = &config.admin;
+    let Runtime { threads, drain_timeout, plugin_cache } = &config.runtime;
+    [
+        ("listeners", Setting::Listeners(&config.listeners)),
+        ("admin.address", Setting::Address(address.as_ref())),
+        ("runtime.threads", Setting::Threads(*threads)),
+        ("runtime.drain_timeout", Setting::Time(*drain_timeout)),
+        ("runtime.plugin_cache", Setting::File(plugin_cache.as_ref())),
+        ("access_log", Setting::Log(&config.access_log)),
+    ]
+}
+
+#[derive(PartialEq)]
+enum Setting<'c> {
+    Listeners(&'c [Listener]),
+    Address(Option<&'c Located<SocketAddr>>),
+    Threads(Option<usize>),
+    Time(Duration),
+    File(Option<&'c Located<PathBuf>>),
+    Log(&'c AccessLog),
+}

@@ -1,0 +1,125 @@
+//! `[[routes]]`: which requests, through which stages, to where.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{downstream, first_of, stages};
+use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Time};
+use crate::source::Read;
+use crate::table::{Key, Reload, Section, Table};
+use crate::{PathPattern, Route};
+
+const SECTION: Section = Section {
+    name: "routes",
+    reload: Reload::Live,
+    doc: "Rules; their order does not matter. The most specific host that has a matching path wins: an exact one before a \
+          wildcard, a longer wildcard before a shorter one, none last; for the same host an exact path before a prefix, and \
+          a longer prefix before a shorter one. A request that no route matches gets 404.",
+};
+
+/// Longer than people wait; work that takes longer says so.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const NAME: Key<Name> = Key {
+    name: "name",
+    kind: Name,
+    example: "\"api\"",
+    doc: "Its name in logs and metrics; no other route may have it.",
+};
+
+const HOST: Key<Host> = Key {
+    name: "host",
+    kind: Host,
+    example: "\"*.example.com\"",
+    doc: "Host that requests are for, without port. `*.` stands for one or more labels. Without it, every host.",
+};
+
+const PATH: Key<RoutePath> = Key {
+    name: "path",
+    kind: RoutePath,
+    example: "\"/login\"",
+    doc: "The whole path of requests. Not beside `path_prefix`.",
+};
+
+const PREFIX: Key<RoutePrefix> = Key {
+    name: "path_prefix",
+    kind: RoutePrefix,
+    example: "\"/api\"",
+    doc: "First segments of the path: `/api` matches `/api` and `/api/x`, not `/apix`. Without `path` and `path_prefix`, \
+          every path.",
+};
+
+const DEADLINE_KEY: Key<OrWord<Time>> = Key {
+    name: "deadline",
+    kind: OrWord { word: "none", kind: Time { least: Duration::from_millis(1), most: Duration::from_secs(24 * 3600) } },
+    example: "\"5s\"",
+    doc: "From the end of the request's head to the end of the response; then the client gets 504, or a response that has \
+          begun is cut off. Tunnels (WebSockets) need only be set up in time. `\"none\"`: no deadline.",
+};
+
+/// What routes can refer to.
+pub(super) struct Names<'n> {
+    pub(super) upstreams: &'n [String],
+    pub(super) plugins: &'n [String],
+    pub(super) granted: Granted<'n>,
+}
+
+pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Vec<Route>> {
+    let (mut seen_names, mut seen_matchers) = (BTreeMap::new(), BTreeMap::new());
+    root.list(&SECTION, |table| {
+        let route = read_one(table, names, body_limit)?;
+        let line = route.spot.line;
+        let matcher = (route.host.clone(), route.path.clone());
+        if let Some(other) = first_of(&mut seen_names, route.name.clone(), line) {
+            let message = format!("expected a name of its own, got that of the route in line {other}");
+            return Err(table.fail_at(NAME.name, message, "rename one of the two"));
+        }
+        if let Some(other) = first_of(&mut seen_matchers, matcher, line) {
+            let message = format!("expected a host and path of its own, got those of the route in line {other}");
+            return Err(table.fail(message, "change one of the two, or remove it: it would never get a request"));
+        }
+        Ok(route)
+    })
+}
+
+fn read_one(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Route> {
+    let upstream = Key {
+        name: "upstream",
+        kind: NameOf { table: "upstreams", names: names.upstreams },
+        example: "\"demo\"",
+        doc: "Where requests go.",
+    };
+    let name = table.required(&NAME);
+    let host = table.optional(&HOST);
+    let path = read_path(table);
+    let upstream = table.required(&upstream);
+    let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
+    let body_limit = if table.has(downstream::BODY.name) || table.source().reference().is_some() {
+        table.optional(&downstream::BODY).map(Option::flatten)
+    } else {
+        Ok(body_limit)
+    };
+    let stages = stages::read(table, names);
+    Ok(Route {
+        name: name?,
+        spot: table.spot(),
+        host: host?,
+        path: path?,
+        upstream: upstream?,
+        deadline: deadline?,
+        body_limit: body_limit?,
+        stages: stages?,
+    })
+}
+
+fn read_path(table: &mut Table<'_>) -> Read<PathPattern> {
+    let (path, prefix) = (table.optional(&PATH), table.optional(&PREFIX));
+    match (path?, prefix?) {
+        (Some(path), None) => Ok(PathPattern::Exact(path)),
+        (None, Some(prefix)) => Ok(PathPattern::Prefix(prefix)),
+        (None, None) => Ok(PathPattern::Prefix("/".into())),
+        (Some(_), Some(_)) => {
+            Err(table.fail_at(PREFIX.name, "expected `path` or `path_prefix`, got both", "remove one of the two"))
+        }
+    }
+}

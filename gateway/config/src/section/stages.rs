@@ -1,0 +1,78 @@
+//! `routes[].stages`: the steps of a route's pipeline.
+
+use super::routes::Names;
+use crate::kind::{At, Choice, GrantName, Json, List, NameOf};
+use crate::source::Read;
+use crate::table::{Key, Reload, Section, Table};
+use crate::{Disposition, Failure, Located, Stage, StageKind};
+
+const SECTION: Section = Section {
+    name: "stages",
+    reload: Reload::Live,
+    doc: "Steps that a request goes through, in this order, and its response in reverse. The proven order is: shed load, \
+          limit rates, authenticate, then the rest, so that overload is refused before it costs anything.",
+};
+
+/// Most grants of one stage: there are seven kinds, and few plugins need more than a handful of names.
+const GRANTS_LIMIT: usize = 64;
+
+const CONFIG: Key<At<Json>> = Key {
+    name: "config",
+    kind: At(Json),
+    example: "{ key_set = \"customers\" }",
+    doc: "The plugin's own configuration, checked against its schema and by the plugin itself. Without it, empty.",
+};
+
+const DISPOSITION: Choice<Disposition> = Choice(&[("deny", Disposition::Deny), ("skip", Disposition::Skip)]);
+
+const ON_TRAP: Key<Choice<Disposition>> = Key {
+    name: "on_trap",
+    kind: DISPOSITION,
+    example: "\"skip\"",
+    doc: "If the plugin crashes, takes too much memory or answers with something unusable: `\"deny\"` the request, or \
+          `\"skip\"` the stage. Closed by default: a check that did not happen must not pass for one that did.",
+};
+
+const ON_TIMEOUT: Key<Choice<Disposition>> = Key {
+    name: "on_timeout",
+    kind: DISPOSITION,
+    example: "\"skip\"",
+    doc: "If the plugin is stopped at its `hook_timeout`.",
+};
+
+const ON_OVERLOAD: Key<Choice<Disposition>> =
+    Key { name: "on_overload", kind: DISPOSITION, example: "\"skip\"", doc: "If no instance of the plugin is free." };
+
+pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>> {
+    table.list(&SECTION, |table| {
+        let plugin = Key {
+            name: "plugin",
+            kind: NameOf { table: "plugins", names: names.plugins },
+            example: "\"auth\"",
+            doc: "The plugin to run.",
+        };
+        let grants = Key {
+            name: "grants",
+            kind: List { kind: GrantName(names.granted), least: 0, most: GRANTS_LIMIT },
+            example: "[\"log\", \"crypto:customers\"]",
+            doc: "What the plugin may reach. Nothing, without it.",
+        };
+        let plugin = table.required(&plugin);
+        let config = table.optional(&CONFIG);
+        let grants = table.optional(&grants);
+        let failure = read_failure(table);
+        let config = config?.unwrap_or_else(|| Located {
+            value: serde_json::Value::Object(serde_json::Map::new()),
+            spot: table.spot_of(CONFIG.name),
+        });
+        let kind = StageKind::Plugin { plugin: plugin?, config, grants: grants?.unwrap_or_default() };
+        Ok(Stage { spot: table.spot(), kind, failure: failure? })
+    })
+}
+
+fn read_failure(table: &mut Table<'_>) -> Read<Failure> {
+    let on_trap = table.or(&ON_TRAP, Disposition::Deny);
+    let on_timeout = table.or(&ON_TIMEOUT, Disposition::Deny);
+    let on_overload = table.or(&ON_OVERLOAD, Disposition::Deny);
+    Ok(Failure { on_trap: on_trap?, on_timeout: on_timeout?, on_overload: on_overload? })
+}
