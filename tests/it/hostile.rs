@@ -8,7 +8,7 @@ use witgate_tests::{Gateway, Site, Upstream};
 /// A hostile guest on one route, nothing on another; `policy` goes into its stage.
 fn gateway(upstream: &Upstream, policy: &str) -> Gateway {
     Gateway::with(&format!(
-        "{}[plugins.hostile]\npath = \"{}\"\nmemory_limit = \"8MiB\"\nhook_timeout = \"20ms\"\n\
+        "{}[plugins.hostile]\npath = \"{}\"\nmemory_limit = \"32MiB\"\nhook_timeout = \"500ms\"\n\
          [[routes]]\nname = \"harm\"\nupstream = \"u\"\nstages = [{{ plugin = \"hostile\"{policy} }}]\n\
          [[routes]]\nname = \"free\"\npath = \"/free\"\nupstream = \"u\"\n",
         upstream.config("u"),

@@ -90,7 +90,7 @@ fn check_lists_every_problem_with_line_path_and_help() {
     );
     let (status, output) = site.check(&[]);
     assert_eq!(status.code(), Some(1));
-    for part in ["deadlin", "deadline", "`v`", "gateway.toml:", "help:"] {
+    for part in ["deadlin", "deadline", "\"v\"", "gateway.toml:", "help:"] {
         assert!(output.contains(part), "{part:?} is missing in:\n{output}");
     }
     let (status, output) = site.check(&["--format", "json"]);

@@ -49,13 +49,13 @@ fn ambiguous_or_malformed_heads_get_an_error_envelope_and_go_nowhere() {
 fn paths_that_hide_where_they_lead_are_refused_or_made_plain() {
     let upstream = Upstream::saying("ok");
     let gateway = gateway(&upstream, "");
-    for path in ["/a/%00", "/%zz", "/%2", "/../etc", "/a/../../b", "/a\\b"] {
+    for path in ["/a/%00", "/%zz", "/%2", "/../etc", "/a/../../b", "/a\\b", "/a/x/..%2fc", "/a/..;/b"] {
         let answer = raw(gateway.address(), format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).expect("an answer");
         assert_eq!(answer.status, 400, "{path}");
         assert_eq!(answer.code(), "INVALID_REQUEST");
     }
     assert!(upstream.received().is_empty());
-    for (path, forwarded) in [("/a/./b", "/a/b"), ("/a/x/..%2fc", "/a/x/..%2Fc"), ("/%61?q=%61", "/a?q=%61"), ("/a/%2e%2e/b", "/b")] {
+    for (path, forwarded) in [("/a/./b", "/a/b"), ("/%61?q=%61", "/a?q=%61"), ("/a/%2e%2e/b", "/b")] {
         assert_eq!(gateway.get(path).status, 200, "{path}");
         assert_eq!(upstream.last().target, forwarded, "{path}");
     }

@@ -133,8 +133,11 @@ impl Gateway {
         forward("out", child.stdout.take().expect("piped"), sender.clone());
         forward("err", child.stderr.take().expect("piped"), sender);
         let mut gateway = Self { site, child, lines, seen: Vec::new(), addresses: Vec::new(), admin: None };
-        let listeners = fs::read_to_string(gateway.site.config()).expect("readable").matches("[[listeners]]").count();
-        while gateway.addresses.len() < listeners {
+        let config = fs::read_to_string(gateway.site.config()).expect("readable");
+        let listeners = config.matches("[[listeners]]").count();
+        let administered = !config.contains("address = \"off\"");
+        // The two come on different streams, in either order.
+        while gateway.addresses.len() < listeners || (administered && gateway.admin.is_none()) {
             let line = gateway.await_line(|line| line.contains("ready http") || line.contains("admin listener"));
             let address = line.rsplit(['/', '=']).next().and_then(|text| text.trim().parse().ok());
             match (line.starts_with("out ready"), address) {

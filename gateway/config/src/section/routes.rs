@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{downstream, first_of, stages};
-use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Time};
+use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Size, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
 use crate::{PathPattern, Route};
@@ -57,6 +57,11 @@ const DEADLINE_KEY: Key<OrWord<Time>> = Key {
           begun is cut off. Tunnels (WebSockets) need only be set up in time. `\"none\"`: no deadline.",
 };
 
+const BODY: Key<OrWord<Size>> = Key {
+    doc: "Bytes of a request's body. Without it, `downstream.body_limit`.",
+    ..downstream::BODY
+};
+
 /// What routes can refer to.
 pub(super) struct Names<'n> {
     pub(super) upstreams: &'n [String],
@@ -94,11 +99,7 @@ fn read_one(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -
     let path = read_path(table);
     let upstream = table.required(&upstream);
     let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
-    let body_limit = if table.has(downstream::BODY.name) || table.source().reference().is_some() {
-        table.optional(&downstream::BODY).map(Option::flatten)
-    } else {
-        Ok(body_limit)
-    };
+    let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
     let stages = stages::read(table, names);
     Ok(Route {
         name: name?,

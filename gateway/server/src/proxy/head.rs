@@ -46,7 +46,7 @@ fn invalid(message: &str) -> Problem {
 /// What is wrong, and the code to answer with.
 pub fn check(head: &[u8]) -> Result<(), Problem> {
     let mut lines = lines(head);
-    let version = check_request_line(lines.next().unwrap_or_default())?;
+    let (version, authority) = check_request_line(lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
     for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
         if at >= FIELDS_LIMIT {
@@ -54,7 +54,7 @@ pub fn check(head: &[u8]) -> Result<(), Problem> {
         }
         facts.add(line)?;
     }
-    facts.check(version)
+    facts.check(version, authority)
 }
 
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -67,8 +67,9 @@ enum Version {
     Http11,
 }
 
-/// RFC 9112, section 3: exactly one space between the three parts.
-fn check_request_line(line: &[u8]) -> Result<Version, Problem> {
+/// RFC 9112, section 3: exactly one space between the three parts. Gives the version, and the authority of a target in
+/// absolute form.
+fn check_request_line(line: &[u8]) -> Result<(Version, Option<&[u8]>), Problem> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -88,22 +89,29 @@ fn check_request_line(line: &[u8]) -> Result<Version, Problem> {
     if method == b"CONNECT" {
         return Err(Problem::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT."));
     }
-    let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
-    if target.starts_with(b"/")
-        || (target == b"*" && method == b"OPTIONS")
-        || absolute(b"http://")
-        || absolute(b"https://")
-    {
-        Ok(version)
-    } else {
-        Err(invalid("the request target is neither a path nor an absolute URL"))
+    if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
+        return Ok((version, None));
     }
+    match absolute_authority(target) {
+        Some(authority) => Ok((version, Some(authority))),
+        None => Err(invalid("the request target is neither a path nor an absolute URL")),
+    }
+}
+
+/// The authority of an `http` or `https` URL.
+fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+    let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+        let (head, rest) = target.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next()
 }
 
 /// What the fields say about host and framing.
 #[derive(Default)]
 struct Facts<'a> {
     hosts: usize,
+    host: &'a [u8],
     lengths: usize,
     codings: usize,
     length: &'a [u8],
@@ -126,6 +134,7 @@ impl<'a> Facts<'a> {
         let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
+            self.host = value;
             if !is_host(value) {
                 return Err(invalid("Host is not a host name with an optional port"));
             }
@@ -140,11 +149,14 @@ impl<'a> Facts<'a> {
     }
 
     /// RFC 9112, sections 3.2, 6.1 and 6.3.
-    fn check(&self, version: Version) -> Result<(), Problem> {
+    fn check(&self, version: Version, authority: Option<&[u8]>) -> Result<(), Problem> {
         match (self.hosts, version) {
             (0, Version::Http11) => return Err(invalid("Host is missing")),
             (0, Version::Http10) | (1, _) => {}
             _ => return Err(invalid("Host is given more than once")),
+        }
+        if authority.is_some_and(|authority| self.hosts > 0 && !authority.eq_ignore_ascii_case(self.host)) {
+            return Err(invalid("Host and the request target name different hosts"));
         }
         if self.codings > 0 && self.lengths > 0 {
             return Err(invalid("both Content-Length and Transfer-Encoding are given"));
@@ -216,6 +228,7 @@ mod tests {
             ("CONNECT a:443 HTTP/1.1\nHost: a\n\n", "405 This gateway"),
             ("GET x HTTP/1.1\nHost: a\n\n", "400 Malformed request: the request target is neither"),
             ("GET * HTTP/1.1\nHost: a\n\n", "400 Malformed request: the request target is neither"),
+            ("GET http://b/ HTTP/1.1\nHost: a\n\n", "400 Malformed request: Host and the request target"),
             ("GET / HTTP/1.1\n\n", "400 Malformed request: Host is missing"),
             ("GET / HTTP/1.1\nHost: a\nHost: a\n\n", "400 Malformed request: Host is given more"),
             ("GET / HTTP/1.1\nHost: a, b\n\n", "400 Malformed request: Host is not"),
