@@ -2,7 +2,15 @@
 //!
 //! Each exported interface has a world of its own, so that a plugin exports exactly the hooks that it names: the host
 //! calls, and pays for, no other.
-#![allow(missing_docs, unused_qualifications, unused_imports, unsafe_code, clippy::all, clippy::unwrap_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    unused_imports,
+    unsafe_code,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::panic
+)]
 
 /// Everything a plugin may call.
 pub mod imports {
