@@ -30,7 +30,8 @@ fn sigterm_lets_requests_in_flight_end_and_refuses_new_connections() {
     assert_eq!(gateway.admin("/ready").status, 200);
     gateway.signal(libc::SIGTERM);
     assert!(idle.is_closed(), "an idle connection is closed");
-    gateway.eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
+    gateway
+        .eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
     assert_eq!(gateway.admin("/ready").status, 503);
     assert_eq!(gateway.admin("/live").status, 200);
     go.send(()).expect("sent");
@@ -122,7 +123,11 @@ fn a_bad_configuration_does_not_start() {
 #[test]
 fn an_address_in_use_is_named() {
     let upstream = Upstream::saying("ok");
-    let site = Site::new(&format!("[[listeners]]\naddress = \"{}\"\n[admin]\naddress = \"off\"\n{}", upstream.address(), all(&upstream)));
+    let site = Site::new(&format!(
+        "[[listeners]]\naddress = \"{}\"\n[admin]\naddress = \"off\"\n{}",
+        upstream.address(),
+        all(&upstream)
+    ));
     let output = Command::new(binary()).args(["run", "-c"]).arg(site.config()).output().expect("runs");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && text.contains(&upstream.address().to_string()), "{text}");

@@ -128,7 +128,8 @@ fn error_answers_come_in_the_form_that_the_client_accepts() {
     assert!(html.text().starts_with("<!doctype html>"));
     let text = gateway.get_with("/x", &[("accept", "text/plain")]);
     assert!(text.text().starts_with("NOT_FOUND: "), "{}", text.text());
-    let grpc = request(gateway.address(), "POST", "/x", &[("content-type", "application/grpc"), ("content-length", "0")], b"");
+    let grpc =
+        request(gateway.address(), "POST", "/x", &[("content-type", "application/grpc"), ("content-length", "0")], b"");
     assert_eq!((grpc.status, grpc.header("grpc-status").as_deref()), (200, Some("5")));
     assert_eq!(request(gateway.address(), "HEAD", "/x", &[], b"").status, 404);
 }

@@ -65,7 +65,8 @@ fn paths_that_hide_where_they_lead_are_refused_or_made_plain() {
 fn an_absolute_target_is_forwarded_in_origin_form() {
     let upstream = Upstream::saying("ok");
     let gateway = gateway(&upstream, "");
-    let answer = raw(gateway.address(), "GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\n\r\n").expect("an answer");
+    let answer =
+        raw(gateway.address(), "GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\n\r\n").expect("an answer");
     assert_eq!(answer.status, 200);
     assert_eq!(upstream.last().target, "/x?y");
     assert_eq!(upstream.last().header("host").as_deref(), Some("a.example"));

@@ -107,7 +107,9 @@ fn a_bucket_survives_a_reload_that_does_not_change_its_rate() {
     let gateway = guarded(&upstream, 2);
     assert_eq!(gateway.get_with("/", &[("x-api-key", "key-1")]).status, 200);
     let config = std::fs::read_to_string(gateway.site().config()).expect("readable");
-    gateway.site().write("gateway.toml", format!("{config}[[routes]]\nname = \"more\"\npath = \"/more\"\nupstream = \"u\"\n"));
+    gateway
+        .site()
+        .write("gateway.toml", format!("{config}[[routes]]\nname = \"more\"\npath = \"/more\"\nupstream = \"u\"\n"));
     assert_eq!(gateway.reload().status, 200);
     assert_eq!(gateway.get_with("/", &[("x-api-key", "key-1")]).status, 200);
     assert_eq!(gateway.get_with("/", &[("x-api-key", "key-1")]).status, 429);

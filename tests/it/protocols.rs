@@ -50,10 +50,23 @@ fn errors_over_http2_are_envelopes_too() {
         upstream.config("u")
     ));
     let missing = curl(&["--http2-prior-knowledge", "-w", " %{http_code}", &gateway.url("/")]);
-    assert!(text(&missing).contains("\"code\":\"NOT_FOUND\"") && text(&missing).ends_with(" 404"), "{}", text(&missing));
+    assert!(
+        text(&missing).contains("\"code\":\"NOT_FOUND\"") && text(&missing).ends_with(" 404"),
+        "{}",
+        text(&missing)
+    );
     let body = gateway.site().write("body", vec![7; 100_000]);
     let data = format!("@{}", body.display());
-    let large = curl(&["--http2-prior-knowledge", "-H", "host: a", "-w", " %{http_code}", "--data-binary", &data, &gateway.url("/")]);
+    let large = curl(&[
+        "--http2-prior-knowledge",
+        "-H",
+        "host: a",
+        "-w",
+        " %{http_code}",
+        "--data-binary",
+        &data,
+        &gateway.url("/"),
+    ]);
     assert!(text(&large).contains("PAYLOAD_TOO_LARGE"), "{}", text(&large));
 }
 

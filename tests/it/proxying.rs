@@ -67,7 +67,9 @@ fn head_range_conditional_and_bodiless_answers_keep_their_form() {
 
 #[test]
 fn a_hundred_mebibytes_pass_both_ways_in_flat_memory() {
-    let nginx = Nginx::serving("location /sink { dav_methods PUT; client_body_in_file_only clean; proxy_pass http://127.0.0.1:1/; }");
+    let nginx = Nginx::serving(
+        "location /sink { dav_methods PUT; client_body_in_file_only clean; proxy_pass http://127.0.0.1:1/; }",
+    );
     let big = bytes(100 << 20);
     nginx.file("big", &big);
     let gateway = before(nginx.address);
@@ -126,7 +128,9 @@ fn a_response_that_ends_with_its_connection_is_passed_whole() {
 fn early_hints_do_not_disturb_the_final_response() {
     let upstream = Upstream::new(|_, stream| {
         stream
-            .write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            .write_all(
+                b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            )
             .is_ok()
     });
     let gateway = before(upstream.address());
@@ -167,6 +171,25 @@ fn connections_are_kept_on_both_sides() {
 }
 
 #[test]
+fn pipelined_requests_are_answered_in_order_and_bodies_are_told_from_heads() {
+    let upstream = Upstream::new(|request, stream| {
+        let answer = format!("{} {}", request.target, String::from_utf8_lossy(&request.body));
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).is_ok()
+    });
+    let gateway = before(upstream.address());
+    let mut connection = Connection::open(gateway.address());
+    connection.send(
+        "GET /1 HTTP/1.1\r\nhost: a\r\n\r\nPOST /2 HTTP/1.1\r\nhost: a\r\ncontent-length: 23\r\n\r\n\
+         GET /smuggled HTTP/1.1\rGET /3 HTTP/1.1\r\nhost: a\r\n\r\nGET /4 HTTP/1.1\r\nho",
+    );
+    for expected in ["/1 ", "/2 GET /smuggled HTTP/1.1\r", "/3 "] {
+        assert_eq!(connection.response().expect("an answer").text(), expected);
+    }
+    connection.send("st: a\r\n\r\n");
+    assert_eq!(connection.response().expect("an answer").text(), "/4 ");
+}
+
+#[test]
 fn a_client_that_waits_for_continue_is_told_to_go_on() {
     let upstream = Upstream::saying("ok");
     let gateway = before(upstream.address());
@@ -185,11 +208,14 @@ fn load_generators_get_no_errors() {
     let gateway = before(nginx.address);
     let wrk = Command::new("wrk").args(["-t1", "-c32", "-d2s", &gateway.url("/f")]).output().expect("wrk runs");
     let report = String::from_utf8_lossy(&wrk.stdout).into_owned();
-    assert!(report.contains("requests in") && !report.contains("Non-2xx") && !report.contains("Socket errors"), "{report}");
-    // Over HTTP/1.1 `-m` would pipeline: see the notes on pipelining in gateway/ARCHITECTURE.md.
-    for (protocol, at_once) in [("--h1", "-m1"), ("--no-tls-proto=h2c", "-m8")] {
+    assert!(
+        report.contains("requests in") && !report.contains("Non-2xx") && !report.contains("Socket errors"),
+        "{report}"
+    );
+    // Over HTTP/1.1 `-m8` pipelines.
+    for protocol in ["--h1", "--no-tls-proto=h2c"] {
         let h2load = Command::new("h2load")
-            .args([protocol, "-n2000", "-c8", at_once, &gateway.url("/f")])
+            .args([protocol, "-n2000", "-c8", "-m8", &gateway.url("/f")])
             .output()
             .expect("h2load runs");
         let report = String::from_utf8_lossy(&h2load.stdout).into_owned();

@@ -17,7 +17,8 @@ fn routes_and_upstreams_come_change_and_go() {
     let (first, second) = (Upstream::saying("first"), Upstream::saying("second"));
     let gateway = Gateway::with(&[first.config("u"), route("a", "/a", "u"), route("b", "/b", "u")].concat());
     assert_eq!((gateway.get("/a").status, gateway.get("/b").status, gateway.get("/c").status), (200, 200, 404));
-    gateway.reconfigure(&[first.config("u"), second.config("v"), route("a", "/a", "v"), route("c", "/c", "u")].concat());
+    gateway
+        .reconfigure(&[first.config("u"), second.config("v"), route("a", "/a", "v"), route("c", "/c", "u")].concat());
     assert_eq!(gateway.get("/a").text(), "second");
     assert_eq!((gateway.get("/b").status, gateway.get("/c").text().as_str()), (404, "first"));
     assert_eq!(gateway.metric("witgate_generation"), 2.0);
@@ -45,7 +46,9 @@ fn sighup_reloads() {
 fn a_bad_file_changes_nothing_and_every_problem_is_printed() {
     let upstream = Upstream::saying("ok");
     let mut gateway = Gateway::with(&[upstream.config("u"), route("a", "/a", "u")].concat());
-    gateway.site().configure(&[upstream.config("u"), route("b", "/b", "nowhere"), "[buckets.x]\nrat = \"1/s\"\n".into()].concat());
+    gateway.site().configure(
+        &[upstream.config("u"), route("b", "/b", "nowhere"), "[buckets.x]\nrat = \"1/s\"\n".into()].concat(),
+    );
     let answer = gateway.reload();
     assert_eq!(answer.status, 422);
     let problems = answer.json()["diagnostics"].as_array().expect("a list").clone();
@@ -142,7 +145,10 @@ fn two_hundred_reloads_under_load_lose_no_request_and_leave_nothing_behind() {
     let config = |turn: usize| {
         let (stage, more) = match turn % 2 {
             0 => ("{ plugin = \"p\", config = { tag = \"x\" } }", route("even", "/even", "u")),
-            _ => ("{ plugin = \"p\", config = { scope = \"edge\" }, grants = [\"load:edge\"] }", route("odd", "/odd", "u")),
+            _ => (
+                "{ plugin = \"p\", config = { scope = \"edge\" }, grants = [\"load:edge\"] }",
+                route("odd", "/odd", "u"),
+            ),
         };
         format!(
             "{}[load.edge]\nin_flight_limit = 10000\ncpu_limit = \"100%\"\n[plugins.p]\npath = \"p.wasm\"\n{more}\

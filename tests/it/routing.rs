@@ -6,16 +6,19 @@ use witgate_tests::{Gateway, Upstream};
 fn the_most_specific_host_and_path_win() {
     let upstream = Upstream::saying("ok");
     let route = |name: &str, rule: &str| format!("[[routes]]\nname = \"{name}\"\nupstream = \"u\"\n{rule}\n");
-    let mut gateway = Gateway::with(&[
-        upstream.config("u"),
-        route("any", ""),
-        route("any-api", "path_prefix = \"/api\""),
-        route("any-exact", "path = \"/api/exact\""),
-        route("wild", "host = \"*.example.com\""),
-        route("wild-api", "host = \"*.example.com\"\npath_prefix = \"/api\""),
-        route("deep-wild", "host = \"*.shop.example.com\""),
-        route("exact-host", "host = \"www.example.com\"\npath_prefix = \"/api\""),
-    ].concat());
+    let mut gateway = Gateway::with(
+        &[
+            upstream.config("u"),
+            route("any", ""),
+            route("any-api", "path_prefix = \"/api\""),
+            route("any-exact", "path = \"/api/exact\""),
+            route("wild", "host = \"*.example.com\""),
+            route("wild-api", "host = \"*.example.com\"\npath_prefix = \"/api\""),
+            route("deep-wild", "host = \"*.shop.example.com\""),
+            route("exact-host", "host = \"www.example.com\"\npath_prefix = \"/api\""),
+        ]
+        .concat(),
+    );
     for (at, (host, path, route)) in [
         ("other", "/", "any"),
         ("other", "/api", "any-api"),

@@ -99,11 +99,6 @@ impl<'a> Table<'a> {
         entries.into_iter().flatten().map(|(name, _)| name.get_ref().to_string()).collect()
     }
 
-    /// Whether the file has the key, be its value right or wrong.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.entry(key).is_some()
-    }
-
     /// A key that must be there.
     pub(crate) fn required<K: Kind>(&mut self, key: &Key<K>) -> Read<K::Value> {
         self.note(key, || Absence::Refused);

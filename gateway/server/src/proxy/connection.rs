@@ -22,15 +22,15 @@ use witgate_config::Downstream;
 
 use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
-use crate::proxy::{Proxy, deadline::Bounded, head};
+use crate::proxy::Proxy;
+use crate::proxy::client_stream::ClientStream;
+use crate::proxy::deadline::Bounded;
+use crate::proxy::head::{self, Body};
 use crate::request_id;
 use crate::telemetry::Record;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// First allocation for a head: most fit.
-const HEAD_CAPACITY: usize = 4096;
 
 /// Flow-control windows of HTTP/2, in bytes. The protocol's default of 64 KiB throttles a single upload to a few
 /// megabytes a second over a long link; a connection can make the gateway hold at most the second figure.
@@ -56,23 +56,24 @@ impl Connections {
         Self { proxy, gateway }
     }
 
-    async fn serve_http1(&self, mut stream: Stream, mut read: BytesMut, shutdown: &ShutdownWatch) {
+    async fn serve_http1(&self, mut client: Box<ClientStream>, shutdown: &ShutdownWatch) {
         loop {
             let config = Arc::clone(&self.gateway.snapshot().config);
             let limits = &config.downstream;
-            if let Err(end) = read_head(&mut stream, &mut read, limits, shutdown).await {
-                if let End::Refused(problem) = end {
-                    self.refuse(stream, problem).await;
-                }
-                return;
-            }
-            let mut session = ServerSession::new_http1(stream);
+            let (head_length, body) = match read_head(&mut client, limits, shutdown).await {
+                Ok(head) => head,
+                Err(End::Closed) => return,
+                Err(End::Refused(problem)) => return self.refuse(client.into_inner(), problem).await,
+            };
+            let head = client.begin_request(head_length, body);
+            let mut session = ServerSession::new_http1(client);
             // Only whether it is kept alive counts: idle time is measured in `read_head`.
             session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
-            session.set_pipelined_prefix(std::mem::take(&mut read));
+            session.set_pipelined_prefix(head);
             let request = self.proxy.process_new_http(session, shutdown);
-            match Bounded::new(request).await.flatten() {
-                Some(reused) => stream = reused.consume().0,
+            let reused = Bounded::new(request).await.flatten();
+            match reused.and_then(|reused| reused.consume().0.into_any().downcast().ok()) {
+                Some(reused) => client = reused,
                 None => return,
             }
         }
@@ -159,24 +160,25 @@ fn serialise(answer: &Answer, id: &str) -> Vec<u8> {
 
 #[async_trait]
 impl ServerApp for Connections {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             self.serve_http2(stream, shutdown).await;
             return None;
         }
-        let mut read = BytesMut::with_capacity(HEAD_CAPACITY);
         if stream.get_ssl_digest().is_some() {
-            self.serve_http1(stream, read, shutdown).await;
+            self.serve_http1(Box::new(ClientStream::new(stream)), shutdown).await;
             return None;
         }
         let config = Arc::clone(&self.gateway.snapshot().config);
-        if begins_http2(&mut stream, &mut read, &config.downstream, shutdown).await? {
+        let mut client = Box::new(ClientStream::new(stream));
+        if begins_http2(&mut client, &config.downstream, shutdown).await? {
             // Pingora wants to see the preface itself.
-            let mut tcp = stream.into_any().downcast::<TcpStream>().ok()?;
+            let read = std::mem::take(client.ahead());
+            let mut tcp = client.into_inner().into_any().downcast::<TcpStream>().ok()?;
             tcp.rewind(&read);
             self.serve_http2(tcp, shutdown).await;
         } else {
-            self.serve_http1(stream, read, shutdown).await;
+            self.serve_http1(client, shutdown).await;
         }
         None
     }
@@ -194,28 +196,22 @@ enum End {
 }
 
 /// Whether a clear-text connection speaks HTTP/2 with prior knowledge (RFC 9113, section 3.3). None: it is over.
-async fn begins_http2(
-    stream: &mut Stream,
-    read: &mut BytesMut,
-    limits: &Downstream,
-    shutdown: &ShutdownWatch,
-) -> Option<bool> {
-    await_first_byte(stream, read, limits.idle_timeout, shutdown).await.ok()?;
+async fn begins_http2(client: &mut ClientStream, limits: &Downstream, shutdown: &ShutdownWatch) -> Option<bool> {
+    await_first_byte(client, limits.idle_timeout, shutdown).await.ok()?;
     let rest = async {
-        while read.len() < PREFACE.len() && PREFACE.starts_with(read) {
-            if stream.read_buf(read).await.ok()? == 0 {
+        while client.ahead().len() < PREFACE.len() && PREFACE.starts_with(client.ahead()) {
+            if client.read_ahead().await.ok()? == 0 {
                 return None;
             }
         }
-        Some(read.starts_with(PREFACE))
+        Some(client.ahead().starts_with(PREFACE))
     };
     tokio::time::timeout(limits.header_timeout, rest).await.ok()?
 }
 
 /// Waits for a request to begin; until then a connection is idle and may be closed at any time.
 async fn await_first_byte(
-    stream: &mut Stream,
-    read: &mut BytesMut,
+    client: &mut ClientStream,
     idle_timeout: Duration,
     shutdown: &ShutdownWatch,
 ) -> Result<(), End> {
@@ -223,12 +219,9 @@ async fn await_first_byte(
     if *shutdown.borrow() {
         return Err(End::Closed);
     }
-    if read.capacity() == read.len() {
-        read.reserve(HEAD_CAPACITY);
-    }
     tokio::select! {
         biased;
-        got = pingora::time::timeout(idle_timeout, stream.read_buf(read)) => match got {
+        got = pingora::time::timeout(idle_timeout, client.read_ahead()) => match got {
             Ok(Ok(n)) if n > 0 => Ok(()),
             _ => Err(End::Closed),
         },
@@ -236,32 +229,27 @@ async fn await_first_byte(
     }
 }
 
-/// Reads until `read` holds a complete and valid head; what follows it stays in `read` as well.
+/// Reads until a complete and valid head has come: its length, and where the body ends.
 async fn read_head(
-    stream: &mut Stream,
-    read: &mut BytesMut,
+    client: &mut ClientStream,
     limits: &Downstream,
     shutdown: &ShutdownWatch,
-) -> Result<(), End> {
-    if read.is_empty() {
-        await_first_byte(stream, read, limits.idle_timeout, shutdown).await?;
-    }
-    // A blank line before a request is ignored: some clients end a body with one (RFC 9112, section 2.2).
-    if read.starts_with(b"\r\n") {
-        read.advance(2);
+) -> Result<(usize, Body), End> {
+    if client.ahead().is_empty() {
+        await_first_byte(client, limits.idle_timeout, shutdown).await?;
     }
     let mut scanned = 0;
-    if let Some(end) = advance(read, &mut scanned, limits)? {
-        return check(read, end);
+    if let Some(end) = advance(client.ahead(), &mut scanned, limits)? {
+        return check(client.ahead(), end);
     }
     let rest = async {
         loop {
-            match stream.read_buf(read).await {
+            match client.read_ahead().await {
                 Ok(n) if n > 0 => {}
                 _ => return Err(End::Closed),
             }
-            if let Some(end) = advance(read, &mut scanned, limits)? {
-                return check(read, end);
+            if let Some(end) = advance(client.ahead(), &mut scanned, limits)? {
+                return check(client.ahead(), end);
             }
         }
     };
@@ -275,7 +263,11 @@ async fn read_head(
 }
 
 /// Looks for the end of the head in what has been read.
-fn advance(read: &[u8], scanned: &mut usize, limits: &Downstream) -> Result<Option<usize>, End> {
+fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Downstream) -> Result<Option<usize>, End> {
+    // A blank line before a request is ignored: some clients end a body with one (RFC 9112, section 2.2).
+    if *scanned == 0 && read.starts_with(b"\r\n") {
+        read.advance(2);
+    }
     let limit = limits.header_limit;
     let too_large = || {
         End::Refused(Problem::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes.")))
@@ -291,8 +283,9 @@ fn advance(read: &[u8], scanned: &mut usize, limits: &Downstream) -> Result<Opti
     }
 }
 
-fn check(read: &[u8], end: usize) -> Result<(), End> {
-    head::check(read.get(..end).unwrap_or_default()).map_err(End::Refused)
+fn check(read: &[u8], end: usize) -> Result<(usize, Body), End> {
+    let body = head::check(read.get(..end).unwrap_or_default()).map_err(End::Refused)?;
+    Ok((end, body))
 }
 
 /// One HTTP/2 connection, under the limits of the generation that was current when it began.

@@ -40,11 +40,20 @@ fn invalid(message: &str) -> Problem {
     Problem::new(Code::InvalidRequest, format!("Malformed request: {message}."))
 }
 
-/// Checks a complete head, CRLF CRLF included.
+/// Where a request's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// After this many bytes; 0 without a body.
+    Length(u64),
+    /// The bytes themselves tell: chunks, or another protocol after an upgrade.
+    Unknown,
+}
+
+/// Checks a complete head, CRLF CRLF included, and tells where the body ends.
 ///
 /// # Errors
 /// What is wrong, and the code to answer with.
-pub fn check(head: &[u8]) -> Result<(), Problem> {
+pub fn check(head: &[u8]) -> Result<Body, Problem> {
     let mut lines = lines(head);
     let (version, authority) = check_request_line(lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
@@ -114,6 +123,7 @@ struct Facts<'a> {
     host: &'a [u8],
     lengths: usize,
     codings: usize,
+    upgrades: usize,
     length: &'a [u8],
     coding: &'a [u8],
 }
@@ -144,12 +154,14 @@ impl<'a> Facts<'a> {
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.codings += 1;
             self.coding = value;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrades += 1;
         }
         Ok(())
     }
 
     /// RFC 9112, sections 3.2, 6.1 and 6.3.
-    fn check(&self, version: Version, authority: Option<&[u8]>) -> Result<(), Problem> {
+    fn check(&self, version: Version, authority: Option<&[u8]>) -> Result<Body, Problem> {
         match (self.hosts, version) {
             (0, Version::Http11) => return Err(invalid("Host is missing")),
             (0, Version::Http10) | (1, _) => {}
@@ -177,7 +189,11 @@ impl<'a> Facts<'a> {
         if self.codings == 1 && !self.coding.eq_ignore_ascii_case(b"chunked") {
             return Err(Problem::new(Code::NotImplemented, "Only the transfer coding `chunked` is understood."));
         }
-        Ok(())
+        if self.codings > 0 || self.upgrades > 0 {
+            return Ok(Body::Unknown);
+        }
+        let length = std::str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
+        Ok(Body::Length(length.unwrap_or(0)))
     }
 }
 
@@ -198,7 +214,9 @@ mod tests {
     fn verdict(head: &str) -> Result<(), String> {
         let head = head.replace('\n', "\r\n");
         assert_eq!(scan(head.as_bytes(), 0).unwrap(), Progress::Complete { end: head.len() });
-        check(head.as_bytes()).map_err(|problem| format!("{} {}", problem.code.status().as_u16(), problem.message))
+        check(head.as_bytes())
+            .map(drop)
+            .map_err(|problem| format!("{} {}", problem.code.status().as_u16(), problem.message))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`failure`] if something went wrong. The access record is written when the request's [`context`] is dropped.
 
 pub mod answer;
+mod client_stream;
 pub mod connection;
 pub mod context;
 pub mod deadline;
