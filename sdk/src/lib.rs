@@ -63,6 +63,7 @@ pub mod bindings;
 mod capability;
 mod edits;
 mod export;
+mod header;
 mod plugin;
 mod request;
 mod response;
@@ -75,6 +76,7 @@ pub use bindings::on_request::exports::witgate::plugin::on_request_headers::Acti
 pub use bindings::on_response::exports::witgate::plugin::on_response_headers::Action as ResponseAction;
 pub use capability::{clock, crypto, kv, limiter, load, log};
 pub use edits::Edits;
+pub use header::{HeaderName, InvalidHeaderName};
 pub use plugin::{ConfigError, Error, OnRequest, OnResponse, Plugin};
 pub use request::{Client, Request};
 pub use response::ResponseHead;

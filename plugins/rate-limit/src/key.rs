@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use witgate_sdk::Request;
+use witgate_sdk::{HeaderName, Request};
 
 /// Which requests share a bucket.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,19 +13,19 @@ pub enum Key {
     /// All of the route.
     Route,
     /// Those with the same value of a header field.
-    Header(String),
+    Header(HeaderName),
 }
 
 impl FromStr for Key {
-    type Err = ();
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "client" => Ok(Self::Client),
             "route" => Ok(Self::Route),
             _ => match text.strip_prefix("header:") {
-                Some(name) if !name.is_empty() => Ok(Self::Header(name.to_ascii_lowercase())),
-                _ => Err(()),
+                Some(name) => name.parse().map(Self::Header).map_err(|error| format!("`header:NAME`: {error}")),
+                None => Err(format!("expected `client`, `route` or `header:NAME`, not {text:?}")),
             },
         }
     }
@@ -37,7 +37,7 @@ impl Key {
         match self {
             Self::Route => [b"r", request.route().as_bytes()].concat(),
             Self::Client => client(request),
-            Self::Header(name) => match request.header(name) {
+            Self::Header(name) => match request.header(name.as_str()) {
                 Some(value) => [b"h", value.as_slice()].concat(),
                 None => client(request),
             },

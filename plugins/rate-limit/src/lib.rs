@@ -80,7 +80,7 @@ impl Plugin for RateLimit {
         if cost == 0 {
             return Err("cost: expected at least 1".into());
         }
-        let key = key.parse().map_err(|()| format!("key: `{key}` is none of `client`, `route`, `header:NAME`"))?;
+        let key = key.parse().map_err(|problem| format!("key: {problem}"))?;
         Ok(Self { bucket, key, cost })
     }
 }
@@ -182,8 +182,9 @@ mod tests {
         World::new().bucket("b", 2).install();
         for (config, part) in [
             (r#"{"bucket": "c"}"#, "limiter:c"),
-            (r#"{"bucket": "b", "key": "ip"}"#, "`client`, `route`, `header:NAME`"),
-            (r#"{"bucket": "b", "key": "header:"}"#, "header:NAME"),
+            (r#"{"bucket": "b", "key": "ip"}"#, "key: expected `client`, `route` or `header:NAME`, not \"ip\""),
+            (r#"{"bucket": "b", "key": "header:"}"#, "key: `header:NAME`: expected a header name"),
+            (r#"{"bucket": "b", "key": "header:bad name"}"#, "such as `x-name`, not \"bad name\""),
             (r#"{"bucket": "b", "cost": 0}"#, "cost"),
         ] {
             let error = RateLimit::configure(serde_json::from_str(config).unwrap()).unwrap_err().to_string();

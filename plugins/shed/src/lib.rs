@@ -10,7 +10,7 @@
 //! Grant: `load:SCOPE`.
 
 use serde::Deserialize;
-use witgate_sdk::{Action, ConfigError, Error, ErrorCode, OnRequest, Plugin, Refusal, Request, load};
+use witgate_sdk::{Action, ConfigError, Error, ErrorCode, HeaderName, OnRequest, Plugin, Refusal, Request, load};
 
 /// Priority of requests that name none: in the middle of the lower half, so that marked traffic can stand out both ways.
 const DEFAULT_PRIORITY: u8 = 100;
@@ -21,7 +21,7 @@ pub struct Config {
     /// Load scope (`[load.NAME]`).
     scope: String,
     /// Header field with the priority, 0 to 255.
-    priority_header: Option<String>,
+    priority_header: Option<HeaderName>,
     /// Priority without the field, or with one that is not a number.
     #[serde(default = "default_priority")]
     default_priority: u8,
@@ -64,7 +64,8 @@ impl Plugin for Shed {
 impl OnRequest for Shed {
     fn on_request(&self, request: &Request<'_>, _end_of_stream: bool) -> Result<Action, Error> {
         let Config { scope, priority_header, default_priority, priority_limit } = &self.0;
-        let claimed = priority_header.as_ref().and_then(|name| request.header_str(name)?.trim().parse::<u8>().ok());
+        let claimed =
+            priority_header.as_ref().and_then(|name| request.header_str(name.as_str())?.trim().parse::<u8>().ok());
         let priority = claimed.map_or(*default_priority, |claimed| claimed.min(*priority_limit));
         let admission = load::admit(scope, priority)?;
         if admission.admitted {
@@ -122,6 +123,15 @@ mod tests {
         World::new().install();
         let error = Shed::configure(serde_json::from_str(r#"{"scope": "edge"}"#).unwrap()).unwrap_err().to_string();
         assert!(error.contains("load:edge") && error.contains("[load.edge]"), "{error}");
+    }
+
+    #[test]
+    fn a_priority_header_must_be_a_header_name() {
+        for name in ["bad name", "", "x:y"] {
+            let config = format!(r#"{{"scope": "edge", "priority_header": "{name}"}}"#);
+            let error = serde_json::from_str::<Config>(&config).unwrap_err().to_string();
+            assert!(error.contains("expected a header name") && error.contains(name), "{error}");
+        }
     }
 
     #[test]
