@@ -8,6 +8,9 @@
 //! * `X-RateLimit-Reset`: seconds until the bucket is full again, rounded up;
 //! * `Retry-After`, on refusals: seconds until enough tokens are there, rounded up.
 //!
+//! A route may have several of these stages. The response then shows the tightest standing, the one with the fewest
+//! tokens left, and a refusal that of the stage that refused.
+//!
 //! What is counted apart, `key`:
 //!
 //! * `client`: the client's address; IPv6 addresses by their first 64 bits, because a single subscriber has that many;
@@ -17,21 +20,16 @@
 //! Grant: `limiter:BUCKET`.
 
 mod key;
+mod standing;
 
 use serde::Deserialize;
 use witgate_sdk::{
-    Action, ConfigError, Edits, Error, ErrorCode, OnRequest, OnResponse, Plugin, Refusal, Request, ResponseAction,
+    Action, ConfigError, Error, ErrorCode, OnRequest, OnResponse, Plugin, Refusal, Request, ResponseAction,
     ResponseHead, limiter,
 };
 
 use key::Key;
-
-const LIMIT: &str = "x-ratelimit-limit";
-const REMAINING: &str = "x-ratelimit-remaining";
-const RESET: &str = "x-ratelimit-reset";
-
-/// Attribute that carries the fields from the request to its response: limit, remaining and reset, one to a line.
-const STANDING: &str = "rate-limit.standing";
+use standing::{SHOWN, Standing};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +56,8 @@ fn one() -> u32 {
 #[derive(Debug)]
 pub struct RateLimit {
     bucket: String,
+    /// Attribute that carries the standing from the request to its response.
+    attribute: String,
     key: Key,
     cost: u32,
 }
@@ -81,24 +81,20 @@ impl Plugin for RateLimit {
             return Err("cost: expected at least 1".into());
         }
         let key = key.parse().map_err(|problem| format!("key: {problem}"))?;
-        Ok(Self { bucket, key, cost })
+        Ok(Self { attribute: standing::attribute(&bucket), bucket, key, cost })
     }
 }
 
 impl OnRequest for RateLimit {
     fn on_request(&self, request: &Request<'_>, _end_of_stream: bool) -> Result<Action, Error> {
         let decision = limiter::take(&self.bucket, &self.key.of(request), self.cost)?;
-        let (limit, remaining) = (decision.limit.to_string(), decision.remaining.to_string());
-        let reset = decision.reset_ms.div_ceil(1000).to_string();
+        let standing = Standing::from(&decision);
         if decision.allowed {
-            request.set_attr(STANDING, format!("{limit}\n{remaining}\n{reset}"))?;
+            standing.leave(request, &self.attribute)?;
             return Ok(Action::Continue);
         }
-        let refusal = Refusal::new(ErrorCode::RateLimitExceeded, "Too many requests; try again later.")
-            .field(LIMIT, limit)
-            .field(REMAINING, remaining)
-            .field(RESET, reset)
-            .retry_after_ms(decision.retry_after_ms);
+        let refusal = Refusal::new(ErrorCode::RateLimitExceeded, "Too many requests; try again later.");
+        let refusal = standing.refuse(refusal).retry_after_ms(decision.retry_after_ms);
         Ok(Action::Refuse(refusal))
     }
 }
@@ -110,13 +106,11 @@ impl OnResponse for RateLimit {
         response: &ResponseHead<'_>,
         _end_of_stream: bool,
     ) -> Result<ResponseAction, Error> {
-        let standing = request.attr(STANDING).unwrap_or_default();
-        let edits = [LIMIT, REMAINING, RESET]
-            .into_iter()
-            .zip(standing.split(|byte| *byte == b'\n'))
-            .filter(|(_, value)| !value.is_empty())
-            .fold(Edits::new(), |edits, (name, value)| edits.set(name, value));
-        response.apply(edits)?;
+        if let Some(standing) = Standing::of(request, &self.attribute)
+            && standing.leave(request, SHOWN)?
+        {
+            response.apply(standing.edits())?;
+        }
         Ok(ResponseAction::Continue)
     }
 }
@@ -125,6 +119,7 @@ witgate_sdk::export!(RateLimit: request, response);
 
 #[cfg(test)]
 mod tests {
+    use super::standing::{LIMIT, REMAINING, RESET};
     use super::*;
     use witgate_sdk::testing::{TestRequest, TestResponse, World};
 
@@ -168,6 +163,50 @@ mod tests {
         let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
         plugin.on_response(&request.request(), &response.head(), true).unwrap();
         assert_eq!(response.value(LIMIT), None);
+    }
+
+    #[test]
+    fn what_an_upstream_says_of_rates_is_replaced() {
+        let plugin = plugin(r#"{"bucket": "b"}"#);
+        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200).header(REMAINING, "0"));
+        assert!(passes(&plugin, &request));
+        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        assert_eq!(response.value(REMAINING).as_deref(), Some("1"));
+    }
+
+    /// What the response shows after these stages, in the order of the route.
+    fn shown(stages: &[RateLimit]) -> Option<(String, String)> {
+        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
+        assert!(stages.iter().all(|stage| passes(stage, &request)));
+        for stage in stages.iter().rev() {
+            stage.on_response(&request.request(), &response.head(), true).unwrap();
+        }
+        response.value(LIMIT).zip(response.value(REMAINING))
+    }
+
+    fn stages(configs: [&str; 2]) -> [RateLimit; 2] {
+        World::new().bucket("strict", 5).bucket("loose", 100).install();
+        configs.map(|config| RateLimit::configure(serde_json::from_str(config).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn of_several_stages_the_tightest_is_shown_in_either_order() {
+        let (strict, loose) = (r#"{"bucket": "strict"}"#, r#"{"bucket": "loose"}"#);
+        for order in [[strict, loose], [loose, strict]] {
+            assert_eq!(shown(&stages(order)), Some(("5".into(), "4".into())), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn the_tightest_is_the_one_with_the_fewest_tokens_left_and_not_the_smallest_bucket() {
+        let stages = stages([r#"{"bucket": "strict"}"#, r#"{"bucket": "loose", "cost": 98}"#]);
+        assert_eq!(shown(&stages), Some(("100".into(), "2".into())));
+    }
+
+    #[test]
+    fn two_keys_of_one_bucket_do_not_hide_each_other() {
+        let stages = stages([r#"{"bucket": "loose", "cost": 90}"#, r#"{"bucket": "loose", "key": "route"}"#]);
+        assert_eq!(shown(&stages), Some(("100".into(), "10".into())));
     }
 
     #[test]
