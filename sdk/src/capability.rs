@@ -22,6 +22,7 @@ pub mod clock {
 pub mod crypto {
     use crate::AccessError;
     pub use crate::bindings::imports::witgate::plugin::crypto::Hash;
+    use crate::error::Thing;
 
     pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
         super::host::crypto::digest(hash, data)
@@ -32,7 +33,7 @@ pub mod crypto {
     /// # Errors
     /// The key is not granted.
     pub fn hmac(hash: Hash, key: &str, message: &[u8]) -> Result<Vec<u8>, AccessError> {
-        super::host::crypto::hmac(hash, key, message)
+        Thing::Key.named(key, super::host::crypto::hmac(hash, key, message))
     }
 
     /// Whether `mac` is the HMAC of `message`, compared in constant time.
@@ -40,7 +41,7 @@ pub mod crypto {
     /// # Errors
     /// The key is not granted.
     pub fn hmac_verify(hash: Hash, key: &str, message: &[u8], mac: &[u8]) -> Result<bool, AccessError> {
-        super::host::crypto::hmac_verify(hash, key, message, mac)
+        Thing::Key.named(key, super::host::crypto::hmac_verify(hash, key, message, mac))
     }
 
     /// The identity that a credential stands for in a key set; none if it is unknown.
@@ -48,7 +49,7 @@ pub mod crypto {
     /// # Errors
     /// The key set is not granted.
     pub fn identify(key_set: &str, credential: &[u8]) -> Result<Option<String>, AccessError> {
-        super::host::crypto::identify(key_set, credential)
+        Thing::KeySet.named(key_set, super::host::crypto::identify(key_set, credential))
     }
 
     /// The keys and key sets granted: for checks in `configure`.
@@ -99,13 +100,14 @@ pub mod kv {
 pub mod limiter {
     use crate::AccessError;
     pub use crate::bindings::imports::witgate::plugin::limiter::Decision;
+    use crate::error::Thing;
 
     /// Takes `cost` tokens from the bucket of `key`, or none if there are too few.
     ///
     /// # Errors
     /// The bucket is not granted.
     pub fn take(bucket: &str, key: &[u8], cost: u32) -> Result<Decision, AccessError> {
-        super::host::limiter::take(bucket, key, cost)
+        Thing::Bucket.named(bucket, super::host::limiter::take(bucket, key, cost))
     }
 
     /// The buckets granted: for checks in `configure`.
@@ -118,19 +120,20 @@ pub mod limiter {
 pub mod load {
     use crate::AccessError;
     pub use crate::bindings::imports::witgate::plugin::load::{Admission, LoadSignal};
+    use crate::error::Thing;
 
     /// Asks for one request of this priority, 0 (dropped first) to 255 (dropped last).
     ///
     /// # Errors
     /// The scope is not granted.
     pub fn admit(scope: &str, priority: u8) -> Result<Admission, AccessError> {
-        super::host::load::admit(scope, priority)
+        Thing::LoadScope.named(scope, super::host::load::admit(scope, priority))
     }
 
     /// # Errors
     /// The scope is not granted.
     pub fn signal(scope: &str) -> Result<LoadSignal, AccessError> {
-        super::host::load::signal(scope)
+        Thing::LoadScope.named(scope, super::host::load::signal(scope))
     }
 
     /// The scopes granted: for checks in `configure`.

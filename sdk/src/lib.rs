@@ -62,6 +62,7 @@
 pub mod bindings;
 mod capability;
 mod edits;
+mod error;
 mod export;
 mod header;
 mod plugin;
@@ -70,14 +71,14 @@ mod response;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-pub use bindings::imports::witgate::plugin::access::AccessError;
 pub use bindings::imports::witgate::plugin::http::{ErrorCode, Field, FieldError, Refusal, Response};
 pub use bindings::on_request::exports::witgate::plugin::on_request_headers::Action;
 pub use bindings::on_response::exports::witgate::plugin::on_response_headers::Action as ResponseAction;
 pub use capability::{clock, crypto, kv, limiter, load, log};
 pub use edits::Edits;
+pub use error::{AccessError, ConfigError, Error};
 pub use header::{HeaderName, InvalidHeaderName};
-pub use plugin::{ConfigError, Error, OnRequest, OnResponse, Plugin};
+pub use plugin::{OnRequest, OnResponse, Plugin};
 pub use request::{Client, Request};
 pub use response::ResponseHead;
 

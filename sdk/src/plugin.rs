@@ -1,10 +1,8 @@
 //! What a plugin is.
 
-use std::fmt;
-
 use serde::de::DeserializeOwned;
 
-use crate::{AccessError, Action, FieldError, Request, ResponseAction, ResponseHead};
+use crate::{Action, ConfigError, Error, Request, ResponseAction, ResponseHead};
 
 /// A plugin: made once in each instance from its configuration, and never changed by a request.
 ///
@@ -53,56 +51,3 @@ pub trait OnResponse: Plugin {
         end_of_stream: bool,
     ) -> Result<ResponseAction, Error>;
 }
-
-/// Why a configuration cannot be taken, for the operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError(String);
-
-impl From<String> for ConfigError {
-    fn from(message: String) -> Self {
-        Self(message)
-    }
-}
-
-impl From<&str> for ConfigError {
-    fn from(message: &str) -> Self {
-        Self(message.to_owned())
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// A failure of the plugin itself. Anything that is an error can become one with `?`.
-#[derive(Debug)]
-pub struct Error(Box<dyn std::error::Error>);
-
-impl Error {
-    pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into().into())
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<E: std::error::Error + 'static> From<E> for Error {
-    fn from(error: E) -> Self {
-        Self(Box::new(error))
-    }
-}
-
-// `FieldError` and `AccessError` get `Display` and `Error` from their bindings.
-const _: fn() = || {
-    fn is_error<E: std::error::Error>() {}
-    is_error::<FieldError>();
-    is_error::<AccessError>();
-};

@@ -104,7 +104,7 @@ pub mod crypto {
     use sha2::{Digest, Sha256, Sha384, Sha512};
 
     use super::WORLD;
-    use crate::AccessError;
+    use crate::bindings::imports::witgate::plugin::access::AccessError;
     use crate::bindings::imports::witgate::plugin::crypto::Hash;
 
     pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
@@ -182,7 +182,7 @@ pub mod kv {
 
 pub mod limiter {
     use super::{Decision, WORLD};
-    use crate::AccessError;
+    use crate::bindings::imports::witgate::plugin::access::AccessError;
 
     pub fn take(bucket: &str, key: &[u8], cost: u32) -> Result<Decision, AccessError> {
         WORLD.with_borrow_mut(|world| {
@@ -206,7 +206,7 @@ pub mod limiter {
 
 pub mod load {
     use super::{Admission, LoadSignal, WORLD};
-    use crate::AccessError;
+    use crate::bindings::imports::witgate::plugin::access::AccessError;
 
     pub fn admit(scope: &str, priority: u8) -> Result<Admission, AccessError> {
         WORLD.with_borrow_mut(|world| {

@@ -2,7 +2,8 @@
 //! what no grant gives: files, environment, network.
 
 use witgate_sdk::{
-    Action, ConfigError, Error, OnRequest, Plugin, Request, Response, clock, crypto, kv, limiter, load, log,
+    AccessError, Action, ConfigError, Error, OnRequest, Plugin, Request, Response, clock, crypto, kv, limiter, load,
+    log,
 };
 
 #[derive(serde::Deserialize)]
@@ -25,6 +26,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An answer, or the host's own error in place of the SDK's sentence about it.
+fn told<T: std::fmt::Debug>(answer: Result<T, AccessError>) -> String {
+    match answer {
+        Ok(value) => format!("Ok({value:?})"),
+        Err(_) => "Err(AccessError::NotGranted)".to_owned(),
+    }
+}
+
 fn answer(request: &Request<'_>, question: &str) -> String {
     let mut words = question.split(' ');
     let mut word = || words.next().unwrap_or_default();
@@ -43,14 +52,14 @@ fn answer(request: &Request<'_>, question: &str) -> String {
             let expected = Some(expected.as_bytes()).filter(|expected| *expected != b"-");
             format!("{:?}", kv::cas(key, expected, value.as_bytes()))
         }
-        "take" => format!("{:?}", limiter::take(word(), b"key", word().parse().unwrap_or(1))),
+        "take" => told(limiter::take(word(), b"key", word().parse().unwrap_or(1))),
         "buckets" => limiter::buckets().join(","),
-        "admit" => format!("{:?}", load::admit(word(), word().parse().unwrap_or(0))),
-        "signal" => format!("{:?}", load::signal(word())),
+        "admit" => told(load::admit(word(), word().parse().unwrap_or(0))),
+        "signal" => told(load::signal(word())),
         "scopes" => load::scopes().join(","),
         "sha256" => hex(&crypto::digest(crypto::Hash::Sha256, word().as_bytes())),
-        "hmac" => format!("{:?}", crypto::hmac(crypto::Hash::Sha256, word(), word().as_bytes()).map(|mac| hex(&mac))),
-        "identify" => format!("{:?}", crypto::identify(word(), word().as_bytes())),
+        "hmac" => told(crypto::hmac(crypto::Hash::Sha256, word(), word().as_bytes()).map(|mac| hex(&mac))),
+        "identify" => told(crypto::identify(word(), word().as_bytes())),
         "names" => crypto::names().join(","),
         "log" => {
             let message = word().to_owned();
