@@ -6,6 +6,13 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
 
+impl ConfigError {
+    /// A problem of one key; `key` is its path, such as `rules[0].cost`.
+    pub fn at(key: &str, problem: impl fmt::Display) -> Self {
+        Self(format!("{key}: {problem}"))
+    }
+}
+
 impl From<String> for ConfigError {
     fn from(message: String) -> Self {
         Self(message)

@@ -1,7 +1,7 @@
 //! Turns a plugin into a component.
 
 use crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::{BodyMode, Description, Interest};
-use crate::{Error, Plugin};
+use crate::{Error, Plugin, config};
 
 /// Exports a plugin from a `cdylib` crate, with the hooks that are named: `request` for [`crate::OnRequest`],
 /// `response` for [`crate::OnResponse`].
@@ -82,9 +82,8 @@ pub fn description<P: Plugin>() -> Description {
 }
 
 /// Makes the plugin of this instance.
-pub fn configure<P: Plugin>(instance: &std::sync::OnceLock<P>, config: &str) -> Result<Interest, String> {
-    let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
-    let plugin = P::configure(config).map_err(|error| error.to_string())?;
+pub fn configure<P: Plugin>(instance: &std::sync::OnceLock<P>, json: &str) -> Result<Interest, String> {
+    let plugin = config::configure::<P>(json).map_err(|error| error.to_string())?;
     instance.set(plugin).map_err(|_| "configured twice".to_owned())?;
     Ok(Interest { request_body: BodyMode::None, response_body: BodyMode::None })
 }

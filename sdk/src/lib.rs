@@ -61,6 +61,7 @@
 #[doc(hidden)]
 pub mod bindings;
 mod capability;
+mod config;
 mod edits;
 mod error;
 mod export;
