@@ -13,3 +13,5 @@ mod protocols;
 mod proxying;
 mod reload;
 mod routing;
+mod settings;
+mod upstreams;

@@ -20,6 +20,11 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it; `locations` goes into its server block.
     pub fn serving(locations: &str) -> Self {
+        Self::listening("", locations)
+    }
+
+    /// Starts it with parameters of its `listen` directive: `http2`, or `ssl` with the certificate in `locations`.
+    pub fn listening(parameters: &str, locations: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         // nginx cannot report a port that it chose itself.
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -31,7 +36,7 @@ impl Nginx {
              http {{ access_log off; client_max_body_size 0; default_type application/octet-stream;\n\
              client_body_temp_path {root}/tmp1; proxy_temp_path {root}/tmp2; fastcgi_temp_path {root}/tmp3;\n\
              uwsgi_temp_path {root}/tmp4; scgi_temp_path {root}/tmp5;\n\
-             server {{ listen {address}; root {root}/files; {locations} }} }}\n"
+             server {{ listen {address} {parameters}; root {root}/files; {locations} }} }}\n"
         );
         fs::create_dir(folder.path().join("files")).expect("created");
         fs::write(folder.path().join("nginx.conf"), config).expect("written");

@@ -190,8 +190,8 @@ pub struct Bucket {
 pub struct LoadScope {
     /// At least 1.
     pub in_flight_limit: u32,
-    /// Thousandths of the processor time that the process may use; 1 to 1000.
-    pub cpu_limit_permille: u32,
+    /// Thousandths of the processor time that the process may use, 1 to 1000; none: processor time does not matter.
+    pub cpu_limit_permille: Option<u32>,
 }
 
 /// A component and the defaults of its bindings.

@@ -40,7 +40,10 @@ pub async fn reload_on_change(reloader: Arc<Reloader>, mut files: watch::Receive
     };
     let mut watched = BTreeSet::new();
     loop {
-        follow(&mut watcher, &mut watched, &files.borrow_and_update());
+        // What changed between reading the files and watching their folders has set off no event.
+        if follow(&mut watcher, &mut watched, &files.borrow_and_update()) {
+            reloader.reload(Trigger::File).await;
+        }
         tokio::select! {
             change = changes.recv() => {
                 if change.is_none() {
@@ -76,20 +79,21 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
     let _ = tokio::time::timeout(SETTLE_LIMIT, quiet).await;
 }
 
-/// Watches exactly the folders that hold these files now.
-fn follow(watcher: &mut RecommendedWatcher, watched: &mut BTreeSet<PathBuf>, files: &[PathBuf]) {
+/// Watches exactly the folders that hold these files now; tells whether one has been added.
+fn follow(watcher: &mut RecommendedWatcher, watched: &mut BTreeSet<PathBuf>, files: &[PathBuf]) -> bool {
     let wanted: BTreeSet<PathBuf> = files.iter().map(|file| folder(file)).collect();
     for folder in watched.difference(&wanted) {
         let _ = watcher.unwatch(folder);
     }
     let added: Vec<PathBuf> = wanted.difference(watched).cloned().collect();
     *watched = wanted;
-    for folder in added {
-        if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+    for folder in &added {
+        if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
             warn!(folder = %folder.display(), %error, "changes in this folder will not be noticed");
-            watched.remove(&folder);
+            watched.remove(folder);
         }
     }
+    !added.is_empty()
 }
 
 fn folder(file: &Path) -> PathBuf {

@@ -30,7 +30,7 @@ def contenders(binary, plugins, guests):
 
 def auth(place):
     config = {"api_key_header": KEY_HEADER, "key_set": "customers", "identity_header": IDENTITY_HEADER}
-    return ("auth", config, ["crypto:customers"], f'[key_sets.customers]\nfile = "{place.write_keys()}"')
+    return ("auth", config, ["clock", "crypto:customers"], f'[key_sets.customers]\nfile = "{place.write_keys()}"')
 
 
 def rate_limit(place):
@@ -41,7 +41,7 @@ def rate_limit(place):
 
 def shed(_place):
     # Limits that this load does not reach: what is measured is the decision.
-    scope = '[load.edge]\nin_flight_limit = 4096\ncpu_limit = "100%"'
+    scope = '[load.edge]\nin_flight_limit = 4096\ncpu_limit = "none"'
     return ("shed", {"scope": "edge"}, ["load:edge"], scope)
 
 

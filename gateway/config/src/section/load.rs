@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::LoadScope;
-use crate::kind::{Number, Percent};
+use crate::kind::{Number, OrWord, Percent};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
 
@@ -23,17 +23,17 @@ const IN_FLIGHT: Key<Number> = Key {
     doc: "Requests of the scope at once.",
 };
 
-const CPU: Key<Percent> = Key {
+const CPU: Key<OrWord<Percent>> = Key {
     name: "cpu_limit",
-    kind: Percent,
+    kind: OrWord { word: "none", kind: Percent },
     example: "\"90%\"",
     doc: "Processor time of the process, smoothed over about a second, as a share of what `runtime.threads` can use. The \
-          default leaves some for answering those that are refused.",
+          default leaves some for answering those that are refused. `\"none\"`: processor time does not matter.",
 };
 
 pub(super) fn read(root: &mut Table<'_>) -> Read<BTreeMap<String, LoadScope>> {
     root.map(&SECTION, |table, _| {
-        let (in_flight, cpu) = (table.required(&IN_FLIGHT), table.or(&CPU, CPU_LIMIT));
+        let (in_flight, cpu) = (table.required(&IN_FLIGHT), table.or(&CPU, Some(CPU_LIMIT)));
         Ok(LoadScope { in_flight_limit: in_flight?, cpu_limit_permille: cpu? })
     })
 }

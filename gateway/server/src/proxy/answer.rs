@@ -51,5 +51,10 @@ pub async fn send(session: &mut Session, ctx: &RequestCtx, answer: Answer) -> Re
     if !end {
         session.write_response_body(Some(body), true).await?;
     }
+    // Pingora drains HTTP/1 bodies itself. A stream of HTTP/2 that is dropped while the client still sends is reset, which
+    // may overtake the answer.
+    if session.as_downstream().is_http2() && !session.is_body_done() {
+        let _ = tokio::time::timeout(LINGER, session.drain_request_body()).await;
+    }
     Ok(())
 }

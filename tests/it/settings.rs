@@ -1,0 +1,127 @@
+//! Settings that have no suite of their own do what they say.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use witgate_tests::gateway::guest;
+use witgate_tests::{Connection, Gateway, Site, Upstream};
+
+fn all(upstream: &Upstream) -> String {
+    format!("{}[[routes]]\nname = \"all\"\nupstream = \"u\"\n", upstream.config("u"))
+}
+
+#[test]
+fn access_records_can_go_to_a_file() {
+    let upstream = Upstream::saying("ok");
+    let site = Site::new(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [access_log]\noutput = \"file\"\npath = \"access.log\"\n{}",
+        all(&upstream)
+    ));
+    let gateway = site.start();
+    gateway.get_with("/logged", &[("x-request-id", "to-a-file")]);
+    gateway.eventually("the record is written", |gateway| {
+        let log = std::fs::read_to_string(gateway.site().path("access.log")).expect("readable");
+        log.lines().any(|line| line.contains("to-a-file") && line.contains("/logged"))
+    });
+    assert_eq!(
+        gateway.metric(r#"witgate_reloads_total{outcome="unchanged"}"#),
+        0.0,
+        "writing the log set off a reload"
+    );
+}
+
+#[test]
+fn compiled_plugins_are_kept_where_the_configuration_says() {
+    let upstream = Upstream::saying("ok");
+    let config = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\nplugin_cache = \"cache\"\n\
+         {}[plugins.p]\npath = \"{}\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"p\" }}]\n",
+        upstream.config("u"),
+        guest("empty").display()
+    );
+    let gateway = Gateway::with(&config);
+    let cache = gateway.site().path("cache");
+    assert_eq!(std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777, 0o700);
+    assert!(std::fs::read_dir(&cache).expect("readable").count() > 0);
+}
+
+#[test]
+fn an_idle_connection_is_closed_at_its_time_limit() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&format!("[downstream]\nidle_timeout = \"300ms\"\n{}", all(&upstream)));
+    let started = Instant::now();
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(connection.response().expect("an answer").status, 200);
+    assert!(connection.is_closed());
+    assert!(started.elapsed() >= Duration::from_millis(250), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_body_that_stalls_ends_the_request() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&format!("[downstream]\nbody_timeout = \"300ms\"\n{}", all(&upstream)));
+    let mut connection = Connection::open(gateway.address());
+    connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
+    let answer = connection.response().expect("an answer");
+    assert_eq!((answer.status, answer.code().as_str()), (408, "INVALID_REQUEST"));
+    assert!(upstream.received().is_empty());
+}
+
+#[test]
+fn an_idle_upstream_connection_is_not_used_after_its_time_limit() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&format!(
+        "[upstreams.u]\nendpoints = [\"{}\"]\nidle_timeout = \"1s\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n",
+        upstream.address()
+    ));
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(upstream.connections(), 1);
+    // Asks less often than the limit, until a new connection is made.
+    let end = Instant::now() + Duration::from_secs(30);
+    while upstream.connections() == 1 {
+        assert!(Instant::now() < end, "the connection was kept");
+        std::thread::park_timeout(Duration::from_millis(1500));
+        assert_eq!(gateway.get("/").status, 200);
+    }
+}
+
+#[test]
+fn instances_of_a_plugin_are_limited() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&format!(
+        "{}[plugins.hostile]\npath = \"{}\"\nhook_timeout = \"2s\"\ninstances_limit = 1\n\
+         [[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"hostile\" }}]\n",
+        upstream.config("u"),
+        guest("hostile").display()
+    ));
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\nx-do: spin\r\n\r\n");
+    gateway.eventually("the only instance is busy", |gateway| {
+        let answer = gateway.get("/");
+        (answer.status, answer.header("retry-after").is_some()) == (503, true) && answer.code() == "OVERLOADED"
+    });
+    assert_eq!(busy.response().expect("an answer").status, 500);
+    assert_eq!(gateway.get("/").status, 200);
+    assert!(gateway.metric_sum("witgate_stage_failures_total", &["kind=\"unavailable\""]) >= 1.0);
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_request() {
+    let (_hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let upstream = Upstream::new(move |_, stream| {
+        let _ = held.lock().expect("not poisoned").recv();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok()
+    });
+    let mut gateway = Gateway::with(&all(&upstream));
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: gone-1\r\n\r\n");
+    gateway.eventually("the request is in flight", |gateway| gateway.metric("witgate_requests_in_flight") == 1.0);
+    drop(connection);
+    let record = gateway.record("gone-1");
+    assert_eq!(record["status"], 0);
+    gateway.eventually("nothing is in flight", |gateway| gateway.metric("witgate_requests_in_flight") == 0.0);
+}
