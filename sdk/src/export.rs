@@ -1,17 +1,54 @@
 //! Turns a plugin into a component.
 
 use crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::{BodyMode, Description, Interest};
-use crate::{Error, Plugin, config};
+use crate::{Error, OnRequest, OnResponse, Plugin, config};
 
 /// Exports a plugin from a `cdylib` crate, with the hooks that are named: `request` for [`crate::OnRequest`],
-/// `response` for [`crate::OnResponse`].
+/// `response` for [`crate::OnResponse`]. The gateway calls, and pays for, no others.
 ///
-/// ```text
+/// ```
+/// # use witgate_sdk::{Action, ConfigError, Error, OnRequest, Plugin, Request};
+/// # struct MyPlugin;
+/// # #[derive(serde::Deserialize)]
+/// # struct Config {}
+/// # impl Plugin for MyPlugin {
+/// #     const NAME: &'static str = "my-plugin";
+/// #     const VERSION: &'static str = "1.0.0";
+/// #     const SUMMARY: &'static str = "";
+/// #     type Config = Config;
+/// #     fn configure(_: Config) -> Result<Self, ConfigError> { Ok(Self) }
+/// # }
+/// # impl OnRequest for MyPlugin {
+/// #     fn on_request(&self, _: &Request<'_>, _: bool) -> Result<Action, Error> { Ok(Action::Continue) }
+/// # }
+/// witgate_sdk::export!(MyPlugin: request);
+/// ```
+///
+/// A hook that the plugin does not implement, or that does not exist, is an error in every build, not just for the
+/// component's target:
+///
+/// ```compile_fail,E0277
+/// # use witgate_sdk::{Action, ConfigError, Error, OnRequest, Plugin, Request};
+/// # struct MyPlugin;
+/// # #[derive(serde::Deserialize)]
+/// # struct Config {}
+/// # impl Plugin for MyPlugin {
+/// #     const NAME: &'static str = "my-plugin";
+/// #     const VERSION: &'static str = "1.0.0";
+/// #     const SUMMARY: &'static str = "";
+/// #     type Config = Config;
+/// #     fn configure(_: Config) -> Result<Self, ConfigError> { Ok(Self) }
+/// # }
+/// # impl OnRequest for MyPlugin {
+/// #     fn on_request(&self, _: &Request<'_>, _: bool) -> Result<Action, Error> { Ok(Action::Continue) }
+/// # }
 /// witgate_sdk::export!(MyPlugin: request, response);
 /// ```
 #[macro_export]
 macro_rules! export {
     ($plugin:ty: $($hook:ident),+ $(,)?) => {
+        $($crate::__check_hook!($hook $plugin);)+
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             struct Component;
@@ -35,6 +72,30 @@ macro_rules! export {
             $crate::bindings::lifecycle::export_lifecycle!(Component with_types_in $crate::bindings::lifecycle);
             $($crate::__export_hook!($hook $plugin);)+
         };
+    };
+}
+
+/// Has native builds, and so tests, find what is wrong with an export.
+///
+/// ```compile_fail
+/// struct MyPlugin;
+/// witgate_sdk::export!(MyPlugin: requst);
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __check_hook {
+    (request $plugin:ty) => {
+        const _: fn() = $crate::export_support::has_request_hook::<$plugin>;
+    };
+    (response $plugin:ty) => {
+        const _: fn() = $crate::export_support::has_response_hook::<$plugin>;
+    };
+    ($other:ident $plugin:ty) => {
+        ::core::compile_error!(::core::concat!(
+            "a hook is `request` or `response`, not `",
+            ::core::stringify!($other),
+            "`"
+        ));
     };
 }
 
@@ -69,7 +130,15 @@ macro_rules! __export_hook {
         }
         $crate::bindings::on_response::export_on_response!(Component with_types_in $crate::bindings::on_response);
     };
+    // Told by `__check_hook`.
+    ($other:ident $plugin:ty) => {};
 }
+
+/// Compiles if the plugin has the hook.
+pub fn has_request_hook<P: OnRequest>() {}
+
+/// As [`has_request_hook`].
+pub fn has_response_hook<P: OnResponse>() {}
 
 /// What the plugin says of itself.
 pub fn description<P: Plugin>() -> Description {

@@ -85,5 +85,5 @@ pub use response::ResponseHead;
 
 #[doc(hidden)]
 pub mod export_support {
-    pub use crate::export::{configure, description, failed, instance};
+    pub use crate::export::{configure, description, failed, has_request_hook, has_response_hook, instance};
 }

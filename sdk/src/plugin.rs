@@ -8,7 +8,9 @@ use crate::{Action, ConfigError, Error, Request, ResponseAction, ResponseHead};
 ///
 /// Instances are shared between requests and come and go; what must be remembered goes into [`crate::kv`], or for one
 /// request into its attributes.
-pub trait Plugin: Sized + 'static {
+///
+/// `Send` and `Sync`, because [`crate::export!`] keeps the plugin in a static.
+pub trait Plugin: Sized + Send + Sync + 'static {
     /// Lower-case letters, digits and hyphens.
     const NAME: &'static str;
     /// Semantic version; `env!("CARGO_PKG_VERSION")` is usual.
