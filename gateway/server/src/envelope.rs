@@ -120,12 +120,13 @@ pub struct Problem {
     pub code: Code,
     /// For the client: what was expected and what to do; nothing about the inside.
     pub message: String,
-    pub headers: HeaderMap,
+    /// Boxed, because problems travel as errors of functions that rarely fail.
+    pub headers: Box<HeaderMap>,
 }
 
 impl Problem {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), headers: HeaderMap::new() }
+        Self { code, message: message.into(), headers: Box::default() }
     }
 
     /// Adds `Retry-After` in whole seconds, rounded up (RFC 9110, section 10.2.3).
@@ -138,7 +139,7 @@ impl Problem {
 
 impl From<witgate_stage::Refusal> for Problem {
     fn from(refusal: witgate_stage::Refusal) -> Self {
-        let problem = Self { code: refusal.code.into(), message: refusal.message, headers: refusal.headers };
+        let problem = Self { code: refusal.code.into(), message: refusal.message, headers: Box::new(refusal.headers) };
         match refusal.retry_after {
             Some(wait) => problem.retry_after(wait),
             None => problem,
@@ -245,7 +246,7 @@ pub fn render(problem: Problem, request_id: &str, audience: Option<Audience<'_>>
         }
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    Answer { status, headers, body: body.into() }
+    Answer { status, headers: *headers, body: body.into() }
 }
 
 fn page(status: StatusCode, label: &str, message: &str, request_id: &str) -> String {

@@ -13,7 +13,7 @@ pub(crate) fn parse(text: &str, units: Units) -> Option<u64> {
 
 /// The amount in the largest unit that needs no fraction.
 pub(crate) fn show(amount: u64, units: Units) -> String {
-    let exact = units.iter().rev().find(|(_, factor)| amount != 0 && amount % factor == 0).or(units.first());
+    let exact = units.iter().rev().find(|(_, factor)| amount != 0 && amount.is_multiple_of(*factor)).or(units.first());
     exact.map_or_else(|| amount.to_string(), |(name, factor)| format!("{}{name}", amount / factor))
 }
 

@@ -29,10 +29,10 @@ pub async fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: 
     } else {
         strip_hop_by_hop(response);
     }
-    if let Some(route) = ctx.route.clone().filter(|route| route.pipeline.has(Hook::ResponseHeaders)) {
-        if let Some(exchange) = ctx.exchange.take() {
-            run_stages(session, response, ctx, &route, exchange).await?;
-        }
+    if let Some(route) = ctx.route.clone().filter(|route| route.pipeline.has(Hook::ResponseHeaders))
+        && let Some(exchange) = ctx.exchange.take()
+    {
+        run_stages(session, response, ctx, &route, exchange).await?;
     }
     if let Ok(id) = HeaderValue::from_str(&ctx.id) {
         response.insert_header(&request_id::FIELD, id)?;

@@ -40,7 +40,7 @@ pub fn choose(ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
 
 /// Lets the request try another endpoint: nothing of it has been sent yet, so it does not matter what it asks for.
 pub fn connect_failed(ctx: &RequestCtx, mut error: Box<Error>) -> Box<Error> {
-    let endpoints = ctx.route.as_ref().map_or(0, |route| route.upstream.len());
+    let endpoints = ctx.route.as_ref().map_or(0, |route| route.upstream.endpoints());
     error.set_retry(ctx.tries < endpoints && !ctx.is_late());
     error
 }

@@ -40,7 +40,8 @@ impl<'a> Stages<'a> {
         });
         let load_scopes = config.load.iter().map(|(name, scope)| {
             let config::LoadScope { in_flight_limit, cpu_limit_permille } = *scope;
-            let limits = LoadLimits { in_flight: in_flight_limit, cpu_permille: cpu_limit_permille.unwrap_or(u32::MAX) };
+            let limits =
+                LoadLimits { in_flight: in_flight_limit, cpu_permille: cpu_limit_permille.unwrap_or(u32::MAX) };
             (name.as_str(), host.load_scope(name, limits))
         });
         Self {

@@ -22,7 +22,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// How many endpoints there are.
-    pub fn len(&self) -> usize {
+    pub fn endpoints(&self) -> usize {
         1 + self.rest.len()
     }
 
@@ -31,7 +31,7 @@ impl Upstream {
         if self.rest.is_empty() {
             return &self.first;
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.endpoints();
         turn.checked_sub(1).and_then(|at| self.rest.get(at)).unwrap_or(&self.first)
     }
 
