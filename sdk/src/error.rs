@@ -1,6 +1,9 @@
 //! What goes wrong inside a plugin.
 
 use std::fmt;
+use std::mem::discriminant;
+
+use crate::FieldError;
 
 /// Why a configuration cannot be taken, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,15 @@ impl<E: std::error::Error + 'static> From<E> for Error {
         Self(Box::new(error))
     }
 }
+
+// The bindings compare enumerations, but not variants.
+impl PartialEq for FieldError {
+    fn eq(&self, other: &Self) -> bool {
+        discriminant(self) == discriminant(other)
+    }
+}
+
+impl Eq for FieldError {}
 
 /// A named thing that the stage's grants do not reach.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,19 @@
 //! Doubles of the host, so that a plugin's logic can be tested without a gateway.
 //!
 //! [`TestRequest`] and [`TestResponse`] stand for the heads; [`World`] for what the route grants. They exist on native
-//! targets only. They enforce what plugins rely on (grants, reading one's own changes), not every limit of the host.
+//! targets only. They enforce the host's rules: grants, the fields that belong to the gateway, and what a hook may change.
+//! Where the host would trap the plugin or refuse to load it, they panic and say why.
 
-mod head;
+mod fields;
 #[doc(hidden)]
 pub mod host;
+mod request;
+mod response;
 
-#[doc(hidden)]
-pub use head::{RawRequest, RawResponse};
-pub use head::{TestRequest, TestResponse};
 pub use host::World;
+#[doc(hidden)]
+pub use request::RawRequest;
+pub use request::TestRequest;
+#[doc(hidden)]
+pub use response::RawResponse;
+pub use response::TestResponse;

@@ -150,7 +150,7 @@ mod tests {
         let plugin = plugin(r#"{"bucket": "b"}"#);
         let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
         assert!(passes(&plugin, &request));
-        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
         assert_eq!(
             [LIMIT, REMAINING, RESET].map(|name| response.value(name)),
             ["2", "1", "3"].map(|value| Some(value.to_owned()))
@@ -161,7 +161,7 @@ mod tests {
     fn a_response_without_standing_is_left_alone() {
         let plugin = plugin(r#"{"bucket": "b"}"#);
         let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
-        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
         assert_eq!(response.value(LIMIT), None);
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let plugin = plugin(r#"{"bucket": "b"}"#);
         let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200).header(REMAINING, "0"));
         assert!(passes(&plugin, &request));
-        plugin.on_response(&request.request(), &response.head(), true).unwrap();
+        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
         assert_eq!(response.value(REMAINING).as_deref(), Some("1"));
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
         assert!(stages.iter().all(|stage| passes(stage, &request)));
         for stage in stages.iter().rev() {
-            stage.on_response(&request.request(), &response.head(), true).unwrap();
+            stage.on_response(&request.sent(), &response.head(), true).unwrap();
         }
         response.value(LIMIT).zip(response.value(REMAINING))
     }

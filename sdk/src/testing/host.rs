@@ -6,10 +6,24 @@ use std::collections::BTreeMap;
 use crate::bindings::imports::witgate::plugin::limiter::Decision;
 use crate::bindings::imports::witgate::plugin::load::{Admission, LoadSignal};
 
-/// What the route grants and what the world looks like, for the tests of this thread.
+/// What the route grants and what the world looks like, for the tests of this thread. Without grants a plugin reaches
+/// nothing: a use of time, shared state, the log or digests that is not granted panics, because the host would refuse to
+/// load the plugin, and a name that is not granted is an [`AccessError`](crate::AccessError).
+///
+/// ```
+/// use witgate_sdk::testing::World;
+/// use witgate_sdk::{clock, kv};
+///
+/// World::new().now_ms(1_800_000_000_000).kv().install();
+/// kv::set("seen", clock::now().to_string().as_bytes(), None).unwrap();
+/// assert_eq!(kv::get("seen").as_deref(), Some(&b"1800000000000"[..]));
+/// ```
 #[derive(Debug, Default, Clone)]
 pub struct World {
-    now_ms: u64,
+    now_ms: Option<u64>,
+    kv: bool,
+    digests: bool,
+    log_granted: bool,
     keys: BTreeMap<String, Vec<u8>>,
     key_sets: BTreeMap<String, BTreeMap<Vec<u8>, String>>,
     buckets: BTreeMap<String, Bucket>,
@@ -31,6 +45,19 @@ struct Scope {
     lowest_admitted: u8,
 }
 
+/// What the host does with a plugin that wants more than its route grants. `method` of [`World`] grants it.
+#[expect(clippy::panic, reason = "a test has to fail here")]
+fn missing(grant: &str, method: &str) -> ! {
+    panic!("the host would not load this plugin: it lacks the grant \"{grant}\"; give it by World::{method}")
+}
+
+/// As the host's trap for data that would keep a thread too long.
+fn bounded(data: &[u8]) -> &[u8] {
+    const WORK_LIMIT: usize = 1 << 20;
+    assert!(data.len() <= WORK_LIMIT, "the host traps a call with {} bytes, at most {WORK_LIMIT}", data.len());
+    data
+}
+
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
 }
@@ -40,10 +67,31 @@ impl World {
         Self::default()
     }
 
-    /// Sets the clock: milliseconds since 1970.
+    /// Grants `clock` and sets it: milliseconds since 1970. It stands still.
     #[must_use]
     pub fn now_ms(mut self, now: u64) -> Self {
-        self.now_ms = now;
+        self.now_ms = Some(now);
+        self
+    }
+
+    /// Grants `kv`: an empty namespace.
+    #[must_use]
+    pub fn kv(mut self) -> Self {
+        self.kv = true;
+        self
+    }
+
+    /// Grants `log`.
+    #[must_use]
+    pub fn log(mut self) -> Self {
+        self.log_granted = true;
+        self
+    }
+
+    /// Grants `crypto`: digests. Any key or key set brings them along.
+    #[must_use]
+    pub fn digests(mut self) -> Self {
+        self.digests = true;
         self
     }
 
@@ -88,14 +136,14 @@ impl World {
 }
 
 pub mod clock {
-    use super::WORLD;
+    use super::{WORLD, missing};
 
     pub fn now() -> u64 {
-        WORLD.with_borrow(|world| world.now_ms)
+        WORLD.with_borrow(|world| world.now_ms).unwrap_or_else(|| missing("clock", "now_ms"))
     }
 
     pub fn monotonic() -> u64 {
-        now() * 1_000_000
+        now().saturating_mul(1_000_000)
     }
 }
 
@@ -103,11 +151,15 @@ pub mod crypto {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::{Digest, Sha256, Sha384, Sha512};
 
-    use super::WORLD;
+    use super::{WORLD, bounded, missing};
     use crate::bindings::imports::witgate::plugin::access::AccessError;
     use crate::bindings::imports::witgate::plugin::crypto::Hash;
 
     pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
+        if WORLD.with_borrow(|world| !world.digests && world.keys.is_empty() && world.key_sets.is_empty()) {
+            missing("crypto", "digests");
+        }
+        let data = bounded(data);
         match hash {
             Hash::Sha256 => Sha256::digest(data).to_vec(),
             Hash::Sha384 => Sha384::digest(data).to_vec(),
@@ -116,6 +168,7 @@ pub mod crypto {
     }
 
     pub fn hmac(hash: Hash, key: &str, message: &[u8]) -> Result<Vec<u8>, AccessError> {
+        let message = bounded(message);
         let key = WORLD.with_borrow(|world| world.keys.get(key).cloned()).ok_or(AccessError::NotGranted)?;
         fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
             <M as KeyInit>::new_from_slice(key)
@@ -136,7 +189,7 @@ pub mod crypto {
     pub fn identify(key_set: &str, credential: &[u8]) -> Result<Option<String>, AccessError> {
         WORLD.with_borrow(|world| {
             let set = world.key_sets.get(key_set).ok_or(AccessError::NotGranted)?;
-            Ok(set.get(credential).cloned())
+            Ok(set.get(bounded(credential)).cloned())
         })
     }
 
@@ -146,20 +199,47 @@ pub mod crypto {
 }
 
 pub mod kv {
-    use super::WORLD;
+    use std::collections::BTreeMap;
+
+    use super::{WORLD, missing};
     use crate::bindings::imports::witgate::plugin::kv::KvError;
 
-    pub fn get(key: &str) -> Option<Vec<u8>> {
-        WORLD.with_borrow(|world| world.values.get(key).cloned())
+    /// Longest key, in bytes.
+    const KEY_LIMIT: usize = 256;
+    /// Longest value, in bytes.
+    const VALUE_LIMIT: usize = 64 * 1024;
+    /// Most keys.
+    const KEYS_LIMIT: usize = 10_000;
+    /// Most bytes of keys and values.
+    const BYTES_LIMIT: usize = 1024 * 1024;
+
+    /// The namespace, if it is granted.
+    fn with<T>(work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
+        WORLD.with_borrow_mut(|world| if world.kv { work(&mut world.values) } else { missing("kv", "kv") })
     }
 
+    pub fn get(key: &str) -> Option<Vec<u8>> {
+        with(|values| values.get(key).cloned())
+    }
+
+    /// The world's clock stands still, so that nothing vanishes.
     pub fn set(key: &str, value: &[u8], _ttl_ms: Option<u64>) -> Result<(), KvError> {
-        WORLD.with_borrow_mut(|world| world.values.insert(key.to_owned(), value.to_owned()));
-        Ok(())
+        with(|values| {
+            if key.len() > KEY_LIMIT || value.len() > VALUE_LIMIT {
+                return Err(KvError::TooLarge);
+            }
+            let others = values.iter().filter(|(other, _)| *other != key);
+            let bytes: usize = others.clone().map(|(key, value)| key.len() + value.len()).sum();
+            if others.count() >= KEYS_LIMIT || bytes + key.len() + value.len() > BYTES_LIMIT {
+                return Err(KvError::Quota);
+            }
+            values.insert(key.to_owned(), value.to_owned());
+            Ok(())
+        })
     }
 
     pub fn delete(key: &str) -> bool {
-        WORLD.with_borrow_mut(|world| world.values.remove(key).is_some())
+        with(|values| values.remove(key).is_some())
     }
 
     pub fn incr(key: &str, delta: i64, ttl_ms: Option<u64>) -> Result<i64, KvError> {
@@ -181,13 +261,13 @@ pub mod kv {
 }
 
 pub mod limiter {
-    use super::{Decision, WORLD};
+    use super::{Decision, WORLD, bounded};
     use crate::bindings::imports::witgate::plugin::access::AccessError;
 
     pub fn take(bucket: &str, key: &[u8], cost: u32) -> Result<Decision, AccessError> {
         WORLD.with_borrow_mut(|world| {
             let bucket = world.buckets.get_mut(bucket).ok_or(AccessError::NotGranted)?;
-            let taken = bucket.taken.entry(key.to_owned()).or_default();
+            let taken = bucket.taken.entry(bounded(key).to_owned()).or_default();
             let left = bucket.limit - *taken;
             let allowed = cost <= left;
             if allowed {
@@ -235,10 +315,84 @@ pub mod load {
 }
 
 pub mod log {
-    use super::WORLD;
+    use super::{WORLD, missing};
     use crate::bindings::imports::witgate::plugin::log::Level;
 
     pub fn write(_level: Level, message: &str) {
-        WORLD.with_borrow_mut(|world| world.log.push(message.to_owned()));
+        WORLD.with_borrow_mut(|world| {
+            if !world.log_granted {
+                missing("log", "log");
+            }
+            world.log.push(message.to_owned());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+    use crate::kv::KvError;
+
+    /// What a plugin is told that uses something in a world without it.
+    fn complaint(use_it: fn()) -> String {
+        World::new().install();
+        let panic = catch_unwind(use_it).unwrap_err();
+        panic.downcast_ref::<String>().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_not_granted_panics_and_says_how_to_grant_it() {
+        let uses: [(&str, &str, fn()); 4] = [
+            ("clock", "now_ms", || assert_eq!(crate::clock::monotonic(), 0)),
+            ("kv", "kv", || drop(crate::kv::get("k"))),
+            ("log", "log", || crate::log::info("line")),
+            ("crypto", "digests", || drop(crate::crypto::digest(crate::crypto::Hash::Sha256, b""))),
+        ];
+        for (grant, method, use_it) in uses {
+            let told = complaint(use_it);
+            assert!(told.contains(&format!("lacks the grant \"{grant}\"")), "{told}");
+            assert!(told.ends_with(&format!("World::{method}")), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_granted_works() {
+        World::new().now_ms(7).kv().log().digests().install();
+        assert_eq!((crate::clock::now(), crate::clock::monotonic()), (7, 7_000_000));
+        assert_eq!(crate::kv::incr("n", 2, None), Ok(2));
+        crate::log::warn("line");
+        assert_eq!(World::logged(), ["line"]);
+        assert_eq!(crate::crypto::digest(crate::crypto::Hash::Sha512, b"").len(), 64);
+    }
+
+    #[test]
+    fn a_key_brings_digests_along() {
+        World::new().hmac_key("k", b"secret").install();
+        assert_eq!(crate::crypto::digest(crate::crypto::Hash::Sha256, b"").len(), 32);
+    }
+
+    #[test]
+    fn shared_state_has_the_limits_of_the_host() {
+        use crate::kv::{cas, incr, set};
+
+        World::new().kv().install();
+        assert_eq!(set(&"k".repeat(257), b"", None), Err(KvError::TooLarge));
+        assert_eq!(set("k", &vec![0; 64 * 1024 + 1], None), Err(KvError::TooLarge));
+        let value = vec![0; 64 * 1024];
+        let made = (0..20).take_while(|at| set(&at.to_string(), &value, None).is_ok()).count();
+        assert_eq!(made, 15, "the sixteenth value of 64 KiB is over 1 MiB with its key");
+        assert_eq!(set("more", &value, None), Err(KvError::Quota));
+        assert_eq!(set("0", b"not a number", None), Ok(()));
+        assert_eq!(incr("0", 1, None), Err(KvError::NotANumber));
+        assert_eq!((cas("0", None, b""), cas("none", None, b"1")), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn more_data_than_the_host_works_through_is_a_trap() {
+        World::new().digests().install();
+        let large = vec![0; (1 << 20) + 1];
+        assert!(catch_unwind(|| crate::crypto::digest(crate::crypto::Hash::Sha256, &large)).is_err());
     }
 }
