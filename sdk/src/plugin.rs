@@ -36,7 +36,7 @@ pub trait OnRequest: Plugin {
     ///
     /// # Errors
     /// The plugin failed and decided nothing: the route's `on_trap` policy applies, which refuses the request unless told
-    /// otherwise. To refuse a request on purpose, return [`Action::Refuse`].
+    /// otherwise, and the text goes to the gateway's log. To refuse a request on purpose, return [`Action::Refuse`].
     fn on_request(&self, request: &Request<'_>, end_of_stream: bool) -> Result<Action, Error>;
 }
 

@@ -48,6 +48,16 @@ impl<'a> Request<'a> {
         self.0.path_with_query().split_once('?').map(|(_, query)| query.to_owned())
     }
 
+    /// First value of a parameter of the query, decoded (`%20` and `+` are spaces); none if it is not there or not UTF-8.
+    ///
+    /// The upstream gets the query as it was sent, and may read a repeated parameter otherwise.
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        let query = self.query()?;
+        let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let value = pairs.into_iter().find(|(key, _)| decoded(key) == name.as_bytes()).map(|(_, value)| value)?;
+        String::from_utf8(decoded(value)).ok()
+    }
+
     /// Host and optional port that the client asked for.
     pub fn authority(&self) -> Option<String> {
         self.0.authority()
@@ -136,5 +146,52 @@ impl<'a> Request<'a> {
     /// [`FieldError::TooLarge`] beyond 64 keys or 16 KiB.
     pub fn set_attr(&self, key: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         self.0.set_attr(key, value.as_ref())
+    }
+}
+
+/// Undoes the encoding of forms. What is no escape stays as it is.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut rest = text.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((byte, after)) = rest.split_first() {
+        let (byte, after) = match byte {
+            b'%' => escaped(after).unwrap_or((b'%', after)),
+            b'+' => (b' ', after),
+            other => (*other, after),
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+/// The byte that two hexadecimal digits stand for, and what comes after them.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, rest) = text.split_at_checked(2)?;
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let (high, low) = (digit(digits.first()?)?, digit(digits.last()?)?);
+    Some((u8::try_from(high * 16 + low).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::TestRequest;
+
+    #[test]
+    fn a_parameter_of_the_query_is_found_and_decoded() {
+        let test = TestRequest::new("GET", "/p?a=1&b%20c=%C3%BC+x%2B&a=2&flag&odd=%zz%4&bad=%ff&e==");
+        let request = test.request();
+        for (name, value) in [
+            ("a", Some("1")),
+            ("b c", Some("\u{fc} x+")),
+            ("flag", Some("")),
+            ("odd", Some("%zz%4")),
+            ("bad", None),
+            ("e", Some("=")),
+            ("none", None),
+        ] {
+            assert_eq!(request.query_parameter(name).as_deref(), value, "{name}");
+        }
+        assert_eq!(TestRequest::new("GET", "/p").request().query_parameter("a"), None);
     }
 }

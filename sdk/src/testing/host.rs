@@ -1,6 +1,6 @@
 //! Capabilities that live in the test, one set for each thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use crate::bindings::imports::witgate::plugin::limiter::Decision;
@@ -51,6 +51,19 @@ fn missing(grant: &str, method: &str) -> ! {
     panic!("the host would not load this plugin: it lacks the grant \"{grant}\"; give it by World::{method}")
 }
 
+/// Runs a plugin's `configure`, which must be pure.
+pub(super) fn outside_hook<T>(configure: impl FnOnce() -> T) -> T {
+    IN_CONFIGURE.set(true);
+    let made = configure();
+    IN_CONFIGURE.set(false);
+    made
+}
+
+/// As the host's trap for calls with an effect, or that depend on the moment.
+fn require_hook() {
+    assert!(!IN_CONFIGURE.get(), "the host traps this call in `configure`: it is only allowed while a hook runs");
+}
+
 /// As the host's trap for data that would keep a thread too long.
 fn bounded(data: &[u8]) -> &[u8] {
     const WORK_LIMIT: usize = 1 << 20;
@@ -60,6 +73,7 @@ fn bounded(data: &[u8]) -> &[u8] {
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
+    static IN_CONFIGURE: Cell<bool> = const { Cell::new(false) };
 }
 
 impl World {
@@ -201,7 +215,7 @@ pub mod crypto {
 pub mod kv {
     use std::collections::BTreeMap;
 
-    use super::{WORLD, missing};
+    use super::{WORLD, missing, require_hook};
     use crate::bindings::imports::witgate::plugin::kv::KvError;
 
     /// Longest key, in bytes.
@@ -215,6 +229,7 @@ pub mod kv {
 
     /// The namespace, if it is granted.
     fn with<T>(work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
+        require_hook();
         WORLD.with_borrow_mut(|world| if world.kv { work(&mut world.values) } else { missing("kv", "kv") })
     }
 
@@ -261,10 +276,11 @@ pub mod kv {
 }
 
 pub mod limiter {
-    use super::{Decision, WORLD, bounded};
+    use super::{Decision, WORLD, bounded, require_hook};
     use crate::bindings::imports::witgate::plugin::access::AccessError;
 
     pub fn take(bucket: &str, key: &[u8], cost: u32) -> Result<Decision, AccessError> {
+        require_hook();
         WORLD.with_borrow_mut(|world| {
             let bucket = world.buckets.get_mut(bucket).ok_or(AccessError::NotGranted)?;
             let taken = bucket.taken.entry(bounded(key).to_owned()).or_default();
@@ -285,10 +301,11 @@ pub mod limiter {
 }
 
 pub mod load {
-    use super::{Admission, LoadSignal, WORLD};
+    use super::{Admission, LoadSignal, WORLD, require_hook};
     use crate::bindings::imports::witgate::plugin::access::AccessError;
 
     pub fn admit(scope: &str, priority: u8) -> Result<Admission, AccessError> {
+        require_hook();
         WORLD.with_borrow_mut(|world| {
             let scope = world.scopes.get_mut(scope).ok_or(AccessError::NotGranted)?;
             let admitted = priority >= scope.lowest_admitted;
@@ -298,6 +315,7 @@ pub mod load {
     }
 
     pub fn signal(scope: &str) -> Result<LoadSignal, AccessError> {
+        require_hook();
         WORLD.with_borrow(|world| {
             let scope = world.scopes.get(scope).ok_or(AccessError::NotGranted)?;
             Ok(LoadSignal {
@@ -387,6 +405,23 @@ mod tests {
         assert_eq!(set("0", b"not a number", None), Ok(()));
         assert_eq!(incr("0", 1, None), Err(KvError::NotANumber));
         assert_eq!((cas("0", None, b""), cas("none", None, b"1")), (Ok(false), Ok(true)));
+    }
+
+    #[test]
+    fn configure_may_ask_for_names_and_must_have_no_effect() {
+        World::new().kv().bucket("b", 1).load_scope("s", 0).install();
+        assert_eq!(outside_hook(crate::limiter::buckets), ["b"]);
+        let effects: [fn(); 4] = [
+            || drop(crate::kv::get("k")),
+            || drop(crate::limiter::take("b", b"", 1)),
+            || drop(crate::load::admit("s", 0)),
+            || drop(crate::load::signal("s")),
+        ];
+        for effect in effects {
+            assert!(catch_unwind(|| outside_hook(effect)).is_err());
+        }
+        outside_hook(|| ());
+        assert!(crate::limiter::take("b", b"", 1).is_ok_and(|decision| decision.allowed));
     }
 
     #[test]
