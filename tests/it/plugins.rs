@@ -41,6 +41,17 @@ fn a_known_key_passes_as_an_identity_and_never_reaches_the_upstream() {
 }
 
 #[test]
+fn a_client_cannot_have_its_identity_removed_as_a_hop_by_hop_field() {
+    let upstream = Upstream::saying("ok");
+    let gateway = guarded(&upstream, 100);
+    let headers = [("x-api-key", "key-1"), ("connection", "x-consumer, close"), ("x-consumer", "mallory")];
+    assert_eq!(gateway.get_with("/", &headers).status, 200);
+    assert_eq!(upstream.last().header("x-consumer").as_deref(), Some("alice"));
+    let without_key = [("x-api-key", "key-1"), ("connection", "x-api-key")];
+    assert_eq!(gateway.get_with("/", &without_key).status, 401, "what a client withdraws does not count");
+}
+
+#[test]
 fn wrong_missing_and_doubled_keys_are_refused_before_the_upstream() {
     let upstream = Upstream::saying("ok");
     let mut gateway = guarded(&upstream, 100);

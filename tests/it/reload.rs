@@ -39,7 +39,7 @@ fn sighup_reloads() {
     let mut gateway = Gateway::with(&[upstream.config("u"), route("a", "/a", "u")].concat());
     gateway.signal(libc::SIGHUP);
     gateway.await_line(|line| line.contains("nothing has changed") && line.contains("SIGHUP"));
-    assert_eq!(gateway.metric(r#"witgate_reloads_total{outcome="unchanged"}"#), 1.0);
+    assert!(gateway.metric(r#"witgate_reloads_total{outcome="unchanged"}"#) >= 1.0);
 }
 
 #[test]

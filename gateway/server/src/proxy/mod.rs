@@ -12,6 +12,7 @@ pub mod deadline;
 mod failure;
 mod forward;
 pub mod head;
+mod hop;
 mod lend;
 mod request;
 mod response;

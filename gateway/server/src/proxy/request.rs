@@ -14,7 +14,7 @@ use witgate_stage::{Attributes, Client, Exchange, FailureKind, Hook, Outcome, St
 use crate::envelope::{Answer, Code, Problem};
 use crate::listen::Sni;
 use crate::proxy::context::RequestCtx;
-use crate::proxy::{answer, deadline, lend, upstream};
+use crate::proxy::{answer, deadline, hop, lend, upstream};
 use crate::snapshot::Route;
 
 /// Why a request goes no further.
@@ -55,6 +55,7 @@ pub async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> 
 }
 
 async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> std::result::Result<(), Stop> {
+    hop::strip_request(session.req_header_mut())?;
     let route = locate(session, ctx)?;
     ctx.deadline = route.deadline.map(|deadline| ctx.started + deadline);
     ctx.tunnel = session.is_upgrade_req();

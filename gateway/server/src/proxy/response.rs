@@ -1,6 +1,6 @@
 //! The response as the client gets it.
 
-use http::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
+use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -8,11 +8,8 @@ use pingora::{Error, ErrorType, Result};
 use witgate_stage::{Hook, Outcome};
 
 use crate::proxy::context::RequestCtx;
-use crate::proxy::{answer, deadline, lend, request};
+use crate::proxy::{answer, deadline, hop, lend, request};
 use crate::request_id;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Runs the stages on the response's head and puts the gateway's fields on it.
 ///
@@ -27,7 +24,7 @@ pub async fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: 
     } else if response.status.is_informational() {
         return Ok(());
     } else {
-        strip_hop_by_hop(response);
+        hop::strip_response(response);
     }
     if let Some(route) = ctx.route.clone().filter(|route| route.pipeline.has(Hook::ResponseHeaders))
         && let Some(exchange) = ctx.exchange.take()
@@ -38,31 +35,6 @@ pub async fn prepare(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.insert_header(&request_id::FIELD, id)?;
     }
     Ok(())
-}
-
-/// Removes what concerned the connection to the upstream alone (RFC 9110, section 7.6.1). Framing fields stay: Pingora
-/// frames the message anew from them.
-fn strip_hop_by_hop(response: &mut ResponseHeader) {
-    if response.headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = response
-            .headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .filter(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding" | "content-type"))
-            .collect();
-        for name in named {
-            response.remove_header(&name);
-        }
-        response.remove_header(&CONNECTION);
-    }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &UPGRADE] {
-        if response.headers.contains_key(name) {
-            response.remove_header(name);
-        }
-    }
 }
 
 async fn run_stages(
