@@ -23,7 +23,7 @@ use crate::failure::Failure;
 
 /// Developer tasks of Witgate. Each does everything it needs on a machine that has rustup and a C compiler.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
