@@ -231,7 +231,10 @@ pub fn render(problem: Problem, request_id: &str, audience: Option<Audience<'_>>
             let timestamp = rfc3339(SystemTime::now());
             let details = serde_json::Map::new();
             let envelope = Envelope { code: label, message: &message, details, request_id, timestamp, retryable };
-            ("application/json", serde_json::to_vec(&envelope).unwrap_or_default())
+            let mut body = serde_json::to_vec(&envelope).unwrap_or_default();
+            // For people with curl: the shell's prompt starts on a line of its own.
+            body.push(b'\n');
+            ("application/json", body)
         }
         Form::Text => ("text/plain; charset=utf-8", format!("{label}: {message}\nrequest id: {request_id}\n").into()),
         Form::Html => ("text/html; charset=utf-8", page(status, label, &message, request_id).into()),
