@@ -57,10 +57,8 @@ const DEADLINE_KEY: Key<OrWord<Time>> = Key {
           begun is cut off. Tunnels (WebSockets) need only be set up in time. `\"none\"`: no deadline.",
 };
 
-const BODY: Key<OrWord<Size>> = Key {
-    doc: "Bytes of a request's body. Without it, `downstream.body_limit`.",
-    ..downstream::BODY
-};
+const BODY: Key<OrWord<Size>> =
+    Key { doc: "Bytes of a request's body. Without it, `downstream.body_limit`.", ..downstream::BODY };
 
 /// What routes can refer to.
 pub(super) struct Names<'n> {
