@@ -36,18 +36,22 @@ impl Diagnostic {
     /// For people: several lines, the last without a line break. With the file's text at hand the line in question is
     /// shown. The result holds no control characters of the file, so that it is safe on a terminal.
     pub fn render(&self, source: Option<&str>) -> String {
-        let mut out = format!("error: {}\n  --> {}", self.message, self.file.display());
+        let line = self.spot.as_ref().map_or(0, |spot| spot.line);
+        let gutter = " ".repeat(line.to_string().len());
+        let mut out = format!("error: {}\n {gutter}--> {}", self.message, self.file.display());
         if let Some(spot) = &self.spot {
             if spot.is_in_file() {
                 push(&mut out, format_args!(":{}:{}", spot.line, spot.column));
             }
-            push(&mut out, format_args!(" ({})", spot.path));
+            if !spot.path.is_empty() {
+                push(&mut out, format_args!(" ({})", spot.path));
+            }
             if let Some(line) = source.and_then(|text| line_of(text, spot)) {
-                push_excerpt(&mut out, line, spot);
+                push_excerpt(&mut out, line, spot, &gutter);
             }
         }
         if let Some(help) = &self.help {
-            push(&mut out, format_args!("\n   = help: {help}"));
+            push(&mut out, format_args!("\n {gutter} = help: {help}"));
         }
         out
     }
@@ -59,7 +63,7 @@ impl Diagnostic {
             "file": self.file.display().to_string(),
             "line": in_file.map(|spot| spot.line),
             "column": in_file.map(|spot| spot.column),
-            "path": self.spot.as_ref().map(|spot| spot.path.as_str()),
+            "path": self.spot.as_ref().map(|spot| spot.path.as_str()).filter(|path| !path.is_empty()),
             "message": self.message,
             "help": self.help,
         })
@@ -74,7 +78,9 @@ impl fmt::Display for Diagnostic {
             if spot.is_in_file() {
                 write!(f, ":{}:{}", spot.line, spot.column)?;
             }
-            write!(f, ": {}", spot.path)?;
+            if !spot.path.is_empty() {
+                write!(f, ": {}", spot.path)?;
+            }
         }
         write!(f, ": {}", self.message)?;
         if let Some(help) = &self.help {
@@ -93,7 +99,7 @@ fn line_of<'a>(text: &'a str, spot: &Spot) -> Option<&'a str> {
     text.split('\n').nth(spot.line.checked_sub(1)?)
 }
 
-fn push_excerpt(out: &mut String, line: &str, spot: &Spot) {
+fn push_excerpt(out: &mut String, line: &str, spot: &Spot, gutter: &str) {
     let column = spot.column.saturating_sub(1);
     let start = column.saturating_sub(EXCERPT_WIDTH * 2 / 3);
     let shown: String = line
@@ -105,10 +111,8 @@ fn push_excerpt(out: &mut String, line: &str, spot: &Spot) {
         .map(|c| if c == '\t' { ' ' } else { c })
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
-    let number = spot.line.to_string();
-    let gutter = " ".repeat(number.len());
     let indent = " ".repeat(column - start);
-    push(out, format_args!("\n {gutter} |\n {number} | {shown}\n {gutter} | {indent}^"));
+    push(out, format_args!("\n {gutter} |\n {} | {shown}\n {gutter} | {indent}^", spot.line));
 }
 
 #[cfg(test)]
@@ -146,6 +150,17 @@ mod tests {
         assert_eq!(diagnostic.to_json()["line"], serde_json::Value::Null);
         assert!(
             diagnostic.render(Some("[a]")).starts_with("error: expected this, got that\n  --> gateway.toml (a.b)\n")
+        );
+    }
+
+    #[test]
+    fn a_problem_without_a_path_of_its_own_is_named_by_its_place_alone() {
+        let syntax = Diagnostic { spot: Some(Spot { line: 12, column: 1, path: String::new() }), ..diagnostic(0, 0) };
+        assert_eq!(syntax.to_string(), "gateway.toml:12:1: expected this, got that\n  help: write this");
+        assert_eq!(syntax.to_json()["path"], serde_json::Value::Null);
+        assert_eq!(
+            syntax.render(None),
+            "error: expected this, got that\n   --> gateway.toml:12:1\n    = help: write this"
         );
     }
 

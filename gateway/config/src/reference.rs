@@ -10,13 +10,14 @@ const INTRODUCTION: &str = "\
 
 # Configuration
 
-`gateway.toml` is the whole configuration. `witgate check` reads it, and everything it names, as a reload would, and
-reports every problem at once.
+`gateway.toml` is the whole configuration; the [sample](../gateway.toml) is one to start from. `witgate check` reads it,
+and everything it names, as a reload would, and reports every problem at once.
 
 * **Unknown keys are errors.** So are values of another type, and names of things that do not exist.
 * **Durations and sizes are strings with a unit**: `\"250ms\"`, `\"5s\"`, `\"2m\"`, `\"1h\"`; `\"512B\"`, `\"64KiB\"`, `\"16MiB\"`,
   `\"1GiB\"`. Bare numbers and fractions are refused.
-* **Paths** are relative to the directory of the file.
+* **Paths** of files are absolute, or relative to the directory of `gateway.toml`.
+* **A dash as default** means that the key can be left out, and what that means is said with the key.
 * **Names** (of upstreams, plugins, routes and so on) have 1 to 64 lower-case letters, digits, `-` and `_`, because they
   become metric labels.
 * **Live** sections take effect by a reload: a change of the file, or of a file that it names, or SIGHUP. **Static** ones
@@ -34,7 +35,7 @@ pub(crate) struct Reference {
 pub(crate) struct SectionNote {
     /// Such as `upstreams.NAME.tls` or `routes[].stages[]`.
     pub(crate) path: String,
-    /// As in the file, for those that have a header of their own.
+    /// As in the file.
     header: String,
     pub(crate) reload: Reload,
     doc: &'static str,
@@ -116,7 +117,7 @@ impl KeyNote {
         let default = match &self.absence {
             Absence::Refused => "required".into(),
             Absence::Default(value) => format!("`{value}`"),
-            Absence::Meaningful => "none".into(),
+            Absence::Meaningful => "–".into(),
         };
         let cell = |text: &str| text.replace('|', "\\|");
         let Self { name, value, example, doc, .. } = self;

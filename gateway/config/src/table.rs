@@ -192,7 +192,13 @@ impl<'a> Table<'a> {
         }
         let Some(node) = self.ask(section.name) else { return Ok(Vec::new()) };
         let DeValue::Array(items) = node.value else {
-            return Err(node.wrong("a list of tables", format!("write `[[{path}]]` with two pairs of brackets")));
+            // Further down, the path of a header is not that of the entry, which has the route's name.
+            let help = if self.path.is_empty() {
+                format!("write `[[{path}]]` with two pairs of brackets")
+            } else {
+                format!("write an array of tables: `{} = [{{ … }}]`", section.name)
+            };
+            return Err(node.wrong("a list of tables", help));
         };
         if items.len() > ENTRIES_LIMIT {
             let message = format!("expected at most {ENTRIES_LIMIT} entries, got {}", items.len());
@@ -269,7 +275,7 @@ impl<'a> Table<'a> {
     fn note_section(&self, section: &Section, header: &str, key: &str) {
         if let Some(reference) = self.source.reference() {
             let path = if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) };
-            let header = if self.path.is_empty() { header.into() } else { path.clone() };
+            let header = if self.path.is_empty() { header.into() } else { nested_header(&path) };
             reference.borrow_mut().add_section(SectionNote::new(path, header, section.reload, section.doc));
         }
     }
@@ -289,6 +295,12 @@ impl<'a> Node<'a> {
             }
         }
     }
+}
+
+/// The header of a table at that path of the reference: `routes[].stages[]` is `[[routes.stages]]`.
+fn nested_header(path: &str) -> String {
+    let keys = path.replace("[]", "");
+    if path.ends_with("[]") { format!("[[{keys}]]") } else { format!("[{keys}]") }
 }
 
 fn entry_path(path: &str, index: usize, entry: &DeValue<'_>) -> String {

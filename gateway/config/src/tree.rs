@@ -73,11 +73,22 @@ fn one_line(error: &Error) -> String {
 fn advise(error: &Error, text: &str) -> String {
     let span = error.span().unwrap_or_default();
     let rest = text.get(span.start..).unwrap_or_default();
-    if error.message().contains("duplicate key") {
-        "remove one of the two, or merge them".into()
-    } else if rest.starts_with(|c: char| c.is_ascii_alphanumeric()) && error.message().contains("quot") {
-        "put quotes around it: values such as \"5s\" are strings".into()
+    let says = |words: &str| error.message().contains(words);
+    let at_end_of_line = rest.is_empty() || rest.starts_with(['\n', '\r', '#']);
+    let advice = if says("duplicate key") {
+        "remove one of the two, or merge them"
+    } else if says("must be quoted") && at_end_of_line {
+        "write a value after `=`"
+    } else if says("must be quoted") {
+        "put quotes around it: values such as \"5s\" are strings"
+    } else if says("unclosed") {
+        "close what was opened before"
+    } else if says("string") && at_end_of_line {
+        "close the quotes: a string in one pair of them ends in its line"
+    } else if says("string") && rest.starts_with(char::is_control) {
+        "write control characters as escapes, such as `\\u001b`"
     } else {
-        "mend the syntax, see https://toml.io".into()
-    }
+        "mend the syntax, see https://toml.io"
+    };
+    advice.into()
 }

@@ -16,14 +16,17 @@ impl Kind for FilePath {
     type Value = PathBuf;
 
     fn expected(&self) -> String {
-        "a path, absolute or relative to this file".into()
+        "the path of a file or directory".into()
     }
 
     fn read(&self, node: &Node<'_>) -> Read<PathBuf> {
         let possible = |text: &&str| !text.is_empty() && text.len() < LENGTH_LIMIT && !text.contains('\0');
         match node.text().filter(possible) {
             Some(text) => Ok(node.source.directory().join(text)),
-            None => Err(node.wrong(&self.expected(), "write a string such as \"secrets/session.key\"")),
+            None => Err(node.wrong(
+                &self.expected(),
+                "write a string such as \"files/example\", relative to the directory of this file, or an absolute path",
+            )),
         }
     }
 }

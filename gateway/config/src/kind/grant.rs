@@ -47,7 +47,8 @@ impl Kind for GrantName<'_> {
             }
             (capability, _) => {
                 let capabilities = ["log", "clock", "kv", "crypto", "limiter", "load"];
-                let help = did_you_mean(capability, capabilities, || "remove it, or write one of these".into());
+                let help =
+                    did_you_mean(capability, capabilities, || "remove it, or write one of these with quotes".into());
                 return Err(node.wrong(&self.expected(), help));
             }
         };
@@ -60,7 +61,10 @@ fn existing(node: &Node<'_>, name: Option<&str>, names: &[String], table: &str) 
     if names.iter().any(|known| known == name) {
         return Ok(name.into());
     }
-    let define = || format!("define `{table}`");
+    let define = || {
+        let name = if super::name::is_valid(name) { name } else { "NAME" };
+        format!("define `{}`", table.replace("NAME", name))
+    };
     if name.is_empty() {
         let capability = node.text().unwrap_or_default().trim_end_matches(':');
         let example = names.first().map_or_else(define, |name| format!("write \"{capability}:{name}\""));

@@ -19,7 +19,8 @@ const OUTPUT: Key<Choice<Output>> = Key {
     name: "output",
     kind: Choice(&[("stdout", Output::Stdout), ("file", Output::File), ("off", Output::Off)]),
     example: "\"file\"",
-    doc: "Where they go. Standard output by default, where service managers and containers look for them.",
+    doc: "Where records go: standard output, where service managers and containers look for them; the file at `path`; or \
+          nowhere.",
 };
 
 const PATH: Key<At<FilePath>> = Key {

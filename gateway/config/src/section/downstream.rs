@@ -7,7 +7,8 @@ use crate::kind::{GIB, KIB, MIB, OrWord, Size, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
 
-const SECTION: Section = Section { name: "downstream", reload: Reload::Live, doc: "Limits of the client's side." };
+const SECTION: Section =
+    Section { name: "downstream", reload: Reload::Live, doc: "Limits of what clients may send and hold." };
 
 /// Eight times what browsers and common servers use, cookies included.
 const HEADER_LIMIT: u64 = 64 * KIB;
@@ -41,7 +42,7 @@ const HEADER_TIME: Key<Time> = Key {
 const IDLE: Key<Time> = Key {
     name: "idle_timeout",
     kind: SECONDS,
-    example: "\"60s\"",
+    example: "\"1m\"",
     doc: "How long a connection may be idle between requests.",
 };
 

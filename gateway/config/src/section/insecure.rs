@@ -6,7 +6,8 @@ use crate::table::{Key, Reload, Section, Table};
 
 const SECTION: Section = Section {
     name: "insecure",
-    reload: Reload::Restart,
+    // Read by each reload; what they allow may be static.
+    reload: Reload::Live,
     doc: "Switches that give up a protection. All of them stand here, so that one look at a file finds them.",
 };
 

@@ -19,7 +19,8 @@ const ADDRESS: Key<At<Address>> = Key {
     name: "address",
     kind: At(Address),
     example: "\"127.0.0.1:8080\"",
-    doc: "Address to listen on. Port 0 takes a free one, which the line `ready …` tells.",
+    doc: "Address to listen on. Port 0 takes a free one, which the line `ready …` tells. No two listeners may \
+          have the same.",
 };
 
 const TLS: Section = Section {

@@ -12,7 +12,7 @@ use crate::{PathPattern, Route};
 const SECTION: Section = Section {
     name: "routes",
     reload: Reload::Live,
-    doc: "Rules; their order does not matter. The most specific host that has a matching path wins: an exact one before a \
+    doc: "Which requests go where, through which stages. The order of routes does not matter. The most specific host that has a matching path wins: an exact one before a \
           wildcard, a longer wildcard before a shorter one, none last; for the same host an exact path before a prefix, and \
           a longer prefix before a shorter one. A request that no route matches gets 404.",
 };
@@ -57,8 +57,10 @@ const DEADLINE_KEY: Key<OrWord<Time>> = Key {
           begun is cut off. Tunnels (WebSockets) need only be set up in time. `\"none\"`: no deadline.",
 };
 
-const BODY: Key<OrWord<Size>> =
-    Key { doc: "Bytes of a request's body. Without it, `downstream.body_limit`.", ..downstream::BODY };
+const BODY: Key<OrWord<Size>> = Key {
+    doc: "Bytes of a request's body; a longer one gets 413. `\"none\"`: no limit. Without it, `downstream.body_limit`.",
+    ..downstream::BODY
+};
 
 /// What routes can refer to.
 pub(super) struct Names<'n> {

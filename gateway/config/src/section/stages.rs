@@ -37,11 +37,15 @@ const ON_TIMEOUT: Key<Choice<Disposition>> = Key {
     name: "on_timeout",
     kind: DISPOSITION,
     example: "\"skip\"",
-    doc: "If the plugin is stopped at its `hook_timeout`.",
+    doc: "The same, if the plugin is stopped at its `hook_timeout`.",
 };
 
-const ON_OVERLOAD: Key<Choice<Disposition>> =
-    Key { name: "on_overload", kind: DISPOSITION, example: "\"skip\"", doc: "If no instance of the plugin is free." };
+const ON_OVERLOAD: Key<Choice<Disposition>> = Key {
+    name: "on_overload",
+    kind: DISPOSITION,
+    example: "\"skip\"",
+    doc: "The same, if no instance of the plugin is free.",
+};
 
 pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>> {
     table.list(&SECTION, |table| {
@@ -55,7 +59,10 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
             name: "grants",
             kind: List { kind: GrantName(names.granted), least: 0, most: GRANTS_LIMIT },
             example: "[\"log\", \"crypto:customers\"]",
-            doc: "What the plugin may reach. Nothing, without it.",
+            doc: "What the plugin may reach; nothing, without it. `log`: writes lines to the gateway's log. `clock`: reads the \
+                  time. `kv`: keeps small state that all instances of the plugin share. `crypto`: computes digests. \
+                  `crypto:NAME`: uses that key or key set, and never sees it. `limiter:NAME`: takes tokens from that \
+                  bucket. `load:NAME`: sheds by that load scope.",
         };
         let plugin = table.required(&plugin);
         let config = table.optional(&CONFIG);

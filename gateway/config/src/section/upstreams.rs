@@ -23,7 +23,7 @@ const ENDPOINTS: Key<List<At<EndpointAddress>>> = Key {
     name: "endpoints",
     kind: List { kind: At(EndpointAddress), least: 1, most: 1000 },
     example: "[\"10.0.0.1:9000\", \"backend.local:9000\"]",
-    doc: "Their addresses. Host names are resolved at start and at each reload that changes something; one that stands for \
+    doc: "Addresses of the services. Host names are resolved at start and at each reload that changes something; one that stands for \
           several addresses counts as several endpoints.",
 };
 
@@ -31,7 +31,7 @@ const PROTOCOL: Key<Choice<Protocol>> = Key {
     name: "protocol",
     kind: Choice(&[("http1", Protocol::Http1), ("http2", Protocol::Http2)]),
     example: "\"http2\"",
-    doc: "What is spoken to them. `\"http2\"` without `tls` needs endpoints with prior knowledge (h2c).",
+    doc: "What is spoken to the endpoints. `\"http2\"` without `tls` needs endpoints with prior knowledge (h2c).",
 };
 
 const CONNECT: Key<Time> = Key {
