@@ -1,6 +1,8 @@
 //! The words of every kind of problem. `ui/*.toml` are wrong, and `ui/*.err` is what the operator then reads; error text is
 //! reviewed like code, and `BLESS=1` rewrites it. `valid/*.toml` and the shipped examples must parse.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 

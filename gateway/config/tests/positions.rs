@@ -19,10 +19,8 @@ fn is_inside(problem: &Diagnostic, text: &str) -> bool {
 
 /// The text with the characters from `start` on, `length` of them, replaced.
 fn replaced(text: &str, start: prop::sample::Index, length: usize, by: &str) -> String {
-    let characters: Vec<char> = text.chars().collect();
-    let start = start.index(characters.len());
-    let end = characters.len().min(start + length);
-    characters[..start].iter().copied().chain(by.chars()).chain(characters[end..].iter().copied()).collect()
+    let start = start.index(text.chars().count());
+    text.chars().take(start).chain(by.chars()).chain(text.chars().skip(start + length)).collect()
 }
 
 /// Text to insert: characters that TOML and the configuration give a meaning, and some that they do not.

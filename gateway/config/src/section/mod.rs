@@ -24,9 +24,9 @@ use crate::table::Table;
 
 /// The whole file. Every section is read before the first failure ends it, so that all problems are found at once.
 pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
+    let listeners = listeners::read(root);
     let insecure = insecure::read(root);
     let allowed = insecure.unwrap_or_default();
-    let listeners = listeners::read(root);
     let admin = admin::read(root, allowed.admin_on_any_address);
     let runtime = runtime::read(root);
     let access_log = access_log::read(root);
