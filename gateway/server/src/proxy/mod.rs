@@ -1,8 +1,8 @@
 //! The data path: one file for each phase of a request.
 //!
-//! [`connection`] reads and checks heads; then Pingora calls, in this order, [`request`] (route and stages),
-//! [`upstream`] (endpoint), [`forward`] (the upstream's request), [`response`] (stages in reverse), and
-//! [`failure`] if something went wrong. The access record is written when the request's [`context`] is dropped.
+//! `connection` reads and checks heads; then Pingora calls, in this order, `request` (route and stages), `upstream`
+//! (endpoint), `forward` (the upstream's request), `response` (stages in reverse), and `failure` if something went wrong.
+//! The access record is written when the request's `context` is dropped.
 
 pub mod answer;
 mod client_stream;
