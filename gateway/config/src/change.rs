@@ -58,17 +58,31 @@ impl Config {
     }
 }
 
-/// Each static setting by path. Destructures in full, so that a new one cannot be forgotten.
+/// Each static setting by path. Destructures in full, so that a new one is either compared or named as one that a reload
+/// can change.
 fn settings(config: &Config) -> [(&'static str, Setting<'_>); 6] {
-    let Admin { address } = &config.admin;
-    let Runtime { threads, drain_timeout, plugin_cache } = &config.runtime;
+    let Config {
+        listeners,
+        admin: Admin { address },
+        runtime: Runtime { threads, drain_timeout, plugin_cache },
+        access_log,
+        downstream: _,
+        upstreams: _,
+        keys: _,
+        key_sets: _,
+        buckets: _,
+        load: _,
+        plugins: _,
+        routes: _,
+        static_spots: _,
+    } = config;
     [
-        ("listeners", Setting::Listeners(&config.listeners)),
+        ("listeners", Setting::Listeners(listeners)),
         ("admin.address", Setting::Address(address.as_ref())),
         ("runtime.threads", Setting::Threads(*threads)),
         ("runtime.drain_timeout", Setting::Time(*drain_timeout)),
         ("runtime.plugin_cache", Setting::File(plugin_cache.as_ref())),
-        ("access_log", Setting::Log(&config.access_log)),
+        ("access_log", Setting::Log(access_log)),
     ]
 }
 

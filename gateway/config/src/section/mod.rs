@@ -27,7 +27,7 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let listeners = listeners::read(root);
     let insecure = insecure::read(root);
     let allowed = insecure.unwrap_or_default();
-    let admin = admin::read(root, allowed.admin_on_any_address);
+    let admin = admin::read(root, allowed.admin_on_any_address, listeners.as_deref().unwrap_or_default());
     let runtime = runtime::read(root);
     let access_log = access_log::read(root);
     let downstream = downstream::read(root);

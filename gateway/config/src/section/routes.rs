@@ -7,7 +7,7 @@ use super::{downstream, first_of, stages};
 use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Size, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{PathPattern, Route};
+use crate::{HostPattern, PathPattern, Route, Stage};
 
 const SECTION: Section = Section {
     name: "routes",
@@ -72,45 +72,51 @@ pub(super) struct Names<'n> {
 pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Vec<Route>> {
     let (mut seen_names, mut seen_matchers) = (BTreeMap::new(), BTreeMap::new());
     root.list(&SECTION, |table| {
-        let route = read_one(table, names, body_limit)?;
-        let line = route.spot.line;
-        let matcher = (route.host.clone(), route.path.clone());
-        if let Some(other) = first_of(&mut seen_names, route.name.clone(), line) {
+        // Apart from the rest of the route, so that a problem there does not hide that two routes are the same.
+        let name = table.required(&NAME).and_then(|name| {
+            let Some(other) = first_of(&mut seen_names, name.clone(), table.spot().line) else { return Ok(name) };
             let message = format!("expected a name of its own, got that of the route in line {other}");
-            return Err(table.fail_at(NAME.name, message, "rename one of the two"));
-        }
-        if let Some(other) = first_of(&mut seen_matchers, matcher, line) {
+            Err(table.fail_at(NAME.name, message, "rename one of the two"))
+        });
+        let matcher = read_matcher(table).and_then(|matcher| {
+            let Some(other) = first_of(&mut seen_matchers, matcher.clone(), table.spot().line) else {
+                return Ok(matcher);
+            };
             let message = format!("expected a host and path of its own, got those of the route in line {other}");
-            return Err(table.fail(message, "change one of the two, or remove it: it would never get a request"));
-        }
-        Ok(route)
+            Err(table.fail(message, "change one of the two, or remove it: it would never get a request"))
+        });
+        let rest = read_rest(table, names, body_limit);
+        let (name, (host, path), rest) = (name?, matcher?, rest?);
+        let Rest { upstream, deadline, body_limit, stages } = rest;
+        Ok(Route { name, spot: table.spot(), host, path, upstream, deadline, body_limit, stages })
     })
 }
 
-fn read_one(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Route> {
+/// What does not decide which requests a route gets.
+struct Rest {
+    upstream: String,
+    deadline: Option<Duration>,
+    body_limit: Option<u64>,
+    stages: Vec<Stage>,
+}
+
+fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Rest> {
     let upstream = Key {
         name: "upstream",
         kind: NameOf { table: "upstreams", names: names.upstreams },
         example: "\"demo\"",
         doc: "Where requests go.",
     };
-    let name = table.required(&NAME);
-    let host = table.optional(&HOST);
-    let path = read_path(table);
     let upstream = table.required(&upstream);
     let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
     let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
     let stages = stages::read(table, names);
-    Ok(Route {
-        name: name?,
-        spot: table.spot(),
-        host: host?,
-        path: path?,
-        upstream: upstream?,
-        deadline: deadline?,
-        body_limit: body_limit?,
-        stages: stages?,
-    })
+    Ok(Rest { upstream: upstream?, deadline: deadline?, body_limit: body_limit?, stages: stages? })
+}
+
+fn read_matcher(table: &mut Table<'_>) -> Read<(Option<HostPattern>, PathPattern)> {
+    let (host, path) = (table.optional(&HOST), read_path(table));
+    Ok((host?, path?))
 }
 
 fn read_path(table: &mut Table<'_>) -> Read<PathPattern> {
