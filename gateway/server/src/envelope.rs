@@ -356,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn every_code_is_documented_with_its_status() {
+        let documentation = include_str!("../../../docs/operation.md");
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} |", code.label(), code.status().as_u16());
+            assert!(documentation.contains(&row), "docs/operation.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn timestamps_are_rfc_3339() {
         let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_millis(seconds));
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
