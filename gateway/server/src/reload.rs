@@ -105,7 +105,8 @@ impl Reloader {
             Reloaded::Refused { diagnostics } => {
                 let problems = diagnostics.len();
                 error!(trigger, problems, "reload refused; the old configuration keeps serving");
-                report(&self.path, diagnostics);
+                // Without the lines that they point at: somebody may have put a secret there, and this goes to logs.
+                diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
             }
         }
         reloaded
