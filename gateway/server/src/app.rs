@@ -43,11 +43,17 @@ pub enum StartError {
 /// # Errors
 /// Every problem found.
 pub fn check(path: &Path) -> Result<(Sources, Snapshot), StartError> {
+    let (sources, _, snapshot) = build_first(path)?;
+    Ok((sources, snapshot))
+}
+
+/// What a start has in common with a check: the first generation, and the builder of those that follow.
+fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> {
     let sources = read(path).map_err(StartError::Config)?;
     let metrics = Metrics::new().context("metrics")?;
     let builder = Builder { host: plugin_host(&sources)?, metrics };
-    let snapshot = builder.build(&sources, 1).map_err(StartError::Config)?;
-    Ok((sources, snapshot))
+    let first = builder.build(&sources, 1).map_err(StartError::Config)?;
+    Ok((sources, builder, first))
 }
 
 fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
@@ -74,10 +80,8 @@ fn threads(runtime: &witgate_config::Runtime) -> usize {
 /// # Errors
 /// Whatever keeps the gateway from serving: nothing has been served then.
 pub fn run(path: &Path) -> Result<(), StartError> {
-    let sources = read(path).map_err(StartError::Config)?;
-    let metrics = Metrics::new().context("metrics")?;
-    let builder = Builder { host: plugin_host(&sources)?, metrics: Arc::clone(&metrics) };
-    let first = builder.build(&sources, 1).map_err(StartError::Config)?;
+    let (sources, builder, first) = build_first(path)?;
+    let metrics = Arc::clone(&builder.metrics);
     let config = Arc::clone(&sources.config);
     let access_log = AccessLog::open(&config.access_log, metrics.access_records_dropped.clone())
         .context("the access log cannot be opened")?;

@@ -75,10 +75,6 @@ impl Reloader {
         Arc::new(Self { path, builder, gateway, watched, gate: tokio::sync::Mutex::default() })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Reloads; waits for a reload that is under way. The work is done on a blocking thread.
     pub async fn reload(self: &Arc<Self>, trigger: Trigger) -> Reloaded {
         let _gate = self.gate.lock().await;
