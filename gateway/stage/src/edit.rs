@@ -26,6 +26,18 @@ pub enum Edit {
     Status(StatusCode),
 }
 
+impl Edit {
+    /// Makes a change that concerns fields; the others do nothing here.
+    pub(crate) fn make(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Set(name, value) => drop(headers.insert(name, value)),
+            Self::Append(name, value) => drop(headers.append(name, value)),
+            Self::Remove(name) => drop(headers.remove(name)),
+            Self::Path(_) | Self::Status(_) => {}
+        }
+    }
+}
+
 /// Which head a field belongs to: the gateway owns different fields on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -189,12 +201,7 @@ impl Edits {
     /// Makes the changes that concern fields, in order.
     pub fn apply_to(&self, headers: &mut HeaderMap) {
         for edit in &self.list {
-            match edit {
-                Edit::Set(name, value) => drop(headers.insert(name.clone(), value.clone())),
-                Edit::Append(name, value) => drop(headers.append(name.clone(), value.clone())),
-                Edit::Remove(name) => drop(headers.remove(name)),
-                Edit::Path(_) | Edit::Status(_) => {}
-            }
+            edit.clone().make(headers);
         }
     }
 }

@@ -7,27 +7,48 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::{Edits, FieldError};
+use crate::{Edit, Edits, FieldError};
 
-/// A request head that the proxy lends to the stages.
-pub trait RequestHead: Send + Sync {
-    fn method(&self) -> &Method;
-    fn path_and_query(&self) -> &PathAndQuery;
-    fn headers(&self) -> &HeaderMap;
-    /// Makes the changes, in order. `Edit::Status` does not concern a request and is ignored.
-    fn apply(&mut self, edits: Edits);
-    /// Gives the proxy its own type back.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+/// Head of a request. Stages see it as it came, the upstream as they left it.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    pub method: Method,
+    /// Path in normal form, and query.
+    pub path: PathAndQuery,
+    pub headers: HeaderMap,
 }
 
-/// A response head that the proxy lends to the stages.
-pub trait ResponseHead: Send + Sync {
-    fn status(&self) -> StatusCode;
-    fn headers(&self) -> &HeaderMap;
-    /// Makes the changes, in order. `Edit::Path` does not concern a response and is ignored.
-    fn apply(&mut self, edits: Edits);
-    /// Gives the proxy its own type back.
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+impl RequestHead {
+    /// Makes the changes, in order. [`Edit::Status`] does not concern a request and is ignored.
+    pub fn apply(&mut self, edits: Edits) {
+        for edit in edits {
+            match edit {
+                Edit::Path(path) => self.path = path,
+                Edit::Status(_) => {}
+                field => field.make(&mut self.headers),
+            }
+        }
+    }
+}
+
+/// Head of a response: as the upstream sent it, then as stages left it.
+#[derive(Debug, Clone)]
+pub struct ResponseHead {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+impl ResponseHead {
+    /// Makes the changes, in order. [`Edit::Path`] does not concern a response and is ignored.
+    pub fn apply(&mut self, edits: Edits) {
+        for edit in edits {
+            match edit {
+                Edit::Status(status) => self.status = status,
+                Edit::Path(_) => {}
+                field => field.make(&mut self.headers),
+            }
+        }
+    }
 }
 
 /// The client's end of the connection.
@@ -39,11 +60,11 @@ pub struct Client {
     pub sni: Option<Arc<str>>,
 }
 
-/// One request and its response while stages run.
+/// One request and its response.
 pub struct Exchange {
-    pub request: Box<dyn RequestHead>,
-    /// There while response hooks run.
-    pub response: Option<Box<dyn ResponseHead>>,
+    pub request: RequestHead,
+    /// There once the upstream has answered.
+    pub response: Option<ResponseHead>,
     /// No body follows the head in hand.
     pub end_of_stream: bool,
     /// Request id, unique and already validated.

@@ -5,8 +5,8 @@
 //! [`StageError`], and the stage's [`FailurePolicy`] says what the client then gets. A [`Pipeline`] runs the stages of a
 //! route in order for the request and in reverse for the response.
 //!
-//! This crate names no proxy and no runtime of plugins: the proxy lends its own heads through [`RequestHead`] and
-//! [`ResponseHead`], so nothing is copied to run a stage.
+//! This crate names no proxy and no runtime of plugins. An exchange is the proxy's own state of a request, so nothing is
+//! copied or converted to run a stage.
 
 mod edit;
 mod error;

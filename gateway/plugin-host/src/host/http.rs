@@ -71,17 +71,17 @@ static NO_EDITS: std::sync::LazyLock<Edits> = std::sync::LazyLock::new(Edits::de
 impl HostState {
     /// In a response hook the request is as it was sent, and the changes concern the response.
     fn request_view(&self) -> Outcome<View<'_>> {
-        let base = self.exchange()?.request.headers();
+        let base = &self.exchange()?.request.headers;
         let edits = if self.call.phase == Phase::Request { &self.call.edits } else { &NO_EDITS };
         Ok(View { base, edits })
     }
 
-    fn response(&self) -> Outcome<&dyn ResponseHead> {
-        self.exchange()?.response.as_deref().ok_or_else(outside_hook)
+    fn response(&self) -> Outcome<&ResponseHead> {
+        self.exchange()?.response.as_ref().ok_or_else(outside_hook)
     }
 
     fn response_view(&self) -> Outcome<View<'_>> {
-        Ok(View { base: self.response()?.headers(), edits: &self.call.edits })
+        Ok(View { base: &self.response()?.headers, edits: &self.call.edits })
     }
 
     fn edit(&mut self, side: Side, change: impl FnOnce(&mut Edits) -> Result<(), witgate_stage::FieldError>) -> Change {
@@ -132,7 +132,7 @@ impl HostRequest for HostState {
     }
 
     fn method(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
-        Ok(self.exchange()?.request.method().as_str().to_owned())
+        Ok(self.exchange()?.request.method.as_str().to_owned())
     }
 
     fn path_with_query(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
@@ -140,7 +140,7 @@ impl HostRequest for HostState {
             Edit::Path(path) => Some(path),
             _ => None,
         });
-        let path = edited.last().unwrap_or(self.exchange()?.request.path_and_query());
+        let path = edited.last().unwrap_or(&self.exchange()?.request.path);
         Ok(path.as_str().to_owned())
     }
 
@@ -221,7 +221,7 @@ impl HostResponseHead for HostState {
             Edit::Status(status) => Some(*status),
             _ => None,
         });
-        Ok(edited.last().unwrap_or(self.response()?.status()).as_u16())
+        Ok(edited.last().unwrap_or(self.response()?.status).as_u16())
     }
 
     fn set_status(&mut self, _: Resource<ResponseHandle>, status: u16) -> Change {

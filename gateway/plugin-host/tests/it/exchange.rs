@@ -1,83 +1,28 @@
 //! Exchanges without a proxy.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Edit, Edits, Exchange, FailureKind, RequestHead, ResponseHead, Stage, StageError, Verdict,
+    Attributes, Client, Edits, Exchange, FailureKind, RequestHead, ResponseHead, Stage, StageError, Verdict,
 };
 
-pub struct Head {
-    pub method: Method,
-    pub path: PathAndQuery,
-    pub headers: HeaderMap,
-    pub status: StatusCode,
-}
-
-impl Head {
-    fn change(&mut self, edits: Edits) {
-        edits.apply_to(&mut self.headers);
-        for edit in edits {
-            match edit {
-                Edit::Path(path) => self.path = path,
-                Edit::Status(status) => self.status = status,
-                _ => {}
-            }
-        }
-    }
-}
-
-impl RequestHead for Head {
-    fn method(&self) -> &Method {
-        &self.method
-    }
-    fn path_and_query(&self) -> &PathAndQuery {
-        &self.path
-    }
-    fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-    fn apply(&mut self, edits: Edits) {
-        self.change(edits);
-    }
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-impl ResponseHead for Head {
-    fn status(&self) -> StatusCode {
-        self.status
-    }
-    fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-    fn apply(&mut self, edits: Edits) {
-        self.change(edits);
-    }
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-fn head(fields: &[(&'static str, &str)]) -> Box<Head> {
+fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
     let field =
         |&(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    Box::new(Head {
-        method: Method::GET,
-        path: PathAndQuery::from_static("/path?query"),
-        headers: fields.iter().map(field).collect(),
-        status: StatusCode::OK,
-    })
+    fields.iter().map(field).collect()
 }
 
 /// A request with these fields.
 pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     Box::new(Exchange {
-        request: head(fields),
+        request: RequestHead {
+            method: Method::GET,
+            path: PathAndQuery::from_static("/path?query"),
+            headers: headers(fields),
+        },
         response: None,
         end_of_stream: false,
         id: "request-1".into(),
@@ -99,7 +44,7 @@ pub fn told() -> Box<Exchange> {
 /// An exchange whose response has arrived.
 pub fn response(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     let mut exchange = request(&[]);
-    exchange.response = Some(head(fields));
+    exchange.response = Some(ResponseHead { status: StatusCode::OK, headers: headers(fields) });
     exchange
 }
 

@@ -222,9 +222,9 @@ async fn every_harm_has_its_kind_and_costs_one_instance() {
 async fn result_of(deed: &str) -> String {
     let (mut exchange, verdict) = run(&hostile(), request(&[("x-do", deed)])).await;
     let Ok(Verdict::Continue(edits)) = verdict else { panic!("{deed}: {verdict:?}") };
-    assert_eq!(exchange.request.headers().get("x-result"), None, "edits are made by the pipeline alone");
+    assert_eq!(exchange.request.headers.get("x-result"), None, "edits are made by the pipeline alone");
     exchange.request.apply(edits);
-    exchange.request.headers()["x-result"].to_str().unwrap().to_owned()
+    exchange.request.headers["x-result"].to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
