@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pingora::proxy::HttpProxy;
-use pingora::server::configuration::ServerConf;
 use pingora_runtime::Runtime;
 use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,14 +16,12 @@ use witgate_plugin_host::PluginHost;
 use crate::admin::Admin;
 use crate::gateway::Gateway;
 use crate::listen::{self, Bound, CurrentCertificate};
-use crate::proxy::{Proxy, connection::Connections};
+use crate::proxy::connection::Connections;
 use crate::reload::{Reloader, Trigger};
 use crate::snapshot::{Builder, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::watch::reload_on_change;
 
-/// Idle connections kept to all endpoints together, for each proxy thread.
-const UPSTREAM_POOL_SIZE: usize = 512;
 /// After the last request has ended: time for the last bytes of HTTP/2 connections to leave.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
@@ -129,7 +125,7 @@ async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
         let certificate = tls.then(|| {
             Arc::new(CurrentCertificate { gateway: Arc::clone(&gateway), listener }) as Arc<dyn ResolvesServerCert>
         });
-        let app = Connections::new(proxy(&gateway), Arc::clone(&gateway));
+        let app = Connections::new(Arc::clone(&gateway));
         let serving = listen::serve(bound, certificate, app, shutting_down.clone(), 1);
         proxies.get_handle().spawn(async move {
             if let Err(error) = serving.await {
@@ -181,16 +177,4 @@ fn announce(ready: &[String]) -> std::io::Result<()> {
         writeln!(out, "{line}")?;
     }
     out.flush()
-}
-
-fn proxy(gateway: &Arc<Gateway>) -> Arc<HttpProxy<Proxy>> {
-    let conf = ServerConf {
-        upstream_keepalive_pool_size: UPSTREAM_POOL_SIZE,
-        // Retries are decided by `proxy::upstream`; this only bounds them.
-        max_retries: 8,
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(Proxy::new(Arc::clone(gateway)), Arc::new(conf));
-    proxy.handle_init_modules();
-    Arc::new(proxy)
 }

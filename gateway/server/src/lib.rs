@@ -8,6 +8,7 @@ pub mod app;
 pub mod cli;
 pub mod envelope;
 pub mod gateway;
+pub mod http1;
 pub mod listen;
 pub mod proxy;
 pub mod reload;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 /// Field that carries the id, in requests and responses.
 pub const FIELD: HeaderName = HeaderName::from_static("x-request-id");
@@ -11,19 +11,21 @@ pub const FIELD: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id taken over from a client: enough for every usual scheme (a UUID has 36), short enough for logs.
 const LENGTH_LIMIT: usize = 128;
 
-/// The client's id if it sent exactly one valid one, else a new one.
+/// The client's id if it sent exactly one valid one, else a new one; also as a field's value.
 ///
 /// Valid are letters, digits and `-._~+/=:@`: what UUIDs, ULIDs, base64 and trace ids are made of, and nothing that
 /// could break a log line.
-pub fn of(headers: &HeaderMap) -> Arc<str> {
+pub fn of(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
     let mut values = headers.get_all(&FIELD).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => match value.to_str() {
-            Ok(id) if is_valid(id) => Arc::from(id),
-            _ => mint(),
-        },
-        _ => mint(),
+    if let (Some(value), None) = (values.next(), values.next())
+        && let Ok(id) = value.to_str()
+        && is_valid(id)
+    {
+        return (Arc::from(id), value.clone());
     }
+    let id = mint();
+    let field = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""));
+    (id, field)
 }
 
 fn is_valid(id: &str) -> bool {
@@ -53,7 +55,8 @@ mod tests {
     #[test]
     fn a_valid_id_is_kept() {
         for id in ["a", "6f1f2c0e-4c8b-4d0e-9b7e-0a1b2c3d4e5f", "Root=1-67891233-abcdef012345678912345678"] {
-            assert_eq!(&*of(&headers(&[id])), id);
+            let (kept, field) = of(&headers(&[id]));
+            assert_eq!((&*kept, field.to_str().unwrap()), (id, id));
         }
     }
 
@@ -61,7 +64,8 @@ mod tests {
     fn an_invalid_or_doubled_id_is_replaced() {
         let long = "x".repeat(129);
         for ids in [&["a b"][..], &["\"x\""], &[""], &[&long], &["a", "b"], &[]] {
-            let id = of(&headers(ids));
+            let (id, field) = of(&headers(ids));
+            assert_eq!(field.to_str().unwrap(), &*id);
             assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{ids:?} gave {id}");
         }
     }

@@ -1,60 +1,68 @@
 //! Writes the responses that the gateway makes itself.
 
-use std::time::Duration;
-
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, StatusCode};
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
 
 use crate::envelope::{Answer, Audience, Problem, render};
+use crate::proxy::alarm::Alarm;
 use crate::proxy::context::RequestCtx;
+use crate::proxy::downstream::{Downstream, Length};
+use crate::proxy::failure::{self, Failure, Told};
+use crate::proxy::relay;
 use crate::request_id;
 
-/// How long a client that was refused may go on sending its body: closing at once would reset the connection and lose
-/// the answer on its way (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Renders a problem for the client of this session.
-pub fn to_problem(problem: Problem, session: &Session, ctx: &mut RequestCtx) -> Answer {
-    ctx.facts.code = Some(problem.code.label());
-    let head = session.req_header();
-    render(problem, &ctx.id, Some(Audience { method: &head.method, headers: &head.headers }))
+/// Answers a request that failed, if the client is still there and has got nothing yet.
+pub async fn to_failure(downstream: &mut Downstream<'_>, ctx: &mut RequestCtx, alarm: &mut Alarm, failure: Failure) {
+    let begun = ctx.facts.status.is_some();
+    if !matches!(failure, Failure::Answer(_) | Failure::Problem(_)) || begun {
+        ctx.facts.error.get_or_insert_with(|| failure.to_string());
+    }
+    if begun {
+        return downstream.abort();
+    }
+    let answer = match failure::told(failure) {
+        Told::Nothing => return downstream.abort(),
+        Told::Answer(answer) => answer,
+        Told::Problem(problem) => to_problem(problem, ctx),
+    };
+    if let Err(failure) = send(downstream, ctx, alarm, answer).await {
+        ctx.facts.error.get_or_insert_with(|| failure.to_string());
+        downstream.abort();
+    }
 }
 
-/// Sends an answer and ends the response.
-///
-/// # Errors
-/// The connection broke.
-pub async fn send(session: &mut Session, ctx: &RequestCtx, answer: Answer) -> Result<()> {
-    let Answer { status, headers, body } = answer;
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 4))?;
-    for (name, value) in &headers {
-        head.append_header(name, value)?;
+/// Renders a problem in the form that the client wants.
+fn to_problem(problem: Problem, ctx: &mut RequestCtx) -> Answer {
+    ctx.facts.code = Some(problem.code.label());
+    let request = ctx.exchange.as_ref().map(|exchange| &exchange.request);
+    render(problem, &ctx.id, request.map(|head| Audience { method: &head.method, headers: &head.headers }))
+}
+
+async fn send(
+    downstream: &mut Downstream<'_>,
+    ctx: &mut RequestCtx,
+    alarm: &mut Alarm,
+    answer: Answer,
+) -> Result<(), Failure> {
+    let Answer { status, mut headers, body } = answer;
+    headers.insert(request_id::FIELD, ctx.id_field.clone());
+    let length = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        Length::None
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if ctx.facts.method == Method::HEAD {
+            Length::Described
+        } else {
+            Length::Known(u64::try_from(body.len()).unwrap_or(u64::MAX))
+        }
+    };
+    if let Downstream::Http1(client) = downstream
+        && client.waits_to_send()
+    {
+        // Whether its body follows all the same is the client's choice, so nobody can tell what comes next.
+        client.end_after_response();
     }
-    if let Ok(id) = HeaderValue::from_str(&ctx.id) {
-        head.insert_header(&request_id::FIELD, id)?;
-    }
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !bodiless {
-        head.insert_header(CONTENT_LENGTH, body.len())?;
-    }
-    let request = session.req_header();
-    let end = bodiless || body.is_empty() || request.method == Method::HEAD;
-    // A client that waits for `100 Continue` will not send its body now: nothing to linger for.
-    if !request.headers.contains_key(EXPECT) {
-        session.set_close_on_response_before_downstream_finish(false);
-        session.set_total_drain_timeout(Some(LINGER));
-    }
-    session.write_response_header(Box::new(head), end).await?;
-    if !end {
-        session.write_response_body(Some(body), true).await?;
-    }
-    // Pingora drains HTTP/1 bodies itself. A stream of HTTP/2 that is dropped while the client still sends is reset, which
-    // may overtake the answer.
-    if session.as_downstream().is_http2() && !session.is_body_done() {
-        let _ = tokio::time::timeout(LINGER, session.drain_request_body()).await;
-    }
-    Ok(())
+    downstream.answer(status, &headers, &body, length)?;
+    ctx.facts.status = Some(status);
+    relay::flush(downstream, alarm, ctx.snapshot.config.downstream.body_timeout).await
 }

@@ -1,31 +1,30 @@
-//! Client connections: from accepted bytes to checked requests.
-//!
-//! Heads of HTTP/1 are read here and not by Pingora, for what it lacks: a time limit for a whole head instead of for
-//! each read, a size limit below its own 1 MiB, strict grammar ([`head`]), and one error envelope for all of that. A
-//! checked head goes to Pingora as bytes that it finds already read. HTTP/2 connections are handed over whole; the `h2`
-//! crate is strict by itself.
+//! Client connections: from accepted bytes to checked requests, one after the other or, with HTTP/2, side by side.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{ALPN, Stream};
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use witgate_config::Downstream;
+use witgate_config::Downstream as Limits;
 
 use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
-use crate::proxy::Proxy;
-use crate::proxy::client_stream::ClientStream;
-use crate::proxy::deadline::Bounded;
-use crate::proxy::head::{self, Body};
+use crate::http1::request::{self, Head};
+use crate::proxy::alarm::Alarm;
+use crate::proxy::downstream::{Downstream, Http1, Http2};
+use crate::proxy::origin::{Incoming, Origin};
+use crate::proxy::relay;
+use crate::proxy::serve::serve;
 use crate::request_id;
 use crate::telemetry::Record;
 
@@ -45,49 +44,58 @@ const STREAMS_LIMIT: u32 = 128;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// How long a client that was answered may go on sending its body: closing at once would reset the connection and lose the
+/// answer on its way.
+const BODY_LINGER: Duration = Duration::from_secs(2);
+
 /// Serves every connection of a listener.
+#[derive(Clone)]
 pub struct Connections {
-    proxy: Arc<HttpProxy<Proxy>>,
     gateway: Arc<Gateway>,
 }
 
 impl Connections {
-    pub fn new(proxy: Arc<HttpProxy<Proxy>>, gateway: Arc<Gateway>) -> Self {
-        Self { proxy, gateway }
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self { gateway }
     }
 
-    async fn serve_http1(&self, mut client: Box<ClientStream>, shutdown: &ShutdownWatch) {
+    async fn serve_http1(&self, mut client: Box<Http1>, mut alarm: Alarm, shutdown: &ShutdownWatch) {
+        let stream = client.wire.stream();
+        let address = stream.get_socket_digest().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        let origin = Origin::new(address, stream.get_ssl_digest().as_deref());
+        let mut closing = Closing::new(shutdown);
         loop {
-            let config = Arc::clone(&self.gateway.snapshot().config);
-            let limits = &config.downstream;
-            let (head_length, body) = match read_head(&mut client, limits, shutdown).await {
+            let limits = self.limits();
+            let head = match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
                 Ok(head) => head,
                 Err(End::Closed) => return,
-                Err(End::Refused(problem)) => return self.refuse(client.into_inner(), problem).await,
+                Err(End::Refused(problem)) => return self.refuse(client.wire.into_parts().0, problem).await,
             };
-            let head = client.begin_request(head_length, body);
-            let mut session = ServerSession::new_http1(client);
-            // Only whether it is kept alive counts: idle time is measured in `read_head`.
-            session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
-            session.set_pipelined_prefix(head);
-            let request = self.proxy.process_new_http(session, shutdown);
-            let reused = Bounded::new(request).await.flatten();
-            match reused.and_then(|reused| reused.consume().0.into_any().downcast().ok()) {
-                Some(reused) => client = reused,
-                None => return,
+            client.begin(&head);
+            if *shutdown.borrow() {
+                client.end_after_response();
+            }
+            let incoming = Incoming::from_http1(head, client.body_length());
+            serve(&mut Downstream::Http1(&mut client), incoming, &origin, &mut alarm, &self.gateway).await;
+            if !finish(&mut client, &mut alarm).await {
+                return;
             }
         }
     }
 
+    fn limits(&self) -> Limits {
+        self.gateway.snapshot().config.downstream.clone()
+    }
+
     async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let config = Arc::clone(&self.gateway.snapshot().config);
+        let limits = self.limits();
         let mut options = HttpServerOptions::default();
         options.h2c = true;
-        options.h2_idle_timeout = Some(config.downstream.idle_timeout);
-        let connection = Http2 {
-            proxy: Arc::clone(&self.proxy),
+        options.h2_idle_timeout = Some(limits.idle_timeout);
+        let connection = Http2Connection {
+            gateway: Arc::clone(&self.gateway),
             options,
-            header_limit: u32::try_from(config.downstream.header_limit).unwrap_or(u32::MAX),
+            header_limit: u32::try_from(limits.header_limit).unwrap_or(u32::MAX),
         };
         Arc::new(connection).process_new(stream, shutdown).await;
     }
@@ -165,26 +173,18 @@ impl ServerApp for Connections {
             self.serve_http2(stream, shutdown).await;
             return None;
         }
-        if stream.get_ssl_digest().is_some() {
-            self.serve_http1(Box::new(ClientStream::new(stream)), shutdown).await;
+        let encrypted = stream.get_ssl_digest().is_some();
+        let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
+        if encrypted || !begins_http2(&mut client, &self.limits(), &mut alarm, shutdown).await? {
+            self.serve_http1(client, alarm, shutdown).await;
             return None;
         }
-        let config = Arc::clone(&self.gateway.snapshot().config);
-        let mut client = Box::new(ClientStream::new(stream));
-        if begins_http2(&mut client, &config.downstream, shutdown).await? {
-            // Pingora wants to see the preface itself.
-            let read = std::mem::take(client.ahead());
-            let mut tcp = client.into_inner().into_any().downcast::<TcpStream>().ok()?;
-            tcp.rewind(&read);
-            self.serve_http2(tcp, shutdown).await;
-        } else {
-            self.serve_http1(client, shutdown).await;
-        }
+        // Pingora wants to see the preface itself.
+        let (stream, read) = client.wire.into_parts();
+        let mut tcp = stream.into_any().downcast::<TcpStream>().ok()?;
+        tcp.rewind(&read);
+        self.serve_http2(tcp, shutdown).await;
         None
-    }
-
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
     }
 }
 
@@ -195,75 +195,115 @@ enum End {
     Refused(Problem),
 }
 
+/// Tells a connection that the gateway is going down; made once, for asking is cheaper than beginning to ask.
+struct Closing(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Closing {
+    fn new(shutdown: &ShutdownWatch) -> Self {
+        let mut shutdown = shutdown.clone();
+        // An error means that nobody is left who could tell.
+        Self(Box::pin(async move { drop(shutdown.wait_for(|going_down| *going_down).await) }))
+    }
+}
+
 /// Whether a clear-text connection speaks HTTP/2 with prior knowledge (RFC 9113, section 3.3). None: it is over.
-async fn begins_http2(client: &mut ClientStream, limits: &Downstream, shutdown: &ShutdownWatch) -> Option<bool> {
-    await_first_byte(client, limits.idle_timeout, shutdown).await.ok()?;
-    let rest = async {
-        while client.ahead().len() < PREFACE.len() && PREFACE.starts_with(client.ahead()) {
-            if client.read_ahead().await.ok()? == 0 {
-                return None;
+async fn begins_http2(
+    client: &mut Http1,
+    limits: &Limits,
+    alarm: &mut Alarm,
+    shutdown: &ShutdownWatch,
+) -> Option<bool> {
+    await_first_byte(client, limits.idle_timeout, alarm, &mut Closing::new(shutdown)).await.ok()?;
+    let end = Instant::now() + limits.header_timeout;
+    poll_fn(|context| {
+        while client.wire.input.len() < PREFACE.len() && PREFACE.starts_with(&client.wire.input) {
+            match client.wire.poll_fill(context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => return alarm.poll_at(context, Some(end)).map(|()| None),
             }
         }
-        Some(client.ahead().starts_with(PREFACE))
-    };
-    tokio::time::timeout(limits.header_timeout, rest).await.ok()?
+        Poll::Ready(Some(client.wire.input.starts_with(PREFACE)))
+    })
+    .await
 }
 
 /// Waits for a request to begin; until then a connection is idle and may be closed at any time.
 async fn await_first_byte(
-    client: &mut ClientStream,
+    client: &mut Http1,
     idle_timeout: Duration,
-    shutdown: &ShutdownWatch,
+    alarm: &mut Alarm,
+    closing: &mut Closing,
 ) -> Result<(), End> {
-    let mut shutdown = shutdown.clone();
-    if *shutdown.borrow() {
-        return Err(End::Closed);
-    }
-    tokio::select! {
-        biased;
-        got = pingora::time::timeout(idle_timeout, client.read_ahead()) => match got {
-            Ok(Ok(n)) if n > 0 => Ok(()),
-            _ => Err(End::Closed),
-        },
-        _ = shutdown.changed() => Err(End::Closed),
-    }
+    let mut until = None;
+    poll_fn(|context| {
+        // First, so that nothing more is begun once the gateway is going down.
+        if closing.0.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(End::Closed));
+        }
+        match client.wire.poll_fill(context) {
+            Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
+            Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
+            Poll::Pending => {}
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);
+        alarm.poll_at(context, Some(until)).map(|()| Err(End::Closed))
+    })
+    .await
 }
 
-/// Reads until a complete and valid head has come: its length, and where the body ends.
-async fn read_head(
-    client: &mut ClientStream,
-    limits: &Downstream,
-    shutdown: &ShutdownWatch,
-) -> Result<(usize, Body), End> {
-    if client.ahead().is_empty() {
-        await_first_byte(client, limits.idle_timeout, shutdown).await?;
+/// Reads until a complete and valid head has come.
+async fn read_head(client: &mut Http1, limits: &Limits, alarm: &mut Alarm, closing: &mut Closing) -> Result<Head, End> {
+    if client.wire.input.is_empty() {
+        await_first_byte(client, limits.idle_timeout, alarm, closing).await?;
     }
     let mut scanned = 0;
-    if let Some(end) = advance(client.ahead(), &mut scanned, limits)? {
-        return check(client.ahead(), end);
+    if let Some(end) = advance(&mut client.wire.input, &mut scanned, limits)? {
+        return parse(&mut client.wire.input, end);
     }
-    let rest = async {
+    let until = Instant::now() + limits.header_timeout;
+    let end = poll_fn(|context| {
         loop {
-            match client.read_ahead().await {
-                Ok(n) if n > 0 => {}
-                _ => return Err(End::Closed),
+            match client.wire.poll_fill(context) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
+                Poll::Pending => break,
             }
-            if let Some(end) = advance(client.ahead(), &mut scanned, limits)? {
-                return check(client.ahead(), end);
+            if let Some(end) = advance(&mut client.wire.input, &mut scanned, limits)? {
+                return Poll::Ready(Ok(end));
             }
         }
-    };
-    match tokio::time::timeout(limits.header_timeout, rest).await {
-        Ok(result) => result,
-        Err(_) => {
+        alarm.poll_at(context, Some(until)).map(|()| {
             let message = format!("The request head did not arrive within {:?}.", limits.header_timeout);
             Err(End::Refused(Problem::new(Code::RequestTimeout, message)))
-        }
+        })
+    })
+    .await?;
+    parse(&mut client.wire.input, end)
+}
+
+fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
+    let head: Bytes = input.split_to(end).freeze();
+    request::parse(&head).map_err(End::Refused)
+}
+
+/// After a response: takes what is left of the request off the connection, so that another one can follow. False: none can.
+async fn finish(client: &mut Http1, alarm: &mut Alarm) -> bool {
+    let keep = client.keeps_alive();
+    if !keep {
+        let closed = |context: &mut std::task::Context<'_>| Poll::Ready(client.wire.poll_shutdown(context).is_ready());
+        poll_fn(closed).await;
     }
+    if client.is_body_done() {
+        client.wire.shrink();
+        return keep;
+    }
+    // A client that still waits to be told to send will send nothing.
+    !client.waits_to_send() && relay::drain(&mut Downstream::Http1(client), alarm, BODY_LINGER).await && keep
 }
 
 /// Looks for the end of the head in what has been read.
-fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Downstream) -> Result<Option<usize>, End> {
+fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Limits) -> Result<Option<usize>, End> {
     // A blank line before a request is ignored: some clients end a body with one (RFC 9112, section 2.2).
     if *scanned == 0 && read.starts_with(b"\r\n") {
         read.advance(2);
@@ -272,37 +312,53 @@ fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Downstream) -> Res
     let too_large = || {
         End::Refused(Problem::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes.")))
     };
-    match head::scan(read, *scanned).map_err(End::Refused)? {
-        head::Progress::Complete { end } if end > limit => Err(too_large()),
-        head::Progress::Complete { end } => Ok(Some(end)),
-        head::Progress::Partial { .. } if read.len() > limit => Err(too_large()),
-        head::Progress::Partial { scanned: upto } => {
+    match request::scan(read, *scanned).map_err(End::Refused)? {
+        request::Progress::Complete { end } if end > limit => Err(too_large()),
+        request::Progress::Complete { end } => Ok(Some(end)),
+        request::Progress::Partial { .. } if read.len() > limit => Err(too_large()),
+        request::Progress::Partial { scanned: upto } => {
             *scanned = upto;
             Ok(None)
         }
     }
 }
 
-fn check(read: &[u8], end: usize) -> Result<(usize, Body), End> {
-    let body = head::check(read.get(..end).unwrap_or_default()).map_err(End::Refused)?;
-    Ok((end, body))
-}
-
 /// One HTTP/2 connection, under the limits of the generation that was current when it began.
-struct Http2 {
-    proxy: Arc<HttpProxy<Proxy>>,
+struct Http2Connection {
+    gateway: Arc<Gateway>,
     options: HttpServerOptions,
     header_limit: u32,
 }
 
+impl Http2Connection {
+    async fn serve(&self, session: HttpSession) {
+        let digest = session.digest();
+        let address = session.client_addr().and_then(|address| address.as_inet().copied());
+        let origin = Origin::new(address, digest.and_then(|digest| digest.ssl_digest.as_deref()));
+        let parts = session.req_header().as_owned_parts();
+        let mut client = Http2::new(session);
+        let mut alarm = Alarm::default();
+        let incoming = Incoming::from_http2(parts, client.body_length());
+        let downstream = &mut Downstream::Http2(&mut client);
+        serve(downstream, incoming, &origin, &mut alarm, &self.gateway).await;
+        // A stream that is dropped while the client still sends is reset, which may overtake the answer.
+        if !downstream.is_body_done() {
+            relay::drain(downstream, &mut alarm, BODY_LINGER).await;
+        }
+    }
+}
+
 #[async_trait]
-impl HttpServerApp for Http2 {
+impl HttpServerApp for Http2Connection {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
+        _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        Bounded::new(self.proxy.process_new_http(session, shutdown)).await.flatten()
+        if let ServerSession::H2(session) = session {
+            self.serve(session).await;
+        }
+        None
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::header::{HOST, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Version};
 use witgate_stage::Exchange;
 
-use crate::envelope::{Answer, rfc3339};
+use crate::envelope::rfc3339;
 use crate::gateway::Gateway;
+use crate::proxy::origin::{Incoming, Origin};
 use crate::request_id;
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::Record;
@@ -19,18 +22,12 @@ pub struct RequestCtx {
     pub snapshot: Arc<Snapshot>,
     pub started: Instant,
     pub id: Arc<str>,
+    /// The id as a field's value.
+    pub id_field: HeaderValue,
     pub route: Option<Arc<Route>>,
     pub deadline: Option<Instant>,
-    /// There once stages have run, if later hooks or what stages hold need it.
+    /// The heads, and what stages left; away while a stage has it, and lost with a stage that was cut off.
     pub exchange: Option<Box<Exchange>>,
-    /// An answer of the gateway that takes the place of the upstream's response.
-    pub answer: Option<Answer>,
-    /// Body bytes that the client may still send; none: no limit.
-    pub body_allowance: Option<u64>,
-    /// Endpoints tried.
-    pub tries: usize,
-    /// The client asked to leave HTTP for another protocol.
-    pub tunnel: bool,
     pub facts: Facts,
 }
 
@@ -39,7 +36,8 @@ pub struct RequestCtx {
 pub struct Facts {
     pub client: Option<std::net::SocketAddr>,
     pub method: Method,
-    pub uri: Uri,
+    /// There if records are written.
+    pub path: Option<PathAndQuery>,
     pub version: Version,
     pub host: Option<String>,
     pub status: Option<StatusCode>,
@@ -52,52 +50,43 @@ pub struct Facts {
 }
 
 impl RequestCtx {
-    /// Begins a request: takes the generation and starts the clock.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
+    /// Begins a request: takes the generation, starts the clock, and notes the id and what the record needs.
+    pub fn new(gateway: Arc<Gateway>, incoming: &Incoming, origin: &Origin) -> Self {
         gateway.request_began();
+        let mut facts = Facts {
+            client: origin.address,
+            method: incoming.method.clone(),
+            version: incoming.version,
+            ..Facts::default()
+        };
+        if gateway.access_log.is_on() {
+            facts.path = Some(incoming.path.clone());
+            let host = incoming.headers.get(HOST).and_then(|host| host.to_str().ok());
+            facts.host = incoming.authority.as_ref().map(|name| name.as_str()).or(host).map(str::to_owned);
+        }
+        let (id, id_field) = request_id::of(&incoming.headers);
         Self {
             snapshot: gateway.snapshot(),
             gateway,
             started: Instant::now(),
-            id: Arc::from(""),
+            id,
+            id_field,
             route: None,
             deadline: None,
             exchange: None,
-            answer: None,
-            body_allowance: None,
-            tries: 0,
-            tunnel: false,
-            facts: Facts::default(),
+            facts,
         }
-    }
-
-    /// Takes the id and what the record needs from the head.
-    pub fn begin(&mut self, method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) {
-        self.id = request_id::of(headers);
-        self.facts.method = method.clone();
-        self.facts.version = version;
-        if self.gateway.access_log.is_on() {
-            self.facts.uri = uri.clone();
-            let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-            self.facts.host = uri.authority().map(|a| a.as_str()).or(host).map(str::to_owned);
-        }
-    }
-
-    /// Whether the deadline has passed.
-    pub fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     fn write_record(&self) {
         let facts = &self.facts;
-        let late = facts.status.is_none() && self.is_late();
         self.gateway.access_log.write(&Record {
             time: rfc3339(SystemTime::now()),
             request_id: &self.id,
             client: facts.client.map(|address| address.to_string()),
             method: facts.method.as_str(),
             host: facts.host.as_deref(),
-            path: facts.uri.path(),
+            path: facts.path.as_ref().map_or("", |path| path.path()),
             protocol: protocol(facts.version),
             route: self.route.as_ref().map(|route| &*route.name),
             generation: self.snapshot.generation,
@@ -108,7 +97,7 @@ impl RequestCtx {
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
             duration_ms: self.started.elapsed().as_secs_f64() * 1000.0,
-            error: if late { Some("cut off at its deadline") } else { facts.error.as_deref() },
+            error: facts.error.as_deref(),
         });
     }
 }

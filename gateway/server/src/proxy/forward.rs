@@ -1,52 +1,73 @@
 //! The request as the upstream gets it.
 
-use std::net::IpAddr;
-
 use http::Version;
-use http::header::{FORWARDED, HOST, HeaderName, HeaderValue, VIA};
-use pingora::Result;
-use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA};
 
-use crate::proxy::context::RequestCtx;
+use crate::proxy::origin::Origin;
 use crate::request_id;
+use crate::snapshot::Endpoint;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Sets what the gateway vouches for. Hop-by-hop fields are gone already: Pingora's standard forwarding policy removes
-/// them and what `Connection` names (RFC 9110, section 7.6.1).
+/// Sets what the gateway vouches for.
 ///
 /// The forwarded fields are replaced, not extended: this gateway is the edge, and what a client claims about the hops
 /// before it could be made up.
-pub fn prepare(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    if let Ok(id) = HeaderValue::from_str(&ctx.id) {
-        request.insert_header(&request_id::FIELD, id)?;
+pub fn prepare(
+    headers: &mut HeaderMap,
+    authority: Option<&http::uri::Authority>,
+    id: &HeaderValue,
+    version: Version,
+    origin: &Origin,
+    endpoint: &Endpoint,
+) {
+    headers.insert(request_id::FIELD, id.clone());
+    headers.remove(FORWARDED);
+    match &origin.forwarded_for {
+        Some(address) => drop(headers.insert(X_FORWARDED_FOR, address.clone())),
+        None => drop(headers.remove(X_FORWARDED_FOR)),
     }
-    request.remove_header(&FORWARDED);
-    match ctx.facts.client.map(|address| address.ip()) {
-        Some(IpAddr::V6(address)) => {
-            let text = address.to_ipv4_mapped().map_or_else(|| address.to_string(), |v4| v4.to_string());
-            request.insert_header(&X_FORWARDED_FOR, text)?;
+    let scheme = HeaderValue::from_static(if origin.client.tls { "https" } else { "http" });
+    headers.insert(X_FORWARDED_PROTO, scheme);
+    // A target in absolute form, or `:authority`, is what counts (RFC 9112, section 3.2.2).
+    if let Some(host) = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+        headers.insert(HOST, host);
+    }
+    match headers.get(HOST).cloned() {
+        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
+        None => {
+            headers.remove(X_FORWARDED_HOST);
+            // HTTP/1.1 does without it no more than the upstream will.
+            headers.insert(HOST, endpoint.host.clone());
         }
-        Some(IpAddr::V4(address)) => request.insert_header(&X_FORWARDED_FOR, address.to_string())?,
-        None => drop(request.remove_header(&X_FORWARDED_FOR)),
-    }
-    let encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    let scheme = HeaderValue::from_static(if encrypted { "https" } else { "http" });
-    request.insert_header(&X_FORWARDED_PROTO, scheme)?;
-    let authority = request.uri.authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-    match authority.or_else(|| request.headers.get(HOST).cloned()) {
-        Some(host) => request.insert_header(&X_FORWARDED_HOST, host)?,
-        None => drop(request.remove_header(&X_FORWARDED_HOST)),
     }
     // RFC 9110, section 7.6.3: the version is that of the message received.
-    let via = match session.req_header().version {
+    let via = match version {
         Version::HTTP_2 => "2 witgate",
         Version::HTTP_10 => "1.0 witgate",
         _ => "1.1 witgate",
     };
-    request.append_header(&VIA, HeaderValue::from_static(via))?;
-    Ok(())
+    headers.append(VIA, HeaderValue::from_static(via));
+    // Of `TE` an upstream of HTTP/2 may see whether trailers are welcome (RFC 9113, section 8.2.2); gRPC asks for it.
+    if accepts_trailers(headers) && endpoint.http2 {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(TE);
+    }
+    // The gateway tells the client to go on by itself.
+    headers.remove(EXPECT);
+    if endpoint.http2 {
+        headers.remove(http::header::TRANSFER_ENCODING);
+        headers.remove(http::header::UPGRADE);
+        headers.remove(TRAILER);
+    }
+}
+
+/// Whether the client takes fields behind the body (RFC 9110, section 10.1.4).
+pub fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
 }

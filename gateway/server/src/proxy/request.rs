@@ -2,132 +2,98 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Version;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
-use pingora::proxy::Session;
-use pingora::{Error, ErrorType, Result};
 use tracing::error;
-use witgate_stage::{Attributes, Client, Exchange, FailureKind, Hook, Outcome, StageError};
+use witgate_stage::{Attributes, Exchange, FailureKind, Hook, Outcome, RequestHead, StageError};
 
-use crate::envelope::{Answer, Code, Problem};
-use crate::listen::Sni;
+use crate::envelope::{Code, Problem};
+use crate::http1::field::Names;
+use crate::proxy::alarm::Alarm;
 use crate::proxy::context::RequestCtx;
-use crate::proxy::{answer, deadline, hop, lend, upstream};
+use crate::proxy::downstream::{Downstream, Length};
+use crate::proxy::failure::Failure;
+use crate::proxy::origin::{Incoming, Origin};
+use crate::proxy::{forward, hop, relay};
 use crate::snapshot::Route;
 
-/// Why a request goes no further.
-enum Stop {
-    /// The gateway refuses it.
-    Problem(Problem),
-    /// A stage answered it.
-    Answer(Answer),
-    /// There is nobody left to answer.
-    Broken(Box<Error>),
+/// What of a request is not for stages.
+pub struct Admitted {
+    pub route: Arc<Route>,
+    pub names: Names,
+    pub body: Length,
+    /// The client asked to leave HTTP for another protocol.
+    pub upgrade: bool,
+    /// The client takes fields behind the response's body.
+    pub trailers: bool,
+    /// The host that the client asked for, if not by a `Host` field.
+    pub authority: Option<http::uri::Authority>,
 }
 
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Box<Error>> for Stop {
-    fn from(error: Box<Error>) -> Self {
-        Self::Broken(error)
-    }
-}
-
-/// Routes the request and runs its stages. True: it has been answered.
-pub async fn admit(session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-    let head = session.req_header();
-    ctx.begin(&head.method, &head.uri, head.version, &head.headers);
-    ctx.facts.client = session.client_addr().and_then(|address| address.as_inet()).copied();
-    let answer = match pass(session, ctx).await {
-        Ok(()) => return Ok(false),
-        Err(Stop::Broken(error)) => return Err(error),
-        Err(Stop::Answer(answer)) => answer,
-        Err(Stop::Problem(problem)) => answer::to_problem(problem, session, ctx),
+/// Routes a request. The head goes to the context in any case, for the answer depends on it.
+///
+/// # Errors
+/// The request is malformed, too large, or nobody's.
+pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> Result<Admitted, Failure> {
+    hop::strip(&mut incoming.headers, incoming.upgrade);
+    let located = locate(ctx, &incoming);
+    let trailers = incoming.version == Version::HTTP_2 || forward::accepts_trailers(&incoming.headers);
+    let Incoming { method, path, authority, headers, names, body, upgrade, .. } = incoming;
+    let (route, path, host) = match located {
+        Ok((route, normal, host)) => (Ok(route), normal.unwrap_or(path), host),
+        Err(problem) => (Err(problem), path, None),
     };
-    answer::send(session, ctx, answer).await?;
-    Ok(true)
-}
-
-async fn pass(session: &mut Session, ctx: &mut RequestCtx) -> std::result::Result<(), Stop> {
-    hop::strip_request(session.req_header_mut())?;
-    let route = locate(session, ctx)?;
+    let too_large = route.as_ref().ok().and_then(|route| check_length(&headers, route).err());
+    ctx.exchange = Some(Box::new(Exchange {
+        request: RequestHead { method, path, headers },
+        response: None,
+        end_of_stream: body == Length::Known(0),
+        id: Arc::clone(&ctx.id),
+        route: route.as_ref().map_or_else(|_| Arc::default(), |route| Arc::clone(&route.name)),
+        authority: host,
+        client: origin.client.clone(),
+        attributes: Attributes::default(),
+        holds: Vec::new(),
+    }));
+    let route = route?;
     ctx.deadline = route.deadline.map(|deadline| ctx.started + deadline);
-    ctx.tunnel = session.is_upgrade_req();
-    deadline::set(ctx.deadline);
-    ctx.body_allowance = route.body_limit;
     ctx.route = Some(Arc::clone(&route));
-    bound_body(session, ctx);
-    check_length(session, &route)?;
-    if route.pipeline.has(Hook::RequestHeaders) || route.pipeline.has(Hook::ResponseHeaders) {
-        run_stages(session, ctx, &route).await?;
+    if let Some(problem) = too_large {
+        return Err(problem.into());
     }
-    Ok(())
+    Ok(Admitted { route, names, body, upgrade, trailers, authority })
 }
 
-/// Bounds the pauses of a client that sends or takes a body. A tunnel may be silent for longer.
-fn bound_body(session: &mut Session, ctx: &RequestCtx) {
-    let pause = if ctx.tunnel { upstream::TUNNEL_IDLE_TIMEOUT } else { ctx.snapshot.config.downstream.body_timeout };
-    session.set_read_timeout(Some(pause));
-    session.set_write_timeout(Some(pause));
-}
+/// A route, the path if it was not normal, and the host if a stage may ask for it.
+type Located = (Arc<Route>, Option<PathAndQuery>, Option<Arc<str>>);
 
-/// Finds the route of a head and makes its path normal.
-fn locate(session: &mut Session, ctx: &RequestCtx) -> std::result::Result<Arc<Route>, Problem> {
-    let head = session.req_header();
-    let authority = authority(head)?;
+/// Finds the route of a head and makes its path normal: the upstream gets the path that was routed on.
+fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<Located, Problem> {
+    let authority = incoming.host()?;
     let host = authority
         .map(witgate_route::host_of)
         .transpose()
         .map_err(|error| Problem::new(Code::InvalidRequest, format!("Malformed host: {error}.")))?;
-    let path = head.uri.path();
+    let path = incoming.path.path();
     let normal = witgate_route::normalise(path)
         .map_err(|error| Problem::new(Code::InvalidRequest, format!("Malformed path: {error}.")))?;
     let route = ctx.snapshot.routes.find(host.as_deref(), &normal).map(Arc::clone);
     let route = route.ok_or_else(|| Problem::new(Code::NotFound, "No route matches this host and path."))?;
-    // The upstream gets the path that was routed on, in origin form: what was checked is what is used.
-    if normal != path || head.version != Version::HTTP_2 && head.raw_path().first() != Some(&b'/') {
-        let target = match head.uri.query() {
-            Some(query) => format!("{normal}?{query}"),
-            None => normal.into_owned(),
-        };
-        let target = PathAndQuery::try_from(target)
-            .map_err(|_| Problem::new(Code::InvalidRequest, "Malformed request target."))?;
-        let uri = lend::with_path(&head.uri, target);
-        session.req_header_mut().set_uri(uri);
-    }
-    Ok(route)
-}
-
-/// The host that the client asked for. HTTP/2 has it in `:authority`; a `host` field beside it must say the same
-/// (RFC 9113, section 8.3.1).
-fn authority(head: &pingora::http::RequestHeader) -> std::result::Result<Option<&str>, Problem> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next().map(|value| value.to_str()).transpose();
-    let host = host.map_err(|_| Problem::new(Code::InvalidRequest, "Malformed host."))?;
-    if hosts.next().is_some() {
-        return Err(Problem::new(Code::InvalidRequest, "Malformed request: Host is given more than once."));
-    }
-    match (head.uri.authority().map(|authority| authority.as_str()), host) {
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-            Err(Problem::new(Code::InvalidRequest, "Malformed request: `:authority` and `host` differ."))
-        }
-        (authority, host) => Ok(authority.or(host).filter(|name| !name.is_empty())),
-    }
+    let target = (normal != path).then(|| match incoming.path.query() {
+        Some(query) => PathAndQuery::try_from(format!("{normal}?{query}")),
+        None => PathAndQuery::try_from(normal.into_owned()),
+    });
+    let target = target.transpose().map_err(|_| Problem::new(Code::InvalidRequest, "Malformed request target."))?;
+    let has_stages = !route.pipeline.steps().is_empty();
+    Ok((route, target, authority.filter(|_| has_stages).map(Arc::from)))
 }
 
 /// Refuses a body that announces itself as too large, before a byte of it is read.
-fn check_length(session: &Session, route: &Route) -> std::result::Result<(), Problem> {
-    let announced = session.req_header().headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    match (announced, route.body_limit) {
-        (Some(length), Some(limit)) if length > limit => Err(too_large(limit)),
-        _ => Ok(()),
-    }
+fn check_length(headers: &HeaderMap, route: &Route) -> Result<(), Problem> {
+    let Some(limit) = route.body_limit else { return Ok(()) };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) { Err(too_large(limit)) } else { Ok(()) }
 }
 
 /// The answer to a body over the limit.
@@ -135,43 +101,36 @@ pub fn too_large(limit: u64) -> Problem {
     Problem::new(Code::PayloadTooLarge, format!("The request body exceeds the limit of {limit} bytes."))
 }
 
-/// Counts a chunk of the request's body against the limit of its route.
+/// Runs a hook of the route's stages, while the client is there and in time.
 ///
 /// # Errors
-/// The body is over the limit.
-pub fn count_body(chunk: Option<&Bytes>, ctx: &mut RequestCtx) -> Result<()> {
-    let (Some(chunk), Some(allowance)) = (chunk, ctx.body_allowance) else { return Ok(()) };
-    if ctx.tunnel {
+/// A stage answered, refused or failed, or the request is over.
+pub async fn run_stages(
+    hook: Hook,
+    route: &Route,
+    ctx: &mut RequestCtx,
+    downstream: &mut Downstream<'_>,
+    alarm: &mut Alarm,
+) -> Result<(), Failure> {
+    if !route.pipeline.has(hook) {
         return Ok(());
     }
-    let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-    ctx.body_allowance = Some(
-        allowance
-            .checked_sub(length)
-            .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(413), "request body over the limit").into_down())?,
-    );
-    Ok(())
-}
-
-/// Runs the stages of the route on the request's head.
-async fn run_stages(session: &mut Session, ctx: &mut RequestCtx, route: &Arc<Route>) -> std::result::Result<(), Stop> {
-    let mut exchange = open_exchange(session, ctx, route)?;
-    let outcome;
-    (exchange, outcome) = route.pipeline.run(Hook::RequestHeaders, exchange, &**route).await;
-    lend::return_request(std::mem::replace(&mut exchange.request, Box::new(lend::Absent)), session.req_header_mut());
+    let Some(exchange) = ctx.exchange.take() else { return Ok(()) };
+    let run = route.pipeline.run(hook, exchange, route);
+    let (exchange, outcome) = relay::bounded(downstream, alarm, ctx.deadline, run).await?;
     ctx.exchange = Some(exchange);
-    let (step, stop) = match outcome {
+    let (step, failure) = match outcome {
         Outcome::Continue => return Ok(()),
-        Outcome::Refuse { step, refusal } => (step, Stop::Problem(refusal.into())),
-        Outcome::Respond { step, response } => (step, Stop::Answer(response.into())),
-        Outcome::Failed { step, error } => (step, Stop::Problem(stage_failed(ctx, &error))),
+        Outcome::Refuse { step, refusal } => (step, Failure::Problem(refusal.into())),
+        Outcome::Respond { step, response } => (step, Failure::Answer(response.into())),
+        Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, &error))),
     };
     ctx.facts.stage = route.stage_name(step);
-    Err(stop)
+    Err(failure)
 }
 
 /// What the client is told of a stage that failed; what happened goes to the log.
-pub fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
+fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
     let reason = format!("{failure}: {}", failure.source);
     error!(request_id = &*ctx.id, route = ctx.route.as_ref().map(|route| &*route.name), "{reason}");
     ctx.facts.error = Some(reason);
@@ -182,24 +141,4 @@ pub fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
             Problem::new(Code::PluginFailed, "The request could not be checked.")
         }
     }
-}
-
-fn open_exchange(session: &mut Session, ctx: &RequestCtx, route: &Route) -> Result<Box<Exchange>> {
-    let end_of_stream = session.is_body_empty();
-    let authority = authority(session.req_header()).ok().flatten().map(Arc::from);
-    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
-    let sni = tls.and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
-    let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    let client = Client { address: ctx.facts.client.unwrap_or(unknown), tls: tls.is_some(), sni };
-    Ok(Box::new(Exchange {
-        request: lend::lend_request(session.req_header_mut())?,
-        response: None,
-        end_of_stream,
-        id: Arc::clone(&ctx.id),
-        route: Arc::clone(&route.name),
-        authority,
-        client,
-        attributes: Attributes::default(),
-        holds: Vec::new(),
-    }))
 }

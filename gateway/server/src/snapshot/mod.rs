@@ -8,7 +8,7 @@ mod upstream;
 
 pub use build::Builder;
 pub use files::{Sources, read};
-pub use upstream::Upstream;
+pub use upstream::{Endpoint, Upstream};
 
 use std::sync::Arc;
 use std::time::Duration;

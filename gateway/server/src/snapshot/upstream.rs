@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use pingora::protocols::ALPN;
 use pingora::protocols::l4::ext::TcpKeepalive;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use pingora::utils::tls::WrappedX509;
 use witgate_config as config;
 
@@ -15,9 +16,23 @@ use witgate_config as config;
 #[derive(Debug)]
 pub struct Upstream {
     /// At least one.
-    first: HttpPeer,
-    rest: Vec<HttpPeer>,
+    first: Arc<Endpoint>,
+    rest: Vec<Arc<Endpoint>>,
     turn: AtomicUsize,
+}
+
+/// One address, and how it is spoken to.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub address: SocketAddr,
+    pub peer: HttpPeer,
+    /// Equal for endpoints whose connections can take each other's place.
+    pub key: u64,
+    pub http2: bool,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// Sent as `Host` for a client that named none.
+    pub host: HeaderValue,
 }
 
 impl Upstream {
@@ -27,7 +42,7 @@ impl Upstream {
     }
 
     /// The next endpoint in turn.
-    pub fn next(&self) -> &HttpPeer {
+    pub fn next(&self) -> &Arc<Endpoint> {
         if self.rest.is_empty() {
             return &self.first;
         }
@@ -45,7 +60,9 @@ impl Upstream {
             match resolve(&endpoint.value) {
                 Ok(addresses) => {
                     peers.extend(
-                        addresses.iter().map(|&address| peer(upstream, &endpoint.value, address, authorities.clone())),
+                        addresses
+                            .iter()
+                            .map(|&at| Arc::new(prepare(upstream, &endpoint.value, at, authorities.clone()))),
                     );
                 }
                 Err(message) => problems.push((endpoint.spot.clone(), message)),
@@ -74,12 +91,12 @@ fn resolve(endpoint: &config::Endpoint) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-fn peer(
+fn prepare(
     upstream: &config::Upstream,
     endpoint: &config::Endpoint,
     address: SocketAddr,
     authorities: Option<Arc<[WrappedX509]>>,
-) -> HttpPeer {
+) -> Endpoint {
     let server_name = upstream.tls.as_ref().and_then(|tls| tls.server_name.clone());
     let server_name = server_name.unwrap_or_else(|| endpoint.host.clone());
     let mut peer = HttpPeer::new(address, upstream.tls.is_some(), server_name);
@@ -92,7 +109,6 @@ fn peer(
     // Connecting and the TLS handshake together.
     options.total_connection_timeout = Some(upstream.connect_timeout * 2);
     options.idle_timeout = Some(upstream.idle_timeout);
-    options.write_timeout = Some(WRITE_TIMEOUT);
     options.ca = authorities;
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(60),
@@ -101,8 +117,12 @@ fn peer(
         #[cfg(target_os = "linux")]
         user_timeout: Duration::ZERO,
     });
-    peer
+    Endpoint {
+        address,
+        key: peer.reuse_hash(),
+        peer,
+        http2: upstream.protocol == config::Protocol::Http2,
+        idle_timeout: upstream.idle_timeout,
+        host: HeaderValue::from_str(&address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
+    }
 }
-
-/// Longest time for one write to an endpoint that takes nothing: as long as a client may pause.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

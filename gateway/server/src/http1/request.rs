@@ -1,13 +1,12 @@
-//! The grammar of an HTTP/1 request head (RFC 9112), enforced before anything else looks at it.
-//!
-//! Pingora's parser is made to get along with the web as it is: it takes bare line feeds, repairs request targets and
-//! prefers one of two contradicting lengths. A gateway that decides about access must not guess: what two parsers could
-//! read in two ways is refused here, with the reason.
+//! Request heads (RFC 9112, sections 2 and 3), by the letter: what is ambiguous is refused, with the reason.
 
+use bytes::Bytes;
+use http::header::{EXPECT, UPGRADE};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Version};
+
+use super::field::{self, ConnectionOptions, FIELDS_LIMIT, Fields, Names, is_token};
 use crate::envelope::{Code, Problem};
-
-/// Most field lines in a head. Real requests have 10 to 40; each costs memory in every hop behind us.
-pub const FIELDS_LIMIT: usize = 128;
 
 /// How far a head has arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,40 +44,90 @@ fn invalid(message: &str) -> Problem {
 pub enum Body {
     /// After this many bytes; 0 without a body.
     Length(u64),
-    /// The bytes themselves tell: chunks, or another protocol after an upgrade.
-    Unknown,
+    /// The chunks themselves tell.
+    Chunked,
 }
 
-/// Checks a complete head, CRLF CRLF included, and tells where the body ends.
+/// A request's head, valid and unambiguous.
+#[derive(Debug)]
+pub struct Head {
+    pub method: Method,
+    /// As the client wrote it: not in normal form yet.
+    pub path: PathAndQuery,
+    /// Of a target in absolute form.
+    pub authority: Option<Authority>,
+    /// HTTP/1.1 or HTTP/1.0.
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub names: Names,
+    pub body: Body,
+    /// The client waits for `100 Continue` before it sends its body (RFC 9110, section 10.1.1).
+    pub expects_continue: bool,
+    /// The client would go on with another protocol (RFC 9110, section 7.8).
+    pub upgrade: bool,
+    /// The client wants to use the connection again (RFC 9112, section 9.3).
+    pub keep_alive: bool,
+}
+
+/// Reads a complete head, CRLF CRLF included.
 ///
 /// # Errors
 /// What is wrong, and the code to answer with.
-pub fn check(head: &[u8]) -> Result<Body, Problem> {
+pub fn parse(head: &Bytes) -> Result<Head, Problem> {
     let mut lines = lines(head);
-    let (version, authority) = check_request_line(lines.next().unwrap_or_default())?;
+    let line = request_line(head, lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
+    let mut fields = Fields::new();
     for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
         if at >= FIELDS_LIMIT {
             return Err(Problem::new(Code::HeadTooLarge, format!("More than {FIELDS_LIMIT} header fields.")));
         }
-        facts.add(line)?;
+        let (name, value) = field::split(line).map_err(|error| invalid(&error.to_string()))?;
+        facts.add(name, value)?;
+        fields.add(head, name, value).map_err(|error| invalid(&error.to_string()))?;
     }
-    facts.check(version, authority)
+    let body = facts.check(line.version, line.authority.as_ref().map(|name| name.as_str().as_bytes()))?;
+    let Fields { map: headers, names } = fields;
+    let options = if facts.connections > 0 { ConnectionOptions::of(&headers) } else { ConnectionOptions::default() };
+    let is_11 = line.version == Version::HTTP_11;
+    Ok(Head {
+        // Only of HTTP/1.1: a client of 1.0 does not know interim responses.
+        expects_continue: is_11
+            && facts.expects > 0
+            && headers.get_all(EXPECT).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+        // `h2c` is not for us to pass on: whoever answers it upstream would speak past every check here.
+        upgrade: is_11
+            && options.upgrade
+            && facts.upgrades > 0
+            && !headers.get_all(UPGRADE).iter().any(|value| names_h2c(value.as_bytes())),
+        keep_alive: if is_11 { !options.close } else { options.keep_alive && !options.close },
+        method: line.method,
+        path: line.path,
+        authority: line.authority,
+        version: line.version,
+        headers,
+        names,
+        body,
+    })
+}
+
+fn names_h2c(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    Http10,
-    Http11,
+struct RequestLine {
+    method: Method,
+    path: PathAndQuery,
+    authority: Option<Authority>,
+    version: Version,
 }
 
-/// RFC 9112, section 3: exactly one space between the three parts. Gives the version, and the authority of a target in
-/// absolute form.
-fn check_request_line(line: &[u8]) -> Result<(Version, Option<&[u8]>), Problem> {
+/// RFC 9112, section 3: exactly one space between the three parts.
+fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -91,29 +140,40 @@ fn check_request_line(line: &[u8]) -> Result<(Version, Option<&[u8]>), Problem> 
         return Err(invalid("the request target holds a byte that must be percent-encoded"));
     }
     let version = match version {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         _ => return Err(invalid("the version is neither HTTP/1.1 nor HTTP/1.0")),
     };
-    if method == b"CONNECT" {
+    let method = Method::from_bytes(method).map_err(|_| invalid("the method is not a token"))?;
+    if method == Method::CONNECT {
         return Err(Problem::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT."));
     }
-    if target.starts_with(b"/") || (target == b"*" && method == b"OPTIONS") {
-        return Ok((version, None));
+    if target.contains(&b'#') {
+        return Err(invalid("the request target holds a fragment"));
     }
-    match absolute_authority(target) {
-        Some(authority) => Ok((version, Some(authority))),
-        None => Err(invalid("the request target is neither a path nor an absolute URL")),
-    }
+    let (path, authority) = match absolute(target) {
+        _ if target.starts_with(b"/") || (target == b"*" && method == Method::OPTIONS) => (target, None),
+        Some((authority, path)) => (path, Some(authority)),
+        None => return Err(invalid("the request target is neither a path nor an absolute URL")),
+    };
+    let malformed = || invalid("the request target is not a valid URL");
+    let authority = authority.map(|name| Authority::try_from(name)).transpose().map_err(|_| malformed())?;
+    let path = match path.first() {
+        None => PathAndQuery::from_static("/"),
+        // `http://host?query`
+        Some(b'?') => PathAndQuery::try_from([b"/", path].concat()).map_err(|_| malformed())?,
+        Some(_) => PathAndQuery::from_maybe_shared(head.slice_ref(path)).map_err(|_| malformed())?,
+    };
+    Ok(RequestLine { method, path, authority, version })
 }
 
-/// The authority of an `http` or `https` URL.
-fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+/// Authority and rest of an `http` or `https` URL.
+fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
         head.eq_ignore_ascii_case(scheme).then_some(rest)
     })?;
-    rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next()
+    rest.split_at_checked(rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len()))
 }
 
 /// What the fields say about host and framing.
@@ -124,38 +184,38 @@ struct Facts<'a> {
     lengths: usize,
     codings: usize,
     upgrades: usize,
+    connections: usize,
+    expects: usize,
     length: &'a [u8],
     coding: &'a [u8],
 }
 
 impl<'a> Facts<'a> {
-    fn add(&mut self, line: &'a [u8]) -> Result<(), Problem> {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return Err(invalid("a field is folded over several lines"));
-        }
-        let colon = memchr::memchr(b':', line).ok_or_else(|| invalid("a field line has no colon"))?;
-        let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-            return Err(invalid("a field name is not a token"));
-        }
+    fn add(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Problem> {
         if !value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)) {
-            return Err(invalid("a field value holds a control character"));
+            return Err(invalid(&field::FieldError::Value.to_string()));
         }
-        let value = value.trim_ascii();
-        if name.eq_ignore_ascii_case(b"host") {
-            self.hosts += 1;
-            self.host = value;
-            if !is_host(value) {
-                return Err(invalid("Host is not a host name with an optional port"));
+        // By length first: most fields are none of these.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                self.hosts += 1;
+                self.host = value;
+                if !is_host(value) {
+                    return Err(invalid("Host is not a host name with an optional port"));
+                }
             }
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            self.lengths += 1;
-            self.length = value;
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.codings += 1;
-            self.coding = value;
-        } else if name.eq_ignore_ascii_case(b"upgrade") {
-            self.upgrades += 1;
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                self.lengths += 1;
+                self.length = value;
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.codings += 1;
+                self.coding = value;
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrades += 1,
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connections += 1,
+            6 if name.eq_ignore_ascii_case(b"expect") => self.expects += 1,
+            _ => {}
         }
         Ok(())
     }
@@ -163,8 +223,8 @@ impl<'a> Facts<'a> {
     /// RFC 9112, sections 3.2, 6.1 and 6.3.
     fn check(&self, version: Version, authority: Option<&[u8]>) -> Result<Body, Problem> {
         match (self.hosts, version) {
-            (0, Version::Http11) => return Err(invalid("Host is missing")),
-            (0, Version::Http10) | (1, _) => {}
+            (0, Version::HTTP_10) | (1, _) => {}
+            (0, _) => return Err(invalid("Host is missing")),
             _ => return Err(invalid("Host is given more than once")),
         }
         if authority.is_some_and(|authority| self.hosts > 0 && !authority.eq_ignore_ascii_case(self.host)) {
@@ -180,7 +240,7 @@ impl<'a> Facts<'a> {
         if self.lengths == 1 && !((1..=18).contains(&self.length.len()) && self.length.iter().all(u8::is_ascii_digit)) {
             return Err(invalid("Content-Length is not a decimal number"));
         }
-        if self.codings > 0 && version == Version::Http10 {
+        if self.codings > 0 && version == Version::HTTP_10 {
             return Err(invalid("Transfer-Encoding is given in HTTP/1.0"));
         }
         if self.codings > 1 {
@@ -189,17 +249,12 @@ impl<'a> Facts<'a> {
         if self.codings == 1 && !self.coding.eq_ignore_ascii_case(b"chunked") {
             return Err(Problem::new(Code::NotImplemented, "Only the transfer coding `chunked` is understood."));
         }
-        if self.codings > 0 || self.upgrades > 0 {
-            return Ok(Body::Unknown);
+        if self.codings > 0 {
+            return Ok(Body::Chunked);
         }
         let length = std::str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
         Ok(Body::Length(length.unwrap_or(0)))
     }
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Bytes of `uri-host [ ":" port ]` (RFC 9110, section 7.2); empty is allowed and means none.
@@ -214,7 +269,7 @@ mod tests {
     fn verdict(head: &str) -> Result<(), String> {
         let head = head.replace('\n', "\r\n");
         assert_eq!(scan(head.as_bytes(), 0).unwrap(), Progress::Complete { end: head.len() });
-        check(head.as_bytes())
+        parse(&Bytes::from(head))
             .map(drop)
             .map_err(|problem| format!("{} {}", problem.code.status().as_u16(), problem.message))
     }

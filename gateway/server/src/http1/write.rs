@@ -1,0 +1,237 @@
+//! Messages on their way out.
+
+use bytes::{BufMut, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
+
+use super::field::Names;
+
+/// How the body of an outgoing message is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body, and nothing is said about its length.
+    None,
+    /// There is no body, but the fields tell of the one that another request would get (HEAD, 304).
+    Described,
+    Length(u64),
+    Chunked,
+    /// The end of the connection ends the body.
+    UntilClose,
+}
+
+/// What `Connection` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Nothing: it stays open.
+    Silent,
+    /// It stays open, for a client of HTTP/1.0, which expects it to close.
+    KeepAlive,
+    Close,
+    /// It goes on with the protocol that `Upgrade` names.
+    Upgrade,
+}
+
+/// Writes a request's head.
+pub fn request(
+    out: &mut BytesMut,
+    method: &Method,
+    path: &PathAndQuery,
+    (headers, names): (&HeaderMap, &Names),
+    framing: Framing,
+    connection: Connection,
+) {
+    out.reserve(head_size(headers) + path.as_str().len());
+    out.put_slice(method.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(path.as_str().as_bytes());
+    out.put_slice(b" HTTP/1.1\r\n");
+    fields(out, headers, names, framing, connection);
+}
+
+/// Writes a response's head.
+pub fn response(
+    out: &mut BytesMut,
+    status: StatusCode,
+    reason: &[u8],
+    (headers, names): (&HeaderMap, &Names),
+    framing: Framing,
+    connection: Connection,
+) {
+    out.reserve(head_size(headers));
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(reason);
+    out.put_slice(b"\r\n");
+    fields(out, headers, names, framing, connection);
+}
+
+/// Enough for most heads, so that the buffer grows once.
+fn head_size(headers: &HeaderMap) -> usize {
+    128 + headers.len() * 48
+}
+
+fn fields(out: &mut BytesMut, headers: &HeaderMap, names: &Names, framing: Framing, connection: Connection) {
+    let mut cursor = names.cursor();
+    for (name, value) in headers {
+        // Framing and connection are this message's own, not those of the one that it came from.
+        let ours = *name == TRANSFER_ENCODING
+            || *name == CONNECTION
+            || (*name == CONTENT_LENGTH && framing != Framing::Described)
+            || (*name == UPGRADE && connection != Connection::Upgrade);
+        if !ours {
+            field(out, cursor.original(name), value.as_bytes());
+        }
+    }
+    match framing {
+        Framing::Length(length) => {
+            out.put_slice(b"Content-Length: ");
+            decimal(out, length);
+            out.put_slice(b"\r\n");
+        }
+        Framing::Chunked => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::None | Framing::Described | Framing::UntilClose => {}
+    }
+    match connection {
+        Connection::Silent => {}
+        Connection::KeepAlive => out.put_slice(b"Connection: keep-alive\r\n"),
+        Connection::Close => out.put_slice(b"Connection: close\r\n"),
+        Connection::Upgrade => out.put_slice(b"Connection: upgrade\r\n"),
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+fn decimal(out: &mut BytesMut, number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + (rest % 10) as u8;
+        }
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// Writes a piece of a body; nothing where there is none, though something may have come: a stage has changed the status.
+pub fn data(out: &mut BytesMut, framing: Framing, bytes: &[u8]) {
+    if matches!(framing, Framing::None | Framing::Described) {
+        return;
+    }
+    if framing == Framing::Chunked {
+        out.reserve(bytes.len() + 20);
+        let mut started = false;
+        for shift in (0..16).rev() {
+            let digit = (bytes.len() >> (shift * 4) & 0xf) as u8;
+            started |= digit != 0;
+            if started {
+                out.put_u8(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            }
+        }
+        out.put_slice(b"\r\n");
+        out.put_slice(bytes);
+        out.put_slice(b"\r\n");
+    } else {
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// Writes what follows the last piece of a body.
+pub fn end(out: &mut BytesMut, framing: Framing, trailers: Option<&HeaderMap>) {
+    if framing != Framing::Chunked {
+        return;
+    }
+    out.put_slice(b"0\r\n");
+    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
+        field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Whether a field may come after the body: not what decides about framing, routing or access (RFC 9110, section 6.5.1).
+pub fn may_trail(name: &HeaderName) -> bool {
+    use http::header as h;
+    const NEVER: [HeaderName; 16] = [
+        h::AUTHORIZATION,
+        h::CACHE_CONTROL,
+        CONNECTION,
+        h::CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        h::CONTENT_RANGE,
+        h::CONTENT_TYPE,
+        h::COOKIE,
+        h::EXPECT,
+        h::HOST,
+        h::PROXY_AUTHORIZATION,
+        h::SET_COOKIE,
+        h::TE,
+        h::TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    !NEVER.contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{body, request as parse};
+    use bytes::Bytes;
+
+    fn head_of(text: &'static str) -> parse::Head {
+        parse::parse(&Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn names_keep_their_case_and_framing_is_written_anew() {
+        let head = head_of(
+            "POST /a?b HTTP/1.1\r\nHost: a\r\nX-CamelCase: 1\r\nlower: 2\r\ncOnnection: x\r\nContent-Length: 7\r\n\r\n",
+        );
+        let mut out = BytesMut::new();
+        let fields = (&head.headers, &head.names);
+        request(&mut out, &head.method, &head.path, fields, Framing::Length(1_234_567), Connection::Silent);
+        assert_eq!(
+            out,
+            "POST /a?b HTTP/1.1\r\nHost: a\r\nX-CamelCase: 1\r\nlower: 2\r\nContent-Length: 1234567\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn chunks_are_read_back_as_they_were_written() {
+        for length in [1, 9, 10, 15, 16, 255, 256, 65_537] {
+            let (mut out, content) = (BytesMut::new(), vec![b'x'; length]);
+            data(&mut out, Framing::Chunked, &content);
+            end(&mut out, Framing::Chunked, None);
+            let mut decoder = body::Decoder::chunked();
+            assert_eq!(decoder.advance(&mut out), Ok(body::Progress::Data(length)));
+            decoder.consume(&mut out, length);
+            assert_eq!(decoder.advance(&mut out), Ok(body::Progress::End));
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn trailers_carry_no_field_that_others_have_decided_by() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "1".parse().unwrap());
+        trailers.insert("authorization", "x".parse().unwrap());
+        trailers.insert("content-length", "5".parse().unwrap());
+        let mut out = BytesMut::new();
+        end(&mut out, Framing::Chunked, Some(&trailers));
+        assert_eq!(out, "0\r\nx-sum: 1\r\n\r\n");
+    }
+}

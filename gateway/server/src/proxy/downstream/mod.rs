@@ -1,0 +1,181 @@
+//! The client's side of a request, in either version of HTTP.
+
+mod http1;
+mod http2;
+
+pub use http1::Http1;
+pub use http2::Http2;
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::http1::body::BodyError;
+use crate::http1::field::Names;
+
+/// How long a message's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// There is none, and its fields say nothing about one.
+    None,
+    /// There is none; its fields describe the one that another request would get (HEAD, 304).
+    Described,
+    Known(u64),
+    Unknown,
+}
+
+/// What went wrong on the client's side.
+#[derive(Debug)]
+pub enum ClientError {
+    /// It closed, or the connection broke: nobody is left to answer.
+    Gone(io::Error),
+    /// It paused for too long within its body.
+    Silent,
+    Malformed(BodyError),
+}
+
+/// Where a request came from, and where its response goes.
+pub enum Downstream<'a> {
+    Http1(&'a mut Http1),
+    Http2(&'a mut Http2),
+}
+
+/// Fields, and names as they were written.
+pub type FieldsRef<'a> = (&'a HeaderMap, &'a Names);
+
+macro_rules! either {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self {
+            Downstream::Http1($stream) => $call,
+            Downstream::Http2($stream) => $call,
+        }
+    };
+}
+
+impl Downstream<'_> {
+    pub fn is_body_done(&self) -> bool {
+        either!(self, stream => stream.is_body_done())
+    }
+
+    /// Ready with the number of body bytes at hand, or none at the body's end.
+    pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<usize>, ClientError>> {
+        either!(self, stream => stream.poll_body(context))
+    }
+
+    pub fn data(&self, count: usize) -> &[u8] {
+        either!(self, stream => stream.data(count))
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        either!(self, stream => stream.consume(count));
+    }
+
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Self::Http1(stream) => stream.take_trailers(),
+            // Pingora reads none.
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// Ready once the client has closed or given up. Only while no body is left to read.
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        either!(self, stream => stream.poll_gone(context))
+    }
+
+    /// Sends the head of the final response.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn respond(
+        &mut self,
+        status: StatusCode,
+        reason: &[u8],
+        fields: FieldsRef<'_>,
+        length: Length,
+    ) -> Result<(), ClientError> {
+        match self {
+            Self::Http1(stream) => {
+                stream.respond(status, reason, fields, length);
+                Ok(())
+            }
+            Self::Http2(stream) => stream.respond(status, fields.0.clone(), length),
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        either!(self, stream => stream.push(bytes));
+    }
+
+    pub fn end(&mut self, trailers: Option<HeaderMap>) {
+        match self {
+            Self::Http1(stream) => stream.end(trailers.as_ref()),
+            Self::Http2(stream) => stream.end(trailers),
+        }
+    }
+
+    /// Ready once there is room for more of the response.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1(stream) => stream.wire.poll_room(context),
+            Self::Http2(stream) => stream.poll_room(context),
+        }
+    }
+
+    /// Sends what waits.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1(stream) => stream.wire.poll_flush(context),
+            Self::Http2(stream) => stream.poll_flush(context),
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        match self {
+            Self::Http1(stream) => stream.wire.output.len(),
+            Self::Http2(stream) => stream.unsent(),
+        }
+    }
+
+    /// Body bytes of the request that were taken, and of the response.
+    pub fn counts(&self) -> (u64, u64) {
+        either!(self, stream => (stream.received, stream.sent))
+    }
+
+    /// Makes sure that the client sees that its response is not whole.
+    pub fn abort(&mut self) {
+        match self {
+            Self::Http1(stream) => stream.end_after_response(),
+            Self::Http2(stream) => stream.reset(),
+        }
+    }
+
+    /// A whole answer of the gateway's own.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn answer(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        length: Length,
+    ) -> Result<(), ClientError> {
+        let reason = status.canonical_reason().unwrap_or_default().as_bytes();
+        self.respond(status, reason, (headers, &Names::default()), length)?;
+        if matches!(length, Length::Known(1..)) {
+            self.push(body);
+            self.end(None);
+        }
+        Ok(())
+    }
+}

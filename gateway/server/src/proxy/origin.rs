@@ -1,0 +1,92 @@
+//! What a request brings along: its head, and the connection that it came over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Version};
+use pingora::protocols::tls::SslDigest;
+use witgate_stage::Client;
+
+use crate::envelope::{Code, Problem};
+use crate::http1::field::Names;
+use crate::http1::request;
+use crate::listen::Sni;
+use crate::proxy::downstream::Length;
+
+/// A client's end of a connection.
+pub struct Origin {
+    pub address: Option<SocketAddr>,
+    pub client: Client,
+    /// The address, for upstreams.
+    pub forwarded_for: Option<HeaderValue>,
+}
+
+impl Origin {
+    pub fn new(address: Option<SocketAddr>, tls: Option<&SslDigest>) -> Self {
+        let sni = tls.and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
+        let forwarded_for =
+            address.and_then(|address| HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok());
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { address, client: Client { address: address.unwrap_or(unknown), tls: tls.is_some(), sni }, forwarded_for }
+    }
+}
+
+/// A request as it arrived, in either version of HTTP.
+pub struct Incoming {
+    pub method: Method,
+    pub path: PathAndQuery,
+    /// Of `:authority`, or of a target in absolute form.
+    pub authority: Option<Authority>,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub names: Names,
+    pub body: Length,
+    pub upgrade: bool,
+}
+
+impl Incoming {
+    /// `body`: as the connection reads it.
+    pub fn from_http1(head: request::Head, body: Length) -> Self {
+        let request::Head { method, path, authority, version, headers, names, upgrade, .. } = head;
+        Self { method, path, authority, version, headers, names, body, upgrade }
+    }
+
+    /// `body`: as the stream's head tells.
+    pub fn from_http2(parts: http::request::Parts, body: Length) -> Self {
+        let http::request::Parts { method, uri, version, headers, .. } = parts;
+        let uri = uri.into_parts();
+        Self {
+            method,
+            // CONNECT has none; `*` is no path, so routing refuses it.
+            path: uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("*")),
+            authority: uri.authority,
+            version,
+            headers,
+            names: Names::default(),
+            body,
+            upgrade: false,
+        }
+    }
+
+    /// The host that the client asked for. HTTP/2 has it in `:authority`; a `host` field beside it must say the same
+    /// (RFC 9113, section 8.3.1).
+    ///
+    /// # Errors
+    /// It is malformed, or given more than once.
+    pub fn host(&self) -> Result<Option<&str>, Problem> {
+        let malformed = |what| Problem::new(Code::InvalidRequest, format!("Malformed request: {what}."));
+        let mut hosts = self.headers.get_all(HOST).iter();
+        let host = hosts.next().map(HeaderValue::to_str).transpose().map_err(|_| malformed("Host is not text"))?;
+        if hosts.next().is_some() {
+            return Err(malformed("Host is given more than once"));
+        }
+        match (self.authority.as_ref().map(Authority::as_str), host) {
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                Err(malformed("`:authority` and `host` differ"))
+            }
+            (authority, host) => Ok(authority.or(host).filter(|name| !name.is_empty())),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Moves a request's body to the endpoint and a response to the client, both at once and neither faster than the slower
+//! side takes it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode};
+
+use crate::proxy::alarm::Alarm;
+use crate::proxy::downstream::{ClientError, Downstream};
+use crate::proxy::failure::Failure;
+use crate::proxy::request;
+use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError, WRITE_TIMEOUT};
+
+/// Time limits of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub deadline: Option<Instant>,
+    /// Longest pause of a client within a body.
+    pub pause: Duration,
+}
+
+impl Times {
+    /// The earlier of the deadline and a moment.
+    fn or(self, moment: Option<Instant>) -> Option<Instant> {
+        match (self.deadline, moment) {
+            (Some(deadline), Some(moment)) => Some(deadline.min(moment)),
+            (deadline, moment) => deadline.or(moment),
+        }
+    }
+
+    fn is_late(self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// Runs `work` while the client is there and the deadline has not passed.
+///
+/// # Errors
+/// The client is gone, or it is late; `work` is dropped then.
+pub async fn bounded<T>(
+    downstream: &mut Downstream<'_>,
+    alarm: &mut Alarm,
+    deadline: Option<Instant>,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(output) = work.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        if let Poll::Ready(error) = downstream.poll_gone(context) {
+            return Poll::Ready(Err(ClientError::Gone(error).into()));
+        }
+        alarm.poll_at(context, deadline).map(|()| Err(Failure::Late))
+    })
+    .await
+}
+
+/// Who the request's body waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Client,
+    Endpoint,
+}
+
+/// A request's body on its way to the endpoint.
+#[derive(Debug)]
+pub struct RequestFlow {
+    /// All of it has been handed over, or the endpoint takes no more.
+    done: bool,
+    broken: bool,
+    /// Bytes that the client may still send; none: no limit.
+    allowance: Option<u64>,
+    limit: u64,
+    waiting: Waiting,
+    moved: Instant,
+}
+
+impl RequestFlow {
+    /// `now`: when the request began.
+    pub fn new(limit: Option<u64>, now: Instant) -> Self {
+        Self {
+            done: false,
+            broken: false,
+            allowance: limit,
+            limit: limit.unwrap_or(u64::MAX),
+            waiting: Waiting::Client,
+            moved: now,
+        }
+    }
+
+    /// Nothing has been taken from the client: another endpoint can have it all.
+    pub fn is_untouched(&self, downstream: &Downstream<'_>) -> bool {
+        downstream.counts().0 == 0
+    }
+
+    /// Begins again, for another endpoint.
+    pub fn restart(&mut self) {
+        (self.done, self.broken) = (false, false);
+    }
+
+    /// Moves what can be moved.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        downstream: &mut Downstream<'_>,
+        upstream: &mut Upstream,
+    ) -> Result<(), Failure> {
+        let mut moved = false;
+        while !self.done && !self.broken {
+            match upstream.poll_room(context) {
+                Poll::Ready(Ok(())) => {}
+                // It may have answered before it closed: the response tells.
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Pending => {
+                    self.waiting = Waiting::Endpoint;
+                    break;
+                }
+            }
+            match downstream.poll_body(context) {
+                Poll::Ready(Ok(Some(count))) => {
+                    self.spend(count)?;
+                    upstream.push(downstream.data(count));
+                    downstream.consume(count);
+                    moved = true;
+                }
+                Poll::Ready(Ok(None)) => {
+                    upstream.end(downstream.take_trailers());
+                    self.done = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error.into()),
+                Poll::Pending => {
+                    self.waiting = Waiting::Client;
+                    break;
+                }
+            }
+        }
+        if !self.broken && matches!(upstream.poll_flush(context), Poll::Ready(Err(_))) {
+            self.broken = true;
+        }
+        if moved {
+            self.moved = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, count: usize) -> Result<(), Failure> {
+        let Some(allowance) = self.allowance else { return Ok(()) };
+        let left = allowance.checked_sub(u64::try_from(count).unwrap_or(u64::MAX));
+        self.allowance = Some(left.ok_or_else(|| Failure::Problem(request::too_large(self.limit)))?);
+        Ok(())
+    }
+
+    /// Until when somebody has to move.
+    fn patience(&self, pause: Duration) -> Option<Instant> {
+        let limit = match self.waiting {
+            Waiting::Client => pause,
+            Waiting::Endpoint => WRITE_TIMEOUT,
+        };
+        (!self.done && !self.broken).then(|| self.moved + limit)
+    }
+
+    fn overdue(&self) -> Failure {
+        match self.waiting {
+            Waiting::Client => ClientError::Silent.into(),
+            Waiting::Endpoint => UpstreamError::Stuck.into(),
+        }
+    }
+}
+
+/// Sends the request and waits for the head of the final response, or of one that switches protocols.
+///
+/// # Errors
+/// There will be none.
+pub async fn await_head(
+    downstream: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    flow: &mut RequestFlow,
+    alarm: &mut Alarm,
+    (method, times): (&Method, Times),
+) -> Result<ResponseParts, Failure> {
+    poll_fn(|context| {
+        flow.poll(context, downstream, upstream)?;
+        loop {
+            match upstream.poll_head(context, method) {
+                Poll::Ready(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Poll::Ready(Ok(head));
+                }
+                Poll::Ready(Ok(head)) if head.status.is_informational() => {
+                    // The gateway has said 100 itself, once it wanted the body.
+                    if let (Downstream::Http1(client), false) = (&mut *downstream, head.status == StatusCode::CONTINUE)
+                    {
+                        client.interim(head.status, &head.reason, (&head.headers, &head.names));
+                        let _ = client.wire.poll_flush(context);
+                    }
+                }
+                Poll::Ready(result) => return Poll::Ready(result.map_err(Failure::from)),
+                Poll::Pending => break,
+            }
+        }
+        if downstream.is_body_done()
+            && let Poll::Ready(error) = downstream.poll_gone(context)
+        {
+            return Poll::Ready(Err(ClientError::Gone(error).into()));
+        }
+        alarm
+            .poll_at(context, times.or(flow.patience(times.pause)))
+            .map(|()| Err(if times.is_late() { Failure::Late } else { flow.overdue() }))
+    })
+    .await
+}
+
+/// Passes the response's body on, whose head has been written, and what is left of the request's.
+///
+/// # Errors
+/// The response cannot be completed.
+pub async fn stream(
+    downstream: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    flow: &mut RequestFlow,
+    alarm: &mut Alarm,
+    (times, trailers): (Times, bool),
+) -> Result<(), Failure> {
+    let (mut done, mut waits, mut moved) = (false, 0, Instant::now());
+    let gone = |error: io::Error| Failure::from(ClientError::Gone(error));
+    poll_fn(|context| {
+        flow.poll(context, downstream, upstream)?;
+        while !done {
+            match downstream.poll_room(context) {
+                Poll::Ready(room) => room.map_err(gone)?,
+                Poll::Pending => break,
+            }
+            match upstream.poll_body(context) {
+                Poll::Ready(Ok(Some(count))) => {
+                    downstream.push(upstream.data(count));
+                    upstream.consume(count);
+                }
+                Poll::Ready(Ok(None)) => {
+                    downstream.end(upstream.take_trailers().filter(|_| trailers));
+                    done = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => break,
+            }
+        }
+        match downstream.poll_flush(context) {
+            Poll::Ready(Ok(())) if done => return Poll::Ready(Ok(())),
+            Poll::Ready(sent) => sent.map_err(gone)?,
+            Poll::Pending => {}
+        }
+        if downstream.is_body_done()
+            && let Poll::Ready(error) = downstream.poll_gone(context)
+        {
+            return Poll::Ready(Err(gone(error)));
+        }
+        let unsent = downstream.unsent();
+        if unsent != waits {
+            (waits, moved) = (unsent, Instant::now());
+        }
+        let patience = (unsent > 0).then(|| moved + times.pause).or_else(|| flow.patience(times.pause));
+        alarm
+            .poll_at(context, times.or(patience))
+            .map(|()| Err(if times.is_late() { Failure::Late } else { gone(io::ErrorKind::TimedOut.into()) }))
+    })
+    .await
+}
+
+/// Sends what has been written to the client.
+///
+/// # Errors
+/// It is gone, or takes nothing for too long.
+pub async fn flush(downstream: &mut Downstream<'_>, alarm: &mut Alarm, pause: Duration) -> Result<(), Failure> {
+    let (mut waits, mut moved) = (0, None);
+    poll_fn(|context| {
+        if let Poll::Ready(sent) = downstream.poll_flush(context) {
+            return Poll::Ready(sent.map_err(|error| ClientError::Gone(error).into()));
+        }
+        let unsent = downstream.unsent();
+        let moved = moved.get_or_insert_with(Instant::now);
+        if unsent != waits {
+            (waits, *moved) = (unsent, Instant::now());
+        }
+        alarm
+            .poll_at(context, Some(*moved + pause))
+            .map(|()| Err(ClientError::Gone(io::ErrorKind::TimedOut.into()).into()))
+    })
+    .await
+}
+
+/// Takes the rest of the request's body off the connection, for at most `time`. True: its end was reached.
+pub async fn drain(downstream: &mut Downstream<'_>, alarm: &mut Alarm, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    poll_fn(|context| {
+        loop {
+            match downstream.poll_body(context) {
+                Poll::Ready(Ok(Some(count))) => downstream.consume(count),
+                Poll::Ready(Ok(None)) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return alarm.poll_at(context, Some(until)).map(|()| false),
+            }
+            if Instant::now() >= until {
+                return Poll::Ready(false);
+            }
+        }
+    })
+    .await
+}

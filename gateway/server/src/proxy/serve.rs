@@ -1,0 +1,199 @@
+//! One request from its head to the last byte of its response.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
+use witgate_stage::{Hook, ResponseHead};
+
+use crate::gateway::Gateway;
+use crate::http1::response::is_bodiless;
+use crate::http1::write::Framing;
+use crate::proxy::alarm::Alarm;
+use crate::proxy::context::RequestCtx;
+use crate::proxy::downstream::{Downstream, Length};
+use crate::proxy::failure::Failure;
+use crate::proxy::origin::{Incoming, Origin};
+use crate::proxy::relay::{RequestFlow, Times};
+use crate::proxy::request::Admitted;
+use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
+use crate::proxy::{answer, forward, hop, relay, request, tunnel};
+use crate::request_id;
+use crate::snapshot::Endpoint;
+
+/// Serves a request; afterwards the connection tells whether it can be used again.
+pub async fn serve(
+    downstream: &mut Downstream<'_>,
+    incoming: Incoming,
+    origin: &Origin,
+    alarm: &mut Alarm,
+    gateway: &Arc<Gateway>,
+) {
+    let mut ctx = RequestCtx::new(Arc::clone(gateway), &incoming, origin);
+    let mut serving = Serving { downstream: &mut *downstream, origin, alarm: &mut *alarm, ctx: &mut ctx };
+    if let Err(failure) = serving.run(incoming).await {
+        answer::to_failure(downstream, &mut ctx, alarm, failure).await;
+    }
+    (ctx.facts.bytes_in, ctx.facts.bytes_out) = downstream.counts();
+}
+
+struct Serving<'s, 'd> {
+    downstream: &'s mut Downstream<'d>,
+    origin: &'s Origin,
+    alarm: &'s mut Alarm,
+    ctx: &'s mut RequestCtx,
+}
+
+impl Serving<'_, '_> {
+    async fn run(&mut self, incoming: Incoming) -> Result<(), Failure> {
+        let admitted = request::admit(self.ctx, incoming, self.origin)?;
+        self.stages(Hook::RequestHeaders, &admitted).await?;
+        let mut flow = RequestFlow::new(admitted.route.body_limit, self.ctx.started);
+        let (mut upstream, endpoint, head) = self.ask(&admitted, &mut flow).await?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(&admitted, upstream, head).await;
+        }
+        self.respond(&admitted, &upstream, head).await?;
+        let pass_on = (self.times(), admitted.trailers);
+        relay::stream(self.downstream, &mut upstream, &mut flow, self.alarm, pass_on).await?;
+        upstream.release(&endpoint).await;
+        Ok(())
+    }
+
+    async fn stages(&mut self, hook: Hook, admitted: &Admitted) -> Result<(), Failure> {
+        request::run_stages(hook, &admitted.route, self.ctx, self.downstream, self.alarm).await
+    }
+
+    fn times(&self) -> Times {
+        Times { deadline: self.ctx.deadline, pause: self.ctx.snapshot.config.downstream.body_timeout }
+    }
+
+    /// Sends the request to an endpoint, the next one if the first cannot be reached, and waits for the response.
+    async fn ask(
+        &mut self,
+        admitted: &Admitted,
+        flow: &mut RequestFlow,
+    ) -> Result<(Upstream, Arc<Endpoint>, ResponseParts), Failure> {
+        let group = &admitted.route.upstream;
+        let mut endpoint = Arc::clone(group.next());
+        if let Some(exchange) = &mut self.ctx.exchange {
+            let headers = &mut exchange.request.headers;
+            forward::prepare(
+                headers,
+                admitted.authority.as_ref(),
+                &self.ctx.id_field,
+                self.ctx.facts.version,
+                self.origin,
+                &endpoint,
+            );
+        }
+        let mut tries = 1;
+        let mut fresh = false;
+        loop {
+            self.ctx.facts.endpoint = Some(endpoint.address);
+            let reused = if fresh { None } else { Upstream::reuse(&endpoint, Instant::now()) };
+            let upstream = match reused {
+                Some(upstream) => Ok(upstream),
+                None => {
+                    let connect = Upstream::connect(&endpoint);
+                    relay::bounded(self.downstream, self.alarm, self.ctx.deadline, connect).await?
+                }
+            };
+            let mut upstream = match upstream {
+                Ok(upstream) => upstream,
+                // Nothing of the request has been sent, so it does not matter what it asks for.
+                Err(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout) if tries < group.endpoints() => {
+                    tries += 1;
+                    endpoint = Arc::clone(group.next());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match self.ask_on(&mut upstream, admitted, flow).await {
+                Ok(head) => return Ok((upstream, endpoint, head)),
+                // The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1): as
+                // if it had never been sent, if it can be sent again as it was.
+                Err(Failure::Upstream(UpstreamError::Closed(_)))
+                    if upstream.may_be_stale()
+                        && flow.is_untouched(self.downstream)
+                        && is_idempotent(&self.ctx.facts.method) =>
+                {
+                    fresh = true;
+                    flow.restart();
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn ask_on(
+        &mut self,
+        upstream: &mut Upstream,
+        admitted: &Admitted,
+        flow: &mut RequestFlow,
+    ) -> Result<ResponseParts, Failure> {
+        let times = self.times();
+        let Some(exchange) = &self.ctx.exchange else { return Err(Failure::Late) };
+        let head = &exchange.request;
+        let framing = match admitted.body {
+            Length::Known(0) if !head.headers.contains_key(CONTENT_LENGTH) => Framing::None,
+            Length::Known(length) => Framing::Length(length),
+            _ => Framing::Chunked,
+        };
+        upstream.send(&head.method, &head.path, (&head.headers, &admitted.names), framing, admitted.upgrade)?;
+        relay::await_head(self.downstream, upstream, flow, self.alarm, (&head.method, times)).await
+    }
+
+    /// Runs the stages on the response's head and writes it.
+    async fn respond(&mut self, admitted: &Admitted, upstream: &Upstream, head: ResponseParts) -> Result<(), Failure> {
+        let ResponseParts { status, reason, mut headers, names } = head;
+        hop::strip(&mut headers, false);
+        let left = upstream.body_left(status);
+        let is_head = self.ctx.facts.method == Method::HEAD;
+        let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
+        exchange.end_of_stream = left == Some(0);
+        exchange.response = Some(ResponseHead { status, headers });
+        self.stages(Hook::ResponseHeaders, admitted).await?;
+        let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
+        let Some(response) = &mut exchange.response else { return Err(Failure::Late) };
+        response.headers.insert(request_id::FIELD, self.ctx.id_field.clone());
+        let length = match left {
+            _ if is_head || response.status == StatusCode::NOT_MODIFIED => Length::Described,
+            _ if is_bodiless(response.status) => Length::None,
+            Some(length) => Length::Known(length),
+            None => Length::Unknown,
+        };
+        let reason = reason_of(response.status, status, &reason);
+        self.downstream.respond(response.status, reason, (&response.headers, &names), length)?;
+        self.ctx.facts.status = Some(response.status);
+        Ok(())
+    }
+
+    /// Leaves HTTP, as the client has asked for and the endpoint has agreed to.
+    async fn switch(&mut self, admitted: &Admitted, upstream: Upstream, head: ResponseParts) -> Result<(), Failure> {
+        let (Downstream::Http1(client), Upstream::Http1 { mut connection, .. }, true) =
+            (&mut *self.downstream, upstream, admitted.upgrade)
+        else {
+            return Err(UpstreamError::Invalid("it switches protocols, which nobody asked for".to_owned()).into());
+        };
+        let ResponseParts { reason, mut headers, names, .. } = head;
+        hop::strip(&mut headers, true);
+        headers.insert(request_id::FIELD, self.ctx.id_field.clone());
+        client.switch(&reason, (&headers, &names));
+        self.ctx.facts.status = Some(StatusCode::SWITCHING_PROTOCOLS);
+        (client.received, client.sent) =
+            tunnel::carry(&mut client.wire, &mut connection.wire, self.alarm, TUNNEL_IDLE_TIMEOUT).await;
+        Ok(())
+    }
+}
+
+/// The words behind a status: the upstream's own, unless a stage has changed what they were for.
+fn reason_of<'a>(status: StatusCode, original: StatusCode, reason: &'a [u8]) -> &'a [u8] {
+    if status == original { reason } else { status.canonical_reason().unwrap_or_default().as_bytes() }
+}
+
+/// RFC 9110, section 9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
+}

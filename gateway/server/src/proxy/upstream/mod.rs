@@ -1,0 +1,207 @@
+//! The endpoint's side of a request, in either version of HTTP.
+
+pub mod http1;
+mod http2;
+mod pool;
+
+pub use http1::ResponseParts;
+
+use std::io;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+use pingora::ErrorType;
+use pingora::connectors::TransportConnector;
+use pingora::connectors::http::Connector;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::Peer as _;
+
+use crate::http1::field::Names;
+use crate::http1::write::{self, Connection, Framing};
+use crate::snapshot::Endpoint;
+use http1::Http1;
+use http2::Http2;
+
+/// How long a tunnel (a WebSocket, say) may be silent. Long enough for the usual pings, short enough that connections
+/// whose peer has vanished go away.
+pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Longest time for which an endpoint may take nothing of a request: as long as a client may pause.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Makes connections, with TLS where an endpoint wants it.
+static TRANSPORT: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
+/// Makes and shares connections of HTTP/2.
+static HTTP2: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
+
+/// What went wrong on the endpoint's side.
+#[derive(Debug)]
+pub enum UpstreamError {
+    /// No connection: nothing was sent.
+    Unreachable(Box<pingora::Error>),
+    /// It took too long to connect.
+    ConnectTimeout,
+    /// It closed, or the connection broke.
+    Closed(io::Error),
+    /// It sent something that is not HTTP.
+    Invalid(String),
+    /// It takes nothing of the request's body.
+    Stuck,
+}
+
+/// A connection or stream that carries one request.
+pub enum Upstream {
+    Http1 { connection: Box<Http1>, key: u64, idle_timeout: Duration, reused: bool },
+    Http2(Box<Http2>),
+}
+
+macro_rules! either {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self {
+            Upstream::Http1 { connection: $stream, .. } => $call,
+            Upstream::Http2($stream) => $call,
+        }
+    };
+}
+
+impl Upstream {
+    /// An idle connection, if there is one.
+    pub fn reuse(endpoint: &Endpoint, now: Instant) -> Option<Self> {
+        if endpoint.http2 {
+            return None;
+        }
+        let connection = pool::take(endpoint.key, now)?;
+        Some(Self::Http1 { connection, key: endpoint.key, idle_timeout: endpoint.idle_timeout, reused: true })
+    }
+
+    /// A new connection, or a stream of a shared one.
+    ///
+    /// # Errors
+    /// The endpoint cannot be reached.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, UpstreamError> {
+        let failed = |error: Box<pingora::Error>| match error.etype() {
+            ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamError::ConnectTimeout,
+            _ => UpstreamError::Unreachable(error),
+        };
+        if endpoint.http2 {
+            let (session, _) = HTTP2.get_http_session(&endpoint.peer).await.map_err(failed)?;
+            return match session {
+                HttpSession::H2(session) => Ok(Self::Http2(Box::new(Http2::new(session, endpoint.peer.is_tls())))),
+                _ => Err(UpstreamError::Invalid("the endpoint does not speak HTTP/2".to_owned())),
+            };
+        }
+        let stream = TRANSPORT.new_stream(&endpoint.peer).await.map_err(failed)?;
+        let connection = Box::new(Http1::new(stream));
+        Ok(Self::Http1 { connection, key: endpoint.key, idle_timeout: endpoint.idle_timeout, reused: false })
+    }
+
+    /// Whether the endpoint may have closed the connection before it saw this request.
+    pub fn may_be_stale(&self) -> bool {
+        matches!(self, Self::Http1 { connection, reused: true, .. } if !connection.has_answered())
+    }
+
+    /// Writes a request's head.
+    ///
+    /// # Errors
+    /// A connection of HTTP/2 does not take it.
+    pub fn send(
+        &mut self,
+        method: &Method,
+        path: &PathAndQuery,
+        (headers, names): (&HeaderMap, &Names),
+        framing: Framing,
+        upgrade: bool,
+    ) -> Result<(), UpstreamError> {
+        match self {
+            Self::Http1 { connection, .. } => {
+                let option = if upgrade { Connection::Upgrade } else { Connection::Silent };
+                write::request(&mut connection.wire.output, method, path, (headers, names), framing, option);
+                connection.begin(framing);
+                Ok(())
+            }
+            Self::Http2(stream) => {
+                stream.send(method, path, headers, matches!(framing, Framing::None | Framing::Length(0)))
+            }
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        either!(self, stream => stream.push(bytes));
+    }
+
+    pub fn end(&mut self, trailers: Option<HeaderMap>) {
+        match self {
+            Self::Http1 { connection, .. } => connection.end(trailers.as_ref()),
+            Self::Http2(stream) => stream.end(trailers),
+        }
+    }
+
+    pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1 { connection, .. } => connection.wire.poll_room(context),
+            Self::Http2(stream) => stream.poll_room(context),
+        }
+    }
+
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1 { connection, .. } => connection.wire.poll_flush(context),
+            Self::Http2(stream) => stream.poll_flush(context),
+        }
+    }
+
+    /// Ready with a head: of an interim response, or of the final one.
+    pub fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<ResponseParts, UpstreamError>> {
+        match self {
+            Self::Http1 { connection, .. } => connection.poll_head(context, method),
+            Self::Http2(stream) => stream.poll_head(context),
+        }
+    }
+
+    /// Bytes of the response's body, if they are known beforehand.
+    pub fn body_left(&self, status: StatusCode) -> Option<u64> {
+        match self {
+            Self::Http1 { connection, .. } => connection.body_left(),
+            Self::Http2(stream) => stream.body_left(status),
+        }
+    }
+
+    /// Ready with the number of body bytes at hand, or none at the body's end.
+    pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<usize>, UpstreamError>> {
+        either!(self, stream => stream.poll_body(context))
+    }
+
+    pub fn data(&self, count: usize) -> &[u8] {
+        either!(self, stream => stream.data(count))
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        either!(self, stream => stream.consume(count));
+    }
+
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        either!(self, stream => stream.take_trailers())
+    }
+
+    /// Keeps the connection for others, if it is in a state for that.
+    pub async fn release(self, endpoint: &Endpoint) {
+        match self {
+            Self::Http1 { connection, key, idle_timeout, .. } => {
+                if connection.is_reusable() {
+                    pool::put(key, connection, idle_timeout);
+                }
+            }
+            Self::Http2(stream) => {
+                let session = HttpSession::H2(stream.session);
+                HTTP2.release_http_session(session, &endpoint.peer, Some(endpoint.idle_timeout)).await;
+            }
+        }
+    }
+}
