@@ -157,3 +157,39 @@ fn a_websocket_passes_bytes_both_ways_after_the_handshake() {
     assert_eq!(&echo, b"ping");
     assert!(connection.is_closed());
 }
+
+#[test]
+fn a_tunnel_lets_each_side_end_on_its_own() {
+    let upstream = Upstream::new(|_, stream| {
+        stream.write_all(b"HTTP/1.1 101 Go\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").expect("written");
+        let mut said = String::new();
+        stream.read_to_string(&mut said).expect("everything until the client's end");
+        stream.write_all(said.to_uppercase().as_bytes()).expect("written");
+        false
+    });
+    let mut gateway = Gateway::with(&all(&upstream));
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: t-1\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nearly");
+    assert_eq!(connection.head().expect("a head").status, 101);
+    connection.send(" and late");
+    connection.finish();
+    let mut answer = String::new();
+    connection.stream().read_to_string(&mut answer).expect("an answer after the client's end");
+    assert_eq!(answer, "EARLY AND LATE");
+    let record = gateway.record("t-1");
+    assert_eq!((&record["status"], &record["bytes_in"], &record["bytes_out"]), (&101.into(), &14.into(), &14.into()));
+}
+
+#[test]
+fn an_upgrade_to_clear_text_http2_is_not_passed_on() {
+    let upstream = Upstream::saying("ok");
+    let gateway = Gateway::with(&all(&upstream));
+    let answer = gateway.get_with(
+        "/",
+        &[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")],
+    );
+    assert_eq!(answer.status, 200);
+    for field in ["upgrade", "http2-settings", "connection"] {
+        assert_eq!(upstream.last().header(field), None, "{field}");
+    }
+}

@@ -107,11 +107,72 @@ fn chunked_bodies_and_trailers_pass_in_both_directions() {
             .is_ok()
     });
     let gateway = before(upstream.address());
-    let chunks = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n";
-    let answer = request(gateway.address(), "POST", "/", &[("transfer-encoding", "chunked")], chunks);
+    let chunks = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\nx-digest: abc\r\nauthorization: none of this\r\n\r\n";
+    let post = |fields: &[(&str, &str)]| {
+        request(gateway.address(), "POST", "/", &[&[("transfer-encoding", "chunked")], fields].concat(), chunks)
+    };
+    let answer = post(&[("te", "trailers")]);
     assert_eq!((answer.status, answer.text().as_str()), (200, "hello world"));
+    assert_eq!(answer.trailers, [("x-sum".to_owned(), "11".to_owned())]);
     assert_eq!(upstream.last().body, b"abc0123456789");
     assert_eq!(upstream.last().header("content-length"), None);
+    assert_eq!(upstream.last().trailers, [("x-digest".to_owned(), "abc".to_owned())]);
+    assert_eq!(post(&[]).trailers, [], "a client that did not say that it takes trailers");
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_what_it_understands() {
+    let upstream = Upstream::new(|request, stream| {
+        stream
+            .write_all(match request.target.as_str() {
+                "/chunks" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                _ => b"HTTP/1.1 103 Early\r\nx: y\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            })
+            .is_ok()
+    });
+    let gateway = before(upstream.address());
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+    let answer = connection.head().expect("a head, and no interim one");
+    assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("keep-alive")));
+    assert!(upstream.last().header("host").is_some(), "the upstream is spoken to in HTTP/1.1, which has a Host");
+    connection.stream().read_exact(&mut [0; 5]).expect("the body");
+    connection.send("GET /chunks HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
+    let answer = connection.response().expect("an answer");
+    assert_eq!((answer.header("transfer-encoding"), answer.text().as_str()), (None, "hello"));
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+}
+
+#[test]
+fn an_upstream_may_answer_before_it_has_the_whole_request() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let gateway = before(listener.local_addr().expect("bound"));
+    let upstream = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.read_exact(&mut [0; 64]).expect("some of the request");
+        stream.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 3\r\nconnection: close\r\n\r\nno!").expect("written");
+    });
+    let mut connection = Connection::open(gateway.address());
+    connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n");
+    connection.send(vec![b'x'; 1000]);
+    let answer = connection.response().expect("the upstream's answer");
+    assert_eq!((answer.status, answer.text().as_str()), (413, "no!"));
+    upstream.join().expect("no panic");
+}
+
+#[test]
+fn a_refused_body_does_not_cost_the_connection() {
+    let upstream = Upstream::saying("ok");
+    let gateway =
+        Gateway::with(&format!("{}[[routes]]\nname = \"a\"\npath = \"/a\"\nupstream = \"u\"\n", upstream.config("u")));
+    let mut connection = Connection::open(gateway.address());
+    for _ in 0..2 {
+        connection.send("POST /b HTTP/1.1\r\nhost: a\r\ncontent-length: 30000\r\n\r\n");
+        assert_eq!(connection.response().expect("an answer before the body").status, 404);
+        connection.send(vec![b'x'; 30000]);
+        connection.send("POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
+        assert_eq!(connection.response().expect("an answer").status, 200);
+    }
 }
 
 #[test]

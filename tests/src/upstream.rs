@@ -12,6 +12,7 @@ pub struct Received {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Received {
@@ -107,6 +108,7 @@ fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Op
         target: parts.next()?.to_owned(),
         headers: read_fields(reader)?,
         body: Vec::new(),
+        trailers: Vec::new(),
     };
     if request.header("expect").is_some() {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
@@ -120,7 +122,7 @@ fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Op
             request.body.resize(start + size, 0);
             reader.read_exact(&mut request.body[start..]).ok()?;
             if size == 0 {
-                read_fields(reader)?;
+                request.trailers = read_fields(reader)?;
                 break;
             }
             reader.read_line(&mut String::new()).ok()?;

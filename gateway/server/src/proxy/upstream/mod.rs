@@ -17,7 +17,6 @@ use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::Peer as _;
 
 use crate::http1::field::Names;
 use crate::http1::write::{self, Connection, Framing};
