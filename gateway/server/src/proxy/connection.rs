@@ -69,7 +69,9 @@ impl Connections {
             let head = match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
                 Ok(head) => head,
                 Err(End::Closed) => return,
-                Err(End::Refused(problem)) => return self.refuse(client.wire.into_parts().0, problem).await,
+                Err(End::Refused(problem)) => {
+                    return Box::pin(self.refuse(client.wire.into_parts().0, problem)).await;
+                }
             };
             client.begin(&head);
             if *shutdown.borrow() {
@@ -246,6 +248,7 @@ async fn await_first_byte(
             Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
             Poll::Pending => {}
         }
+        client.wire.rest();
         let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);
         alarm.poll_at(context, Some(until)).map(|()| Err(End::Closed))
     })
@@ -295,7 +298,6 @@ async fn finish(client: &mut Http1, alarm: &mut Alarm) -> bool {
         poll_fn(closed).await;
     }
     if client.is_body_done() {
-        client.wire.shrink();
         return keep;
     }
     // A client that still waits to be told to send will send nothing.
@@ -373,5 +375,22 @@ impl HttpServerApp for Http2Connection {
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output_size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every open connection holds one, busy or idle: what is rarely run has to be in boxes of its own.
+    #[test]
+    fn the_future_of_a_connection_is_small() {
+        let size = output_size(|connections: &'static Connections, client, alarm, shutdown: &'static ShutdownWatch| {
+            connections.serve_http1(client, alarm, shutdown)
+        });
+        assert!(size < 6 * 1024, "{size} bytes");
     }
 }

@@ -33,7 +33,7 @@ pub async fn serve(
     let mut ctx = RequestCtx::new(Arc::clone(gateway), &incoming, origin);
     let mut serving = Serving { downstream: &mut *downstream, origin, alarm: &mut *alarm, ctx: &mut ctx };
     if let Err(failure) = serving.run(incoming).await {
-        answer::to_failure(downstream, &mut ctx, alarm, failure).await;
+        Box::pin(answer::to_failure(downstream, &mut ctx, alarm, failure)).await;
     }
     (ctx.facts.bytes_in, ctx.facts.bytes_out) = downstream.counts();
 }
@@ -52,7 +52,7 @@ impl Serving<'_, '_> {
         let mut flow = RequestFlow::new(admitted.route.body_limit, self.ctx.started);
         let (mut upstream, endpoint, head) = self.ask(&admitted, &mut flow).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(&admitted, upstream, head).await;
+            return Box::pin(self.switch(&admitted, upstream, head)).await;
         }
         self.respond(&admitted, &upstream, head).await?;
         let pass_on = (self.times(), admitted.trailers);
@@ -96,7 +96,8 @@ impl Serving<'_, '_> {
             let upstream = match reused {
                 Some(upstream) => Ok(upstream),
                 None => {
-                    let connect = Upstream::connect(&endpoint);
+                    // In a box of its own, like all that is rare here: every connection has room for the largest future.
+                    let connect = Box::pin(Upstream::connect(&endpoint));
                     relay::bounded(self.downstream, self.alarm, self.ctx.deadline, connect).await?
                 }
             };

@@ -92,12 +92,6 @@ impl Wire {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
             self.unflushed = false;
         }
-        // The empty buffer starts at its front again, and does not stay large for a connection that was so once.
-        if self.output.capacity() > LARGE * 2 {
-            self.output = BytesMut::new();
-        } else {
-            self.output.clear();
-        }
         Poll::Ready(Ok(()))
     }
 
@@ -110,11 +104,14 @@ impl Wire {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    /// Gives memory back that a large message took.
-    pub fn shrink(&mut self) {
-        if self.input.is_empty() && self.appetite > SMALL {
+    /// Gives all memory back that is not in use: for a connection that may be idle for long.
+    pub fn rest(&mut self) {
+        if self.input.is_empty() {
             self.input = BytesMut::new();
-            self.appetite = SMALL;
         }
+        if self.output.is_empty() {
+            self.output = BytesMut::new();
+        }
+        self.appetite = SMALL;
     }
 }

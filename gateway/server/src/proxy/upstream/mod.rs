@@ -199,7 +199,7 @@ impl Upstream {
             }
             Self::Http2(stream) => {
                 let session = HttpSession::H2(stream.session);
-                HTTP2.release_http_session(session, &endpoint.peer, Some(endpoint.idle_timeout)).await;
+                Box::pin(HTTP2.release_http_session(session, &endpoint.peer, Some(endpoint.idle_timeout))).await;
             }
         }
     }

@@ -51,7 +51,7 @@ pub fn take(key: u64, now: Instant) -> Option<Box<Http1>> {
 
 /// Keeps a connection for at most `timeout`; the oldest give way.
 pub fn put(key: u64, mut connection: Box<Http1>, timeout: Duration) {
-    connection.wire.shrink();
+    connection.wire.rest();
     let expires = Instant::now() + timeout;
     let must_sweep = POOL.with_borrow_mut(|pool| {
         let idle = pool.endpoints.entry(key).or_default();
