@@ -60,29 +60,33 @@ pub enum FieldError {
     ReadOnly,
 }
 
-/// Fields that frame the message or belong to one hop (RFC 9110, sections 7.6.1 and 8.6; RFC 9112, section 6). A stage
-/// that could set them could smuggle requests.
-const FRAMING: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-request-id",
-];
-
-/// Fields of a request that the gateway itself sets after the stages ran, so that they can be trusted upstream.
-const REQUEST_OWNED: [&str; 6] =
-    ["forwarded", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via"];
-
 /// Whether only the gateway may change this field.
 pub fn is_forbidden(name: &HeaderName, side: Side) -> bool {
-    FRAMING.contains(&name.as_str()) || (side == Side::Request && REQUEST_OWNED.contains(&name.as_str()))
+    frames(name) || (side == Side::Request && is_owned_in_requests(name))
+}
+
+/// Fields that frame the message or belong to one hop (RFC 9110, sections 7.6.1 and 8.6; RFC 9112, section 6). A stage
+/// that could set them could smuggle requests.
+fn frames(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "x-request-id"
+    )
+}
+
+/// Fields of a request that the gateway itself sets after the stages ran, so that they can be trusted upstream.
+fn is_owned_in_requests(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "forwarded" | "host" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "via")
 }
 
 fn allowed_name(name: &str, side: Side) -> Result<HeaderName, FieldError> {

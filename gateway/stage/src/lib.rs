@@ -40,6 +40,13 @@ pub enum Verdict {
 /// A running hook: gives the exchange back, whatever happened.
 pub type StageFuture<'a> = Pin<Box<dyn Future<Output = (Box<Exchange>, Result<Verdict, StageError>)> + Send + 'a>>;
 
+/// A hook that was called: it has ended, or it goes on.
+pub enum Run<'a> {
+    /// What its [`StageFuture`] would have given.
+    Ended(Box<Exchange>, Result<Verdict, StageError>),
+    Waits(StageFuture<'a>),
+}
+
 /// One configured step of a pipeline.
 ///
 /// Hooks take the exchange and give it back, because a stage may have to move it somewhere that outlives a borrow, such
@@ -57,4 +64,13 @@ pub trait Stage: Send + Sync {
 
     /// Runs on the head of the upstream's response; `exchange.response` is there.
     fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_>;
+
+    /// Calls a hook at once, which spares a stage that seldom waits a future on the heap. What the pipeline uses; by
+    /// default the hook's future.
+    fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+        Run::Waits(match hook {
+            Hook::RequestHeaders => self.on_request(exchange),
+            Hook::ResponseHeaders => self.on_response(exchange),
+        })
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Exchange, FailureKind, Refusal, Response, Stage, StageError, Verdict};
+use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, Verdict};
 
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub struct Step {
 
 /// Sees what every stage did: for metrics and logs.
 pub trait Observer: Send + Sync {
-    /// `step` is the index of the stage in the route's list.
+    /// `step` is the index of the stage in the route's list. `elapsed` includes making the changes of the stage before.
     fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>);
 }
 
@@ -121,16 +121,22 @@ impl Pipeline {
         mut exchange: Box<Exchange>,
         observer: &dyn Observer,
     ) -> (Box<Exchange>, Outcome) {
+        if !self.has(hook) {
+            return (exchange, Outcome::Continue);
+        }
+        // One reading of the clock for each stage: the end of one is the start of the next.
+        let mut started = Instant::now();
         for (step, Step { stage, policy }) in
             self.order(hook).iter().filter_map(|&at| self.steps.get(at).map(|step| (at, step)))
         {
-            let started = Instant::now();
-            let (returned, result) = match hook {
-                Hook::RequestHeaders => stage.on_request(exchange).await,
-                Hook::ResponseHeaders => stage.on_response(exchange).await,
+            let (returned, result) = match stage.run(hook, exchange) {
+                Run::Ended(exchange, result) => (exchange, result),
+                Run::Waits(future) => future.await,
             };
             exchange = returned;
-            observer.stage_ran(step, hook, started.elapsed(), &result);
+            let ended = Instant::now();
+            observer.stage_ran(step, hook, ended - started, &result);
+            started = ended;
             match result {
                 Ok(Verdict::Continue(edits)) if edits.is_empty() => {}
                 Ok(Verdict::Continue(edits)) => match (hook, exchange.response.as_mut()) {
