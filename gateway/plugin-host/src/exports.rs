@@ -1,19 +1,21 @@
 //! What a component exports: probed once, when it is loaded.
 
 use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use witgate_stage::Hook;
 
-use crate::bindings::exports::witgate::plugin::{lifecycle, on_request_headers, on_response_headers};
+use crate::bindings::exports::witgate::plugin::lifecycle;
 use crate::host::HostState;
-use crate::imports::{Name, PACKAGE};
+use crate::imports::{Name, PACKAGE, SERVED};
 use crate::{LoadError, error_chain};
 
 /// Where to find the functions of each new instance.
 pub(crate) struct Exports {
     pub(crate) lifecycle: lifecycle::GuestIndices,
-    pub(crate) request: Option<on_request_headers::GuestIndices>,
-    pub(crate) response: Option<on_response_headers::GuestIndices>,
+    /// `handle` of `on-request-headers`.
+    pub(crate) request: Option<ComponentExportIndex>,
+    /// `handle` of `on-response-headers`.
+    pub(crate) response: Option<ComponentExportIndex>,
 }
 
 impl Exports {
@@ -32,14 +34,26 @@ impl Exports {
             return Err(LoadError::NoLifecycle { other });
         }
         let lifecycle = lifecycle::GuestIndices::new(pre).map_err(mismatch)?;
-        let request = has(Hook::RequestHeaders.label()).then(|| on_request_headers::GuestIndices::new(pre));
-        let response = has(Hook::ResponseHeaders.label()).then(|| on_response_headers::GuestIndices::new(pre));
-        let (request, response) = (request.transpose().map_err(mismatch)?, response.transpose().map_err(mismatch)?);
+        let handle = |hook: Hook| {
+            has(hook.label()).then(|| handle(pre.component(), hook).ok_or_else(|| no_handle(hook))).transpose()
+        };
+        let (request, response) = (handle(Hook::RequestHeaders)?, handle(Hook::ResponseHeaders)?);
         if request.is_none() && response.is_none() {
             return Err(LoadError::NoHook);
         }
         Ok(Self { lifecycle, request, response })
     }
+}
+
+/// The function of a hook. Looked up here instead of by the bindings, which make a function to be called on a fiber or one
+/// to be called on the thread's stack; hooks are called in both ways. Its type is checked at each start of an instance.
+fn handle(component: &Component, hook: Hook) -> Option<ComponentExportIndex> {
+    let interface = component.get_export_index(None, format!("{PACKAGE}/{}@{SERVED}", hook.label()))?;
+    component.get_export_index(Some(&interface), "handle")
+}
+
+fn no_handle(hook: Hook) -> LoadError {
+    LoadError::Mismatch { reason: format!("`{}` has no function `handle`", hook.label()) }
 }
 
 /// Interfaces of the contract's version that are exported, and one of another version if there is any.

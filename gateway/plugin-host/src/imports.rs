@@ -12,6 +12,8 @@ use crate::{LoadError, error_chain};
 pub(crate) const PACKAGE: &str = "witgate:plugin";
 /// Versions below 1.0 are compatible if their minor numbers are equal (Semantic Versioning, clause 4, as in Cargo).
 const VERSION: &str = "0.1.";
+/// The version that `wit/` has. Lookups by it find every version that is compatible.
+pub(crate) const SERVED: &str = "0.1.0";
 /// The line of WASI of which a slice is linked.
 const WASI_VERSION: &str = "0.2.";
 

@@ -39,6 +39,7 @@ mod imports;
 mod instance;
 mod load;
 mod memory;
+mod pace;
 mod plugin;
 mod plugin_host;
 mod schema;

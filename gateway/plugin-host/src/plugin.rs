@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use witgate_stage::{Exchange, FailureKind, Hook, StageError, Verdict};
+use witgate_stage::{Exchange, FailureKind, Hook, Run, StageError, Verdict};
 
 use crate::compile::Compiled;
 use crate::fault::Fault;
-use crate::instance::{Instance, Template};
-use crate::stats::{PluginStats, Slots, count};
+use crate::host::Past;
+use crate::instance::{Begun, Instance, Template};
+use crate::pace::Pace;
+use crate::stats::{PluginStats, Slot, Slots, count};
 
 /// What a plugin says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,7 @@ pub struct LoadedPlugin {
     /// Warm instances. The one used last is used next: its memory is in the caches.
     #[expect(clippy::vec_box, reason = "an instance moves out and in at every call: a pointer is less to move")]
     idle: Mutex<Vec<Box<Instance>>>,
+    pace: Pace,
     /// This plugin's places.
     slots: Arc<Slots>,
     /// All plugins' places.
@@ -44,7 +47,8 @@ impl LoadedPlugin {
         compiled: Arc<Compiled>,
     ) -> Self {
         let idle = Mutex::new(vec![Box::new(first)]);
-        Self { template, description, idle, slots, host_slots, _compiled: compiled }
+        let pace = Pace::new(&template.binding.grants);
+        Self { template, description, idle, pace, slots, host_slots, _compiled: compiled }
     }
 
     /// Name in the configuration.
@@ -71,6 +75,7 @@ impl LoadedPlugin {
             created: read(&counters.created),
             recycled: read(&counters.recycled),
             discarded: read(&counters.discarded),
+            overran: read(&counters.overran),
             exhausted: read(&counters.exhausted),
             log_lines_dropped: read(&counters.log_lines_dropped),
             memory_peak: counters.memory_peak.load(Ordering::Relaxed),
@@ -82,23 +87,81 @@ impl LoadedPlugin {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a hook on a warm instance, or on a new one if none is idle. Dropping the future discards the instance.
-    pub(crate) async fn run(
+    /// Runs a hook on a warm instance, or on a new one if none is idle. It has ended when this returns, unless there is no
+    /// instance or it computes for long. Dropping the future discards the instance.
+    pub(crate) fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+        let warm = if self.pace.on_thread() { self.idle().pop() } else { None };
+        let Some(instance) = warm else { return Run::Waits(Box::pin(self.run_on_fiber(hook, exchange))) };
+        self.run_on_thread(hook, exchange, instance)
+    }
+
+    fn run_on_thread(&self, hook: Hook, exchange: Box<Exchange>, mut instance: Box<Instance>) -> Run<'_> {
+        let poison = self.poison();
+        match instance.begin(hook, exchange) {
+            Begun::Ended(exchange, answer) => {
+                let answer = self.ended(poison, instance, answer);
+                Run::Ended(exchange, answer)
+            }
+            Begun::Overran(exchange, past) => {
+                poison.clear();
+                Run::Waits(Box::pin(self.run_again(hook, exchange, instance.into_slots(), past)))
+            }
+        }
+    }
+
+    async fn run_on_fiber(&self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, StageError>) {
+        match self.check_out().await {
+            Ok(instance) => self.go_on(hook, exchange, instance, (self.template.hook_ticks, Past::default())).await,
+            Err(fault) => (exchange, Err(self.stage_error(fault))),
+        }
+    }
+
+    /// Runs a hook that was stopped after its slice once more, and a number of others, on fibers.
+    async fn run_again(
         &self,
         hook: Hook,
         exchange: Box<Exchange>,
+        slots: [Slot; 2],
+        past: Past,
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
-        let mut instance = match self.check_out().await {
-            Ok(instance) => instance,
+        self.pace.slow_down();
+        count(&self.template.binding.counters.overran);
+        let instance = match self.start_in(slots).await {
+            Ok(instance) => Box::new(instance),
             Err(fault) => return (exchange, Err(self.stage_error(fault))),
         };
-        let poison = Poison(Some(&self.template.binding.counters.discarded));
-        let (exchange, answer) = instance.call(hook, exchange, self.template.hook_ticks).await;
+        // The slice was one of its ticks.
+        let ticks = self.template.hook_ticks.saturating_sub(1);
+        self.go_on(hook, exchange, instance, (ticks, past)).await
+    }
+
+    async fn go_on(
+        &self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        mut instance: Box<Instance>,
+        (ticks, past): (u64, Past),
+    ) -> (Box<Exchange>, Result<Verdict, StageError>) {
+        let poison = self.poison();
+        let (exchange, answer) = instance.call(hook, exchange, ticks, past).await;
+        (exchange, self.ended(poison, instance, answer))
+    }
+
+    fn ended(
+        &self,
+        poison: Poison<'_>,
+        instance: Box<Instance>,
+        answer: Result<Verdict, Fault>,
+    ) -> Result<Verdict, StageError> {
         if answer.is_ok() {
             poison.clear();
             self.check_in(instance);
         }
-        (exchange, answer.map_err(|fault| self.stage_error(fault)))
+        answer.map_err(|fault| self.stage_error(fault))
+    }
+
+    fn poison(&self) -> Poison<'_> {
+        Poison(Some(&self.template.binding.counters.discarded))
     }
 
     async fn check_out(&self) -> Result<Box<Instance>, Fault> {
@@ -116,7 +179,12 @@ impl LoadedPlugin {
             count(&template.binding.counters.exhausted);
             return Err(Fault::new(FailureKind::Unavailable, "every instance is busy"));
         };
-        let poison = Poison(Some(&template.binding.counters.discarded));
+        self.start_in(slots).await
+    }
+
+    async fn start_in(&self, slots: [Slot; 2]) -> Result<Instance, Fault> {
+        let template = &self.template;
+        let poison = self.poison();
         let mut instance = Instance::start(template, slots).await?;
         instance.configure_again(&template.config_json).await?;
         poison.clear();
@@ -137,7 +205,7 @@ impl LoadedPlugin {
 }
 
 /// A place among the plugin's instances and one among all.
-pub(crate) fn places(plugin: &Arc<Slots>, host: &Arc<Slots>) -> Option<[crate::stats::Slot; 2]> {
+pub(crate) fn places(plugin: &Arc<Slots>, host: &Arc<Slots>) -> Option<[Slot; 2]> {
     Some([plugin.take()?, host.take()?])
 }
 

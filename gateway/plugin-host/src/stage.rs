@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use witgate_stage::{Exchange, Hook, Stage, StageFuture};
+use witgate_stage::{Exchange, Hook, Run, Stage, StageFuture};
 
 use crate::LoadedPlugin;
 
@@ -19,6 +19,16 @@ impl PluginStage {
     pub fn plugin(&self) -> &Arc<LoadedPlugin> {
         &self.plugin
     }
+
+    /// Nothing runs before it is polled, as with other futures.
+    fn future(&self, hook: Hook, exchange: Box<Exchange>) -> StageFuture<'_> {
+        Box::pin(async move {
+            match self.plugin.run(hook, exchange) {
+                Run::Ended(exchange, result) => (exchange, result),
+                Run::Waits(future) => future.await,
+            }
+        })
+    }
 }
 
 impl Stage for PluginStage {
@@ -31,10 +41,14 @@ impl Stage for PluginStage {
     }
 
     fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-        Box::pin(self.plugin.run(Hook::RequestHeaders, exchange))
+        self.future(Hook::RequestHeaders, exchange)
     }
 
     fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-        Box::pin(self.plugin.run(Hook::ResponseHeaders, exchange))
+        self.future(Hook::ResponseHeaders, exchange)
+    }
+
+    fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+        self.plugin.run(hook, exchange)
     }
 }

@@ -16,6 +16,8 @@ pub struct PluginStats {
     pub recycled: u64,
     /// Counter: instances thrown away after a failed or cancelled call.
     pub discarded: u64,
+    /// Counter: calls that took more than an epoch or two on their thread's stack and were begun again on a fiber.
+    pub overran: u64,
     /// Counter: calls that found no instance free.
     pub exhausted: u64,
     /// Counter: lines that a guest wrote beyond its allowance.
@@ -30,6 +32,7 @@ pub(crate) struct Counters {
     pub(crate) created: AtomicU64,
     pub(crate) recycled: AtomicU64,
     pub(crate) discarded: AtomicU64,
+    pub(crate) overran: AtomicU64,
     pub(crate) exhausted: AtomicU64,
     pub(crate) log_lines_dropped: AtomicU64,
     pub(crate) memory_peak: AtomicUsize,

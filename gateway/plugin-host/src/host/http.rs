@@ -1,5 +1,8 @@
 //! `http`: the heads that a guest borrows, with read-your-writes on the changes it asks for.
 
+use std::fmt::Write;
+use std::net::IpAddr;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 use witgate_stage::{Edit, Edits, ResponseHead, Side};
@@ -63,6 +66,16 @@ impl View<'_> {
 
 fn bytes(value: &HeaderValue) -> Vec<u8> {
     value.as_bytes().to_vec()
+}
+
+/// Longest text of an address: IPv6 with an IPv4 part.
+const ADDRESS_LENGTH: usize = 45;
+
+fn text(address: IpAddr) -> String {
+    let mut text = String::with_capacity(ADDRESS_LENGTH);
+    // A string takes whatever is written.
+    let _ = write!(text, "{address}");
+    text
 }
 
 /// An unchanged head.
@@ -160,7 +173,7 @@ impl HostRequest for HostState {
         let client = &self.exchange()?.client;
         Ok(Peer {
             // A listener of both families sees IPv4 clients as mapped addresses; one client is one address here.
-            address: client.address.ip().to_canonical().to_string(),
+            address: text(client.address.ip().to_canonical()),
             port: client.address.port(),
             tls: client.tls,
             sni: client.sni.as_deref().map(str::to_owned),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{HostState, bounded};
+use std::sync::Arc;
+
+use super::HostState;
 use crate::bindings::witgate::plugin::access::AccessError;
 use crate::bindings::witgate::plugin::limiter::{Decision, Host};
 
@@ -10,7 +12,8 @@ impl Host for HostState {
     fn take(&mut self, bucket: String, key: Vec<u8>, cost: u32) -> wasmtime::Result<Result<Decision, AccessError>> {
         self.require_hook()?;
         let Some(bucket) = self.binding.grants.buckets.get(&bucket) else { return Ok(Err(AccessError::NotGranted)) };
-        let decision = bucket.take(bounded(&key)?, cost);
+        let bucket = Arc::clone(bucket);
+        let decision = HostState::take(self, &bucket, key, cost)?;
         Ok(Ok(Decision {
             allowed: decision.allowed,
             limit: decision.limit,

@@ -12,6 +12,7 @@ mod load;
 mod log;
 pub(crate) mod wasi;
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -20,7 +21,7 @@ use witgate_stage::{Attributes, Edits, Exchange};
 use crate::bindings::witgate::plugin;
 use crate::grants::Grants;
 use crate::memory::MemoryGauge;
-use crate::service::Namespace;
+use crate::service::{Bucket, Decision, Namespace};
 use crate::stats::Counters;
 
 /// What all instances of a loaded plugin share.
@@ -58,10 +59,51 @@ pub(crate) struct Call {
     pub(crate) edits: Edits,
     /// The attributes before the first change of this call, for when it fails.
     pub(crate) attributes_before: Option<Attributes>,
+    pub(crate) stack: Stack,
     /// Epochs that the guest may still begin.
     pub(crate) ticks_left: u64,
     /// Log lines that it may still write.
     pub(crate) lines_left: u32,
+    /// What it took from buckets so far. Kept between calls for its allocation.
+    taken: Vec<Taken>,
+    /// What it took before it was begun again, and has not asked for again.
+    replay: Peekable<std::vec::IntoIter<Taken>>,
+}
+
+/// Where the guest's frames are, and with that what happens to one that computes for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// On the thread's own stack, which it has to leave before another task can run: it is stopped after one slice, to be
+    /// begun again on a fiber.
+    Thread,
+    /// As [`Stack::Thread`], but the slice is over.
+    Overrun,
+    /// On a stack of its own, so that it can give way and go on later.
+    Fiber,
+}
+
+/// Tokens that the guest of this call has taken.
+pub(crate) struct Taken {
+    bucket: u64,
+    key: Vec<u8>,
+    cost: u32,
+    decision: Decision,
+}
+
+/// Most takings of one call on the thread's stack. They are kept until it ends; real guests have one or two.
+const TAKEN_LIMIT: usize = 8;
+
+/// What a hook did outside its instance before it is begun again: it must not do it twice.
+pub(crate) struct Past {
+    taken: Vec<Taken>,
+    lines_left: u32,
+}
+
+impl Default for Past {
+    /// Nothing.
+    fn default() -> Self {
+        Self { taken: Vec::new(), lines_left: log::LINES_LIMIT }
+    }
 }
 
 impl HostState {
@@ -71,26 +113,70 @@ impl HostState {
             exchange: None,
             edits: Edits::default(),
             attributes_before: None,
+            stack: Stack::Fiber,
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
+            taken: Vec::new(),
+            replay: Vec::new().into_iter().peekable(),
         };
         Self { binding, memory: MemoryGauge::new(memory_limit), call }
     }
 
-    /// Sets up a hook.
-    pub(crate) fn begin(&mut self, phase: Phase, exchange: Box<Exchange>, ticks: u64) {
+    /// Sets up a hook on the thread's stack.
+    pub(crate) fn begin(&mut self, phase: Phase, exchange: Box<Exchange>) {
         let Self { memory, call, .. } = self;
         memory.take_denied();
         call.phase = phase;
         call.exchange = Some(exchange);
-        call.ticks_left = ticks;
+        call.stack = Stack::Thread;
         call.lines_left = log::LINES_LIMIT;
+    }
+
+    /// Sets up a hook on a fiber, perhaps one that was begun before.
+    pub(crate) fn begin_on_fiber(&mut self, phase: Phase, exchange: Box<Exchange>, ticks: u64, past: Past) {
+        self.begin(phase, exchange);
+        self.call.stack = Stack::Fiber;
+        self.call.ticks_left = ticks;
+        self.call.lines_left = past.lines_left;
+        self.call.replay = past.taken.into_iter().peekable();
+    }
+
+    /// What the next call on a fiber has to know, if the hook that runs is to be begun again.
+    pub(crate) fn overrun(&mut self) -> Option<Past> {
+        let Call { stack, taken, lines_left, .. } = &mut self.call;
+        let past = || Past { taken: std::mem::take(taken), lines_left: *lines_left };
+        (*stack == Stack::Overrun).then(past)
+    }
+
+    /// Takes tokens, or finds what the same hook took before it was begun again.
+    ///
+    /// # Errors
+    /// A trap that has the hook begun again, on a fiber, if it takes more often than is kept for that.
+    fn take(&mut self, bucket: &Bucket, key: Vec<u8>, cost: u32) -> wasmtime::Result<Decision> {
+        let call = &mut self.call;
+        let same = |past: &Taken| past.bucket == bucket.id() && past.key == key && past.cost == cost;
+        if let Some(past) = call.replay.next_if(same) {
+            return Ok(past.decision);
+        }
+        if call.stack == Stack::Fiber {
+            return Ok(bucket.take(bounded(&key)?, cost));
+        }
+        if call.taken.len() >= TAKEN_LIMIT {
+            call.stack = Stack::Overrun;
+            return Err(wasmtime::Error::msg("a hook on its thread's stack took tokens too often"));
+        }
+        let decision = bucket.take(bounded(&key)?, cost);
+        call.taken.push(Taken { bucket: bucket.id(), key, cost, decision });
+        Ok(decision)
     }
 
     /// Takes back what was lent for a hook, with the changes that the guest asked for. Of a failed call nothing stays.
     pub(crate) fn end(&mut self, failed: bool) -> (Option<Box<Exchange>>, Edits) {
         let call = &mut self.call;
         call.phase = Phase::Setup;
+        call.stack = Stack::Fiber;
+        call.taken.clear();
+        call.replay = Vec::new().into_iter().peekable();
         let (mut exchange, edits) = (call.exchange.take(), std::mem::take(&mut call.edits));
         if let Some(before) = call.attributes_before.take()
             && failed

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use witgate_plugin_host::{HostSettings, LoadedPlugin, PluginHost, PluginLimits};
+use witgate_plugin_host::{
+    Bucket, BucketSpec, Grants, HostSettings, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
+};
 use witgate_stage::{FailureKind, Stage, StageFuture};
 
 use crate::exchange::{edits, failure, request, run, stage, succeeds, told};
@@ -95,7 +97,7 @@ async fn tables_count_against_the_limit() {
         "(if (i32.ne (table.grow (ref.null func) (i32.const 10000)) (i32.const -1)) (then (return (i32.const 2048))))";
     let small = PluginLimits { memory: 3 * 65_536, ..LIMITS };
     let guest = Guest::when_told(&format!("{grow} {grow} unreachable")).with_items("(table 1 funcref)");
-    let plugin = host().load(witgate_plugin_host::PluginSpec { limits: small, ..spec(guest.build()) }).unwrap();
+    let plugin = host().load(PluginSpec { limits: small, ..spec(guest.build()) }).unwrap();
     assert_eq!(failure(&plugin, told()).await, FailureKind::Limit);
 }
 
@@ -107,6 +109,63 @@ async fn unbounded_recursion_is_a_trap() {
     succeeds(&plugin).await;
 }
 
+/// Takes tokens one by one, leaves an attribute, and then, when told to, computes for many epochs.
+fn taking(tokens: usize) -> Guest {
+    let imports = r#"(import "witgate:plugin/limiter@0.1.0" "take" (func $take (param i32 i32 i32 i32 i32 i32)))
+        (import "witgate:plugin/http@0.1.0" "[method]request.set-attr" (func $set-attr (param i32 i32 i32 i32 i32 i32)))
+        "#;
+    let text = format!("(i32.const {TEXT}) (i32.const 3)");
+    let body = format!(
+        "{} (call $set-attr (local.get $request) {text} {text} (i32.const 4096))
+         (if (local.get $end) (then
+           (loop $again
+             (local.set $n (i32.add (local.get $n) (i32.const 1)))
+             (br_if $again (i32.lt_u (local.get $n) (i32.const 100000000))))))",
+        format!("(call $take {text} {text} (i32.const 1) (i32.const 4096))").repeat(tokens)
+    );
+    Guest::on_request(&body)
+        .importing("witgate:plugin/http@0.1.0")
+        .importing("witgate:plugin/limiter@0.1.0")
+        .with_items(imports)
+        .with_text("key")
+}
+
+/// The plugin, with one place, and a bucket of 100 tokens.
+fn with_bucket(guest: &Guest) -> (Arc<LoadedPlugin>, Arc<Bucket>) {
+    let host = host();
+    let slow = BucketSpec { tokens: 1, period: Duration::from_secs(3600), burst: 100, keys_limit: 10 };
+    let bucket = host.bucket("key", &slow);
+    let grants = Grants { buckets: [("key".to_owned(), Arc::clone(&bucket))].into(), ..Grants::default() };
+    let limits = PluginLimits { hook_timeout: Duration::from_secs(60), instances: 1, ..LIMITS };
+    (host.load(PluginSpec { limits, grants, ..spec(guest.build()) }).unwrap(), bucket)
+}
+
+#[tokio::test]
+async fn a_hook_that_takes_tokens_again_and_again_gets_each_once() {
+    let (plugin, bucket) = with_bucket(&taking(20));
+    run(&plugin, request(&[])).await.1.unwrap();
+    assert_eq!(plugin.stats().overran, 1, "more than are kept for a hook on its thread's stack");
+    assert_eq!(bucket.take(b"key", 1).remaining, 79);
+}
+
+#[tokio::test]
+async fn a_hook_that_is_begun_again_has_its_effects_once_and_its_place_still() {
+    let (plugin, bucket) = with_bucket(&taking(1));
+    let (exchange, result) = run(&plugin, told()).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(exchange.attributes.get("key"), Some(&b"key"[..]));
+    let stats = plugin.stats();
+    assert_eq!(
+        (stats.overran, stats.created, stats.discarded, stats.instances),
+        (1, 2, 0, 1),
+        "begun again in its place"
+    );
+    assert_eq!(bucket.take(b"key", 1).remaining, 98, "one token of the hook, one of this line");
+    run(&plugin, request(&[])).await.1.unwrap();
+    assert_eq!(plugin.stats().overran, 1, "the plugin is on fibers for a while");
+    assert_eq!(bucket.take(b"key", 1).remaining, 96, "another call takes another token");
+}
+
 /// A hook in the middle of its run: it has given way once.
 fn suspended(hook: &mut StageFuture<'_>) {
     let polled = hook.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -116,7 +175,7 @@ fn suspended(hook: &mut StageFuture<'_>) {
 fn patient(plugin: &PluginHost, instances: usize) -> Arc<LoadedPlugin> {
     let limits = PluginLimits { instances, hook_timeout: Duration::from_secs(60), ..LIMITS };
     let spec = spec(Guest::when_told(SPIN).build());
-    plugin.load(witgate_plugin_host::PluginSpec { limits, ..spec }).unwrap()
+    plugin.load(PluginSpec { limits, ..spec }).unwrap()
 }
 
 #[tokio::test]
