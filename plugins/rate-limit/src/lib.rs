@@ -29,7 +29,7 @@ use witgate_sdk::{
 };
 
 use key::Key;
-use standing::{SHOWN, Standing};
+use standing::Standing;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,8 +56,6 @@ fn one() -> u32 {
 #[derive(Debug)]
 pub struct RateLimit {
     bucket: String,
-    /// Attribute that carries the standing from the request to its response.
-    attribute: String,
     key: Key,
     cost: u32,
 }
@@ -81,7 +79,7 @@ impl Plugin for RateLimit {
             return Err("cost: expected at least 1".into());
         }
         let key = key.parse().map_err(|problem| format!("key: {problem}"))?;
-        Ok(Self { attribute: standing::attribute(&bucket), bucket, key, cost })
+        Ok(Self { bucket, key, cost })
     }
 }
 
@@ -90,7 +88,7 @@ impl OnRequest for RateLimit {
         let decision = limiter::take(&self.bucket, &self.key.of(request), self.cost)?;
         let standing = Standing::from(&decision);
         if decision.allowed {
-            standing.leave(request, &self.attribute)?;
+            standing.leave(request, &self.bucket)?;
             return Ok(Action::Continue);
         }
         let refusal = Refusal::new(ErrorCode::RateLimitExceeded, "Too many requests; try again later.");
@@ -106,9 +104,7 @@ impl OnResponse for RateLimit {
         response: &ResponseHead<'_>,
         _end_of_stream: bool,
     ) -> Result<ResponseAction, Error> {
-        if let Some(standing) = Standing::of(request, &self.attribute)
-            && standing.leave(request, SHOWN)?
-        {
+        if let Some(standing) = Standing::to_show(request, &self.bucket) {
             response.apply(standing.edits())?;
         }
         Ok(ResponseAction::Continue)

@@ -1,7 +1,5 @@
 //! Where a client stands with a bucket, on its way from the request to the response.
 
-use std::fmt;
-
 use witgate_sdk::limiter::Decision;
 use witgate_sdk::{Edits, FieldError, Refusal, Request};
 
@@ -9,13 +7,12 @@ pub const LIMIT: &str = "x-ratelimit-limit";
 pub const REMAINING: &str = "x-ratelimit-remaining";
 pub const RESET: &str = "x-ratelimit-reset";
 
-/// Attribute with the standing that the response shows so far.
-pub const SHOWN: &str = "rate-limit.shown";
+/// Attribute with the tightest standing so far and the bucket of the stage that was first to leave one. Stages of one route
+/// share their attributes.
+const ATTRIBUTE: &str = "rate-limit.standing";
 
-/// Attribute of a bucket: stages of one route share their attributes, and each leaves its own.
-pub fn attribute(bucket: &str) -> String {
-    format!("rate-limit.standing.{bucket}")
-}
+/// Bytes of the numbers in the attribute: little-endian, which takes no parsing.
+const NUMBERS: usize = 16;
 
 /// What a client may still do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,22 +26,43 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads an attribute; none if no stage left it.
-    pub fn of(request: &Request<'_>, attribute: &str) -> Option<Self> {
-        let text = String::from_utf8(request.attr(attribute)?).ok()?;
-        let mut numbers = text.split(' ');
-        let limit = numbers.next()?.parse().ok()?;
-        let remaining = numbers.next()?.parse().ok()?;
-        Some(Self { limit, remaining, reset: numbers.next()?.parse().ok()? })
+    /// Leaves the standing with the request, unless a tighter one is there.
+    ///
+    /// Two calls of the host: whatever happens later, the response's hook then needs one to know what to show.
+    pub fn leave(self, request: &Request<'_>, bucket: &str) -> Result<(), FieldError> {
+        let there = request.attr(ATTRIBUTE);
+        let there = there.as_deref().and_then(Self::parse);
+        let first = there.map_or(bucket.as_bytes(), |(_, first)| first);
+        if there.is_some_and(|(there, _)| there.remaining <= self.remaining) {
+            return Ok(());
+        }
+        let mut attribute = Vec::with_capacity(NUMBERS + first.len());
+        attribute.extend_from_slice(&self.limit.to_le_bytes());
+        attribute.extend_from_slice(&self.remaining.to_le_bytes());
+        attribute.extend_from_slice(&self.reset.to_le_bytes());
+        attribute.extend_from_slice(first);
+        request.set_attr(ATTRIBUTE, attribute)
     }
 
-    /// Leaves the standing in an attribute, unless a tighter one is there. Returns whether it did.
-    pub fn leave(self, request: &Request<'_>, attribute: &str) -> Result<bool, FieldError> {
-        if Self::of(request, attribute).is_some_and(|there| there.remaining <= self.remaining) {
-            return Ok(false);
-        }
-        request.set_attr(attribute, self.to_string())?;
-        Ok(true)
+    /// The tightest standing, for the stage that shows it: the outermost one, whose bucket was the first. Responses come to
+    /// it last. None for the others, and if no stage left a standing.
+    pub fn to_show(request: &Request<'_>, bucket: &str) -> Option<Self> {
+        let attribute = request.attr(ATTRIBUTE)?;
+        let (standing, first) = Self::parse(&attribute)?;
+        (first == bucket.as_bytes()).then_some(standing)
+    }
+
+    /// Takes an attribute apart: the standing and the first bucket.
+    fn parse(attribute: &[u8]) -> Option<(Self, &[u8])> {
+        let (limit, rest) = attribute.split_first_chunk()?;
+        let (remaining, rest) = rest.split_first_chunk()?;
+        let (reset, first) = rest.split_first_chunk()?;
+        let standing = Self {
+            limit: u32::from_le_bytes(*limit),
+            remaining: u32::from_le_bytes(*remaining),
+            reset: u64::from_le_bytes(*reset),
+        };
+        Some((standing, first))
     }
 
     /// The fields of a response.
@@ -67,13 +85,5 @@ impl From<&Decision> for Standing {
     fn from(decision: &Decision) -> Self {
         let Decision { limit, remaining, reset_ms, .. } = *decision;
         Self { limit, remaining, reset: reset_ms.div_ceil(1000) }
-    }
-}
-
-/// The form in an attribute.
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, remaining, reset } = self;
-        write!(f, "{limit} {remaining} {reset}")
     }
 }
