@@ -19,7 +19,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(grants: &Grants) -> Self {
-        Self { repeatable: !grants.kv && !grants.log, on_fiber: AtomicU32::new(0) }
+        Self { repeatable: !grants.kv, on_fiber: AtomicU32::new(0) }
     }
 
     /// Whether the next hook runs on its thread's stack.
@@ -53,8 +53,6 @@ mod tests {
 
     #[test]
     fn a_plugin_whose_effects_cannot_be_undone_stays_on_fibers() {
-        for grants in [Grants { kv: true, ..Grants::default() }, Grants { log: true, ..Grants::default() }] {
-            assert!(!Pace::new(&grants).on_thread());
-        }
+        assert!(!Pace::new(&Grants { kv: true, ..Grants::default() }).on_thread());
     }
 }

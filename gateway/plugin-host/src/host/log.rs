@@ -26,6 +26,10 @@ impl HostState {
             return;
         };
         self.call.lines_left = left;
+        if let Some(written) = self.call.lines_written.checked_sub(1) {
+            self.call.lines_written = written;
+            return;
+        }
         let (kept, cut) = truncated(message);
         if cut {
             count(&self.binding.counters.log_lines_dropped);

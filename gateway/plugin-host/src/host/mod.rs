@@ -64,6 +64,8 @@ pub(crate) struct Call {
     pub(crate) ticks_left: u64,
     /// Log lines that it may still write.
     pub(crate) lines_left: u32,
+    /// How many of its next lines are in the log already, from before it was begun again.
+    lines_written: u32,
     /// What it took from buckets so far. Kept between calls for its allocation.
     taken: Vec<Taken>,
     /// What it took before it was begun again, and has not asked for again.
@@ -94,16 +96,10 @@ pub(crate) struct Taken {
 const TAKEN_LIMIT: usize = 8;
 
 /// What a hook did outside its instance before it is begun again: it must not do it twice.
+#[derive(Default)]
 pub(crate) struct Past {
     taken: Vec<Taken>,
-    lines_left: u32,
-}
-
-impl Default for Past {
-    /// Nothing.
-    fn default() -> Self {
-        Self { taken: Vec::new(), lines_left: log::LINES_LIMIT }
-    }
+    lines_written: u32,
 }
 
 impl HostState {
@@ -116,6 +112,7 @@ impl HostState {
             stack: Stack::Fiber,
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
+            lines_written: 0,
             taken: Vec::new(),
             replay: Vec::new().into_iter().peekable(),
         };
@@ -130,6 +127,7 @@ impl HostState {
         call.exchange = Some(exchange);
         call.stack = Stack::Thread;
         call.lines_left = log::LINES_LIMIT;
+        call.lines_written = 0;
     }
 
     /// Sets up a hook on a fiber, perhaps one that was begun before.
@@ -137,14 +135,14 @@ impl HostState {
         self.begin(phase, exchange);
         self.call.stack = Stack::Fiber;
         self.call.ticks_left = ticks;
-        self.call.lines_left = past.lines_left;
+        self.call.lines_written = past.lines_written;
         self.call.replay = past.taken.into_iter().peekable();
     }
 
     /// What the next call on a fiber has to know, if the hook that runs is to be begun again.
     pub(crate) fn overrun(&mut self) -> Option<Past> {
         let Call { stack, taken, lines_left, .. } = &mut self.call;
-        let past = || Past { taken: std::mem::take(taken), lines_left: *lines_left };
+        let past = || Past { taken: std::mem::take(taken), lines_written: log::LINES_LIMIT - *lines_left };
         (*stack == Stack::Overrun).then(past)
     }
 

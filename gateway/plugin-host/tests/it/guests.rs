@@ -259,7 +259,7 @@ fn the_shipped_contract_holds_for_every_test_guest() {
 }
 
 /// Lines that went to the log while a future ran.
-async fn logged<T>(future: impl Future<Output = T>) -> String {
+pub async fn logged<T>(future: impl Future<Output = T>) -> String {
     use tracing::instrument::WithSubscriber;
 
     #[derive(Clone, Default)]

@@ -13,6 +13,7 @@ use witgate_stage::{FailureKind, Stage, StageFuture};
 
 use crate::exchange::{edits, failure, request, run, stage, succeeds, told};
 use crate::guest::{Guest, LIMITS, TEXT, host, load, spec};
+use crate::guests::logged;
 
 const SPIN: &str = "(loop $again (br $again))";
 
@@ -109,14 +110,16 @@ async fn unbounded_recursion_is_a_trap() {
     succeeds(&plugin).await;
 }
 
-/// Takes tokens one by one, leaves an attribute, and then, when told to, computes for many epochs.
+/// Takes tokens one by one, leaves an attribute, writes a line, and then, when told to, computes for many epochs.
 fn taking(tokens: usize) -> Guest {
     let imports = r#"(import "witgate:plugin/limiter@0.1.0" "take" (func $take (param i32 i32 i32 i32 i32 i32)))
+        (import "witgate:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32)))
         (import "witgate:plugin/http@0.1.0" "[method]request.set-attr" (func $set-attr (param i32 i32 i32 i32 i32 i32)))
         "#;
     let text = format!("(i32.const {TEXT}) (i32.const 3)");
     let body = format!(
         "{} (call $set-attr (local.get $request) {text} {text} (i32.const 4096))
+         (call $write (i32.const 2) {text})
          (if (local.get $end) (then
            (loop $again
              (local.set $n (i32.add (local.get $n) (i32.const 1)))
@@ -126,6 +129,7 @@ fn taking(tokens: usize) -> Guest {
     Guest::on_request(&body)
         .importing("witgate:plugin/http@0.1.0")
         .importing("witgate:plugin/limiter@0.1.0")
+        .importing("witgate:plugin/log@0.1.0")
         .with_items(imports)
         .with_text("key")
 }
@@ -135,7 +139,7 @@ fn with_bucket(guest: &Guest) -> (Arc<LoadedPlugin>, Arc<Bucket>) {
     let host = host();
     let slow = BucketSpec { tokens: 1, period: Duration::from_secs(3600), burst: 100, keys_limit: 10 };
     let bucket = host.bucket("key", &slow);
-    let grants = Grants { buckets: [("key".to_owned(), Arc::clone(&bucket))].into(), ..Grants::default() };
+    let grants = Grants { buckets: [("key".to_owned(), Arc::clone(&bucket))].into(), log: true, ..Grants::default() };
     let limits = PluginLimits { hook_timeout: Duration::from_secs(60), instances: 1, ..LIMITS };
     (host.load(PluginSpec { limits, grants, ..spec(guest.build()) }).unwrap(), bucket)
 }
@@ -151,9 +155,12 @@ async fn a_hook_that_takes_tokens_again_and_again_gets_each_once() {
 #[tokio::test]
 async fn a_hook_that_is_begun_again_has_its_effects_once_and_its_place_still() {
     let (plugin, bucket) = with_bucket(&taking(1));
-    let (exchange, result) = run(&plugin, told()).await;
+    let mut ended = None;
+    let log = logged(async { ended = Some(run(&plugin, told()).await) }).await;
+    let (exchange, result) = ended.unwrap();
     assert!(result.is_ok(), "{result:?}");
     assert_eq!(exchange.attributes.get("key"), Some(&b"key"[..]));
+    assert_eq!(log.lines().count(), 1, "{log}");
     let stats = plugin.stats();
     assert_eq!(
         (stats.overran, stats.created, stats.discarded, stats.instances),
