@@ -62,3 +62,36 @@ pub mod on_response {
         default_bindings_module: "witgate_sdk::bindings::on_response",
     });
 }
+
+pub mod on_request_body {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package witgate:sdk-request-body; world on-request-body { export witgate:plugin/on-request-body@0.1.0; }",
+        with: { "witgate:plugin/http@0.1.0": crate::bindings::imports::witgate::plugin::http },
+        pub_export_macro: true,
+        export_macro_name: "export_on_request_body",
+        default_bindings_module: "witgate_sdk::bindings::on_request_body",
+    });
+}
+
+pub mod on_response_body {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package witgate:sdk-response-body; world on-response-body { export witgate:plugin/on-response-body@0.1.0; }",
+        with: { "witgate:plugin/http@0.1.0": crate::bindings::imports::witgate::plugin::http },
+        pub_export_macro: true,
+        export_macro_name: "export_on_response_body",
+        default_bindings_module: "witgate_sdk::bindings::on_response_body",
+    });
+}
+
+pub mod on_log {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package witgate:sdk-log; world on-log { export witgate:plugin/on-log@0.1.0; }",
+        with: { "witgate:plugin/http@0.1.0": crate::bindings::imports::witgate::plugin::http },
+        pub_export_macro: true,
+        export_macro_name: "export_on_log",
+        default_bindings_module: "witgate_sdk::bindings::on_log",
+    });
+}

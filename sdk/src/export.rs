@@ -1,10 +1,11 @@
 //! Turns a plugin into a component.
 
 use crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::{BodyMode, Description, Interest};
-use crate::{Error, OnRequest, OnResponse, Plugin, config};
+use crate::{Error, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Plugin, config};
 
 /// Exports a plugin from a `cdylib` crate, with the hooks that are named: `request` for [`crate::OnRequest`],
-/// `response` for [`crate::OnResponse`]. The gateway calls, and pays for, no others.
+/// `request_body` for [`crate::OnRequestBody`], `response` for [`crate::OnResponse`], `response_body` for
+/// [`crate::OnResponseBody`], `log` for [`crate::OnLog`]. The gateway calls, and pays for, no others.
 ///
 /// ```
 /// # use witgate_sdk::{Action, ConfigError, Error, OnRequest, Plugin, Request};
@@ -66,7 +67,10 @@ macro_rules! export {
                     $crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::Interest,
                     ::std::string::String,
                 > {
-                    $crate::export_support::configure(&INSTANCE, &config)
+                    #[allow(unused_variables, reason = "without body hooks there is nothing to say about bodies")]
+                    $crate::export_support::configure(&INSTANCE, &config, |plugin, interest| {
+                        $($crate::__interest!($hook plugin interest $plugin);)+
+                    })
                 }
             }
             $crate::bindings::lifecycle::export_lifecycle!(Component with_types_in $crate::bindings::lifecycle);
@@ -90,13 +94,35 @@ macro_rules! __check_hook {
     (response $plugin:ty) => {
         const _: fn() = $crate::export_support::has_response_hook::<$plugin>;
     };
+    (request_body $plugin:ty) => {
+        const _: fn() = $crate::export_support::has_request_body_hook::<$plugin>;
+    };
+    (response_body $plugin:ty) => {
+        const _: fn() = $crate::export_support::has_response_body_hook::<$plugin>;
+    };
+    (log $plugin:ty) => {
+        const _: fn() = $crate::export_support::has_log_hook::<$plugin>;
+    };
     ($other:ident $plugin:ty) => {
         ::core::compile_error!(::core::concat!(
-            "a hook is `request` or `response`, not `",
+            "a hook is `request`, `request_body`, `response`, `response_body` or `log`, not `",
             ::core::stringify!($other),
             "`"
         ));
     };
+}
+
+/// Says how a body hook wants the body.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __interest {
+    (request_body $instance:ident $interest:ident $plugin:ty) => {
+        $interest.request_body = <$plugin as $crate::OnRequestBody>::request_body_mode($instance);
+    };
+    (response_body $instance:ident $interest:ident $plugin:ty) => {
+        $interest.response_body = <$plugin as $crate::OnResponseBody>::response_body_mode($instance);
+    };
+    ($other:ident $instance:ident $interest:ident $plugin:ty) => {};
 }
 
 #[doc(hidden)]
@@ -130,6 +156,55 @@ macro_rules! __export_hook {
         }
         $crate::bindings::on_response::export_on_response!(Component with_types_in $crate::bindings::on_response);
     };
+    (request_body $plugin:ty) => {
+        impl $crate::bindings::on_request_body::exports::witgate::plugin::on_request_body::Guest for Component {
+            fn handle(
+                request: &$crate::bindings::imports::witgate::plugin::http::Request,
+                data: ::std::vec::Vec<u8>,
+                end_of_stream: bool,
+            ) -> $crate::RequestBodyAction {
+                let plugin = $crate::export_support::instance(&INSTANCE);
+                $crate::OnRequestBody::on_request_body(plugin, &$crate::Request::new(request), data, end_of_stream)
+                    .unwrap_or_else(|error| $crate::export_support::failed::<$plugin>(&error))
+            }
+        }
+        $crate::bindings::on_request_body::export_on_request_body!(
+            Component with_types_in $crate::bindings::on_request_body
+        );
+    };
+    (response_body $plugin:ty) => {
+        impl $crate::bindings::on_response_body::exports::witgate::plugin::on_response_body::Guest for Component {
+            fn handle(
+                request: &$crate::bindings::imports::witgate::plugin::http::Request,
+                response: &$crate::bindings::imports::witgate::plugin::http::ResponseHead,
+                data: ::std::vec::Vec<u8>,
+                end_of_stream: bool,
+            ) -> $crate::ResponseBodyAction {
+                let plugin = $crate::export_support::instance(&INSTANCE);
+                let (request, response) = ($crate::Request::new(request), $crate::ResponseHead::new(response));
+                $crate::OnResponseBody::on_response_body(plugin, &request, &response, data, end_of_stream)
+                    .unwrap_or_else(|error| $crate::export_support::failed::<$plugin>(&error))
+            }
+        }
+        $crate::bindings::on_response_body::export_on_response_body!(
+            Component with_types_in $crate::bindings::on_response_body
+        );
+    };
+    (log $plugin:ty) => {
+        impl $crate::bindings::on_log::exports::witgate::plugin::on_log::Guest for Component {
+            fn handle(
+                request: &$crate::bindings::imports::witgate::plugin::http::Request,
+                response: ::core::option::Option<&$crate::bindings::imports::witgate::plugin::http::ResponseHead>,
+                outcome: $crate::Outcome,
+            ) {
+                let plugin = $crate::export_support::instance(&INSTANCE);
+                let response = response.map($crate::ResponseHead::new);
+                $crate::OnLog::on_log(plugin, &$crate::Request::new(request), response.as_ref(), &outcome)
+                    .unwrap_or_else(|error| $crate::export_support::failed::<$plugin>(&error))
+            }
+        }
+        $crate::bindings::on_log::export_on_log!(Component with_types_in $crate::bindings::on_log);
+    };
     // Told by `__check_hook`.
     ($other:ident $plugin:ty) => {};
 }
@@ -139,6 +214,15 @@ pub fn has_request_hook<P: OnRequest>() {}
 
 /// As [`has_request_hook`].
 pub fn has_response_hook<P: OnResponse>() {}
+
+/// As [`has_request_hook`].
+pub fn has_request_body_hook<P: OnRequestBody>() {}
+
+/// As [`has_request_hook`].
+pub fn has_response_body_hook<P: OnResponseBody>() {}
+
+/// As [`has_request_hook`].
+pub fn has_log_hook<P: OnLog>() {}
 
 /// What the plugin says of itself.
 pub fn description<P: Plugin>() -> Description {
@@ -150,11 +234,17 @@ pub fn description<P: Plugin>() -> Description {
     }
 }
 
-/// Makes the plugin of this instance.
-pub fn configure<P: Plugin>(instance: &std::sync::OnceLock<P>, json: &str) -> Result<Interest, String> {
+/// Makes the plugin of this instance; `say` puts in how its body hooks want bodies.
+pub fn configure<P: Plugin>(
+    instance: &std::sync::OnceLock<P>,
+    json: &str,
+    say: impl FnOnce(&P, &mut Interest),
+) -> Result<Interest, String> {
     let plugin = config::configure::<P>(json).map_err(|error| error.to_string())?;
+    let mut interest = Interest { request_body: BodyMode::None, response_body: BodyMode::None };
+    say(&plugin, &mut interest);
     instance.set(plugin).map_err(|_| "configured twice".to_owned())?;
-    Ok(Interest { request_body: BodyMode::None, response_body: BodyMode::None })
+    Ok(interest)
 }
 
 /// The plugin of this instance. The host configures an instance before it calls a hook.

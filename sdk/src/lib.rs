@@ -15,17 +15,25 @@ mod response;
 pub mod testing;
 
 pub use bindings::imports::witgate::plugin::http::{ErrorCode, Field, FieldError, Refusal, Response};
+pub use bindings::lifecycle::exports::witgate::plugin::lifecycle::BodyMode;
+pub use bindings::on_log::exports::witgate::plugin::on_log::Outcome;
 pub use bindings::on_request::exports::witgate::plugin::on_request_headers::Action;
+pub use bindings::on_request_body::exports::witgate::plugin::on_request_body::Action as RequestBodyAction;
 pub use bindings::on_response::exports::witgate::plugin::on_response_headers::Action as ResponseAction;
+pub use bindings::on_response_body::exports::witgate::plugin::on_response_body::Action as ResponseBodyAction;
 pub use capability::{clock, crypto, kv, limiter, load, log};
 pub use edits::Edits;
 pub use error::{AccessError, ConfigError, Error};
 pub use header::{HeaderName, InvalidHeaderName};
-pub use plugin::{OnRequest, OnResponse, Plugin};
+pub use plugin::{OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Plugin};
 pub use request::{Client, Request};
 pub use response::ResponseHead;
 
 #[doc(hidden)]
 pub mod export_support {
-    pub use crate::export::{configure, description, failed, has_request_hook, has_response_hook, instance};
+    pub use crate::bindings::lifecycle::exports::witgate::plugin::lifecycle::Interest;
+    pub use crate::export::{
+        configure, description, failed, has_log_hook, has_request_body_hook, has_request_hook, has_response_body_hook,
+        has_response_hook, instance,
+    };
 }

@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Action, ConfigError, Error, Request, ResponseAction, ResponseHead};
+use crate::{Action, BodyMode, ConfigError, Error, Outcome, Request, RequestBodyAction, ResponseAction};
+use crate::{ResponseBodyAction, ResponseHead};
 
 /// A plugin: made once in each instance from its configuration, and never changed by a request.
 ///
@@ -52,4 +53,59 @@ pub trait OnResponse: Plugin {
         response: &ResponseHead<'_>,
         end_of_stream: bool,
     ) -> Result<ResponseAction, Error>;
+}
+
+/// Runs on the body of each request that has one, after the header hooks of all stages.
+pub trait OnRequestBody: Plugin {
+    /// How the hook gets the body: whole unless this says otherwise. [`BodyMode::None`] turns the hook off under this
+    /// configuration, which then costs nothing.
+    fn request_body_mode(&self) -> BodyMode {
+        BodyMode::Buffered
+    }
+
+    /// `data` is the body, or with [`BodyMode::Chunks`] a piece of it, the last of which has `end_of_stream` and may be
+    /// empty. Of a whole body the request's head has not been sent yet and can still be changed.
+    ///
+    /// # Errors
+    /// As for [`OnRequest::on_request`].
+    fn on_request_body(
+        &self,
+        request: &Request<'_>,
+        data: Vec<u8>,
+        end_of_stream: bool,
+    ) -> Result<RequestBodyAction, Error>;
+}
+
+/// Runs on the body of each response of an upstream that has one.
+pub trait OnResponseBody: Plugin {
+    /// As [`OnRequestBody::request_body_mode`].
+    fn response_body_mode(&self) -> BodyMode {
+        BodyMode::Buffered
+    }
+
+    /// As [`OnRequestBody::on_request_body`], with the response's head.
+    ///
+    /// # Errors
+    /// As for [`OnRequest::on_request`].
+    fn on_response_body(
+        &self,
+        request: &Request<'_>,
+        response: &ResponseHead<'_>,
+        data: Vec<u8>,
+        end_of_stream: bool,
+    ) -> Result<ResponseBodyAction, Error>;
+}
+
+/// Runs once a request has ended, however it ended.
+pub trait OnLog: Plugin {
+    /// `response` is the upstream's response as the client got it, if there was one.
+    ///
+    /// # Errors
+    /// As for [`OnRequest::on_request`], but the client has its answer.
+    fn on_log(
+        &self,
+        request: &Request<'_>,
+        response: Option<&ResponseHead<'_>>,
+        outcome: &Outcome,
+    ) -> Result<(), Error>;
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod bodies;
 mod examples;
 mod forwarding;
 mod hostile;

@@ -159,7 +159,6 @@ fn two_hundred_reloads_under_load_lose_no_request_and_leave_nothing_behind() {
     let gateway = Gateway::with(&[upstream.config("u"), route("first", "/first", "u")].concat());
     gateway.site().write("p.wasm", &components[0]);
     gateway.reconfigure(&config(0));
-    let series = gateway.admin("/metrics").text().lines().count();
     let wrk = Command::new("wrk")
         .args(["-t1", "-c16", "-d600s", "-H", "x-priority: 255", &gateway.url("/")])
         .stdout(std::process::Stdio::piped())
@@ -168,6 +167,7 @@ fn two_hundred_reloads_under_load_lose_no_request_and_leave_nothing_behind() {
     gateway.eventually("wrk has begun", |gateway| {
         gateway.metric_sum("witgate_requests_total", &["route=\"all\""]) > 100.0
     });
+    let series = gateway.admin("/metrics").text().lines().count();
     for turn in 1..=200 {
         gateway.site().write("p.wasm", &components[turn % 2]);
         gateway.reconfigure(&config(turn));

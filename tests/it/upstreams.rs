@@ -59,7 +59,12 @@ fn a_request_that_met_a_closed_connection_is_sent_again_if_that_does_no_harm() {
         answered.fetch_add(1, Ordering::SeqCst) % 2 == 0
             && stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
     });
-    let gateway = Gateway::with(&format!("{}[[routes]]\nname = \"all\"\nupstream = \"u\"\n", upstream.config("u")));
+    // One thread, for threads do not share connections.
+    let gateway = Gateway::with(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[runtime]\nthreads = 1\n\
+         {}[[routes]]\nname = \"all\"\nupstream = \"u\"\n",
+        upstream.config("u")
+    ));
     assert_eq!(gateway.get("/1").text(), "ok");
     assert_eq!(gateway.get("/2").text(), "ok", "sent again on a new connection");
     assert_eq!((upstream.received().len(), upstream.connections()), (3, 2));

@@ -220,6 +220,8 @@ pub struct Route {
     pub deadline: Option<Duration>,
     /// Bytes of a request's body; none: no limit.
     pub body_limit: Option<u64>,
+    /// Bytes of a body that are held back for stages that want it whole.
+    pub buffer_limit: usize,
     pub stages: Vec<Stage>,
 }
 

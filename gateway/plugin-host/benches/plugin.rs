@@ -25,12 +25,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use exchange::{request, stage};
+use exchange::{hook, request, stage};
 use guest::{Guest, LIMITS, TEXT, host, spec};
 use witgate_plugin_host::{
     BucketSpec, Grants, HostSettings, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
 };
-use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Outcome, Pipeline, Stage, StageError, Step, Verdict};
+use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Outcome, Pipeline, StageError, Step, Verdict};
 
 /// Sees nothing: what metrics cost is the server's affair.
 struct Blind;
@@ -105,7 +105,8 @@ fn calls(criterion: &mut Criterion) {
         let mut exchange = Some(head());
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let (returned, result) = run(stage.on_request(exchange.take().expect("it comes back")));
+                let (returned, result) =
+                    run(hook(&stage, Hook::RequestHeaders, exchange.take().expect("it comes back")));
                 black_box(result).expect("the guest continues");
                 exchange = Some(returned);
             });
@@ -116,8 +117,8 @@ fn calls(criterion: &mut Criterion) {
     let stage = stage(&plugin);
     group.bench_function("fresh, empty", |bencher| {
         bencher.iter_batched(
-            || drop(run(stage.on_request(exchange::told()))),
-            |()| run(stage.on_request(request(&[]))).1.expect("the guest continues"),
+            || drop(run(hook(&stage, Hook::RequestHeaders, exchange::told()))),
+            |()| run(hook(&stage, Hook::RequestHeaders, request(&[]))).1.expect("the guest continues"),
             BatchSize::PerIteration,
         );
     });

@@ -76,8 +76,8 @@ pub enum LoadError {
     ConfigRefused { message: String },
     #[error("plugin fails in `configure` ({}): {fault}", fault.kind.label())]
     Configure { fault: Fault },
-    #[error("plugin wants to see bodies, which this version of the gateway does not offer; expected interest `none`")]
-    BodyInterest,
+    #[error("plugin wants to see bodies, but has no hook for them; expected the export `{hook}`, or interest `none`")]
+    BodyInterest { hook: &'static str },
 }
 
 /// One disagreement of a configuration with the plugin's schema.
@@ -115,7 +115,7 @@ impl LoadError {
             | Self::Description { .. }
             | Self::Schema { .. }
             | Self::Configure { .. }
-            | Self::BodyInterest => Concern::Component,
+            | Self::BodyInterest { .. } => Concern::Component,
         }
     }
 }

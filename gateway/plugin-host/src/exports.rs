@@ -4,7 +4,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use witgate_stage::Hook;
 
-use crate::bindings::exports::witgate::plugin::lifecycle;
+use crate::bindings::exports::witgate::plugin::{lifecycle, on_log, on_request_body, on_response_body};
 use crate::host::HostState;
 use crate::imports::{Name, PACKAGE, SERVED};
 use crate::{LoadError, error_chain};
@@ -16,13 +16,19 @@ pub(crate) struct Exports {
     pub(crate) request: Option<ComponentExportIndex>,
     /// `handle` of `on-response-headers`.
     pub(crate) response: Option<ComponentExportIndex>,
+    pub(crate) request_body: Option<on_request_body::GuestIndices>,
+    pub(crate) response_body: Option<on_response_body::GuestIndices>,
+    pub(crate) log: Option<on_log::GuestIndices>,
 }
 
 impl Exports {
     pub(crate) fn has(&self, hook: Hook) -> bool {
         match hook {
             Hook::RequestHeaders => self.request.is_some(),
+            Hook::RequestBody => self.request_body.is_some(),
             Hook::ResponseHeaders => self.response.is_some(),
+            Hook::ResponseBody => self.response_body.is_some(),
+            Hook::Log => self.log.is_some(),
         }
     }
 
@@ -38,15 +44,24 @@ impl Exports {
             has(hook.label()).then(|| handle(pre.component(), hook).ok_or_else(|| no_handle(hook))).transpose()
         };
         let (request, response) = (handle(Hook::RequestHeaders)?, handle(Hook::ResponseHeaders)?);
-        if request.is_none() && response.is_none() {
-            return Err(LoadError::NoHook);
-        }
-        Ok(Self { lifecycle, request, response })
+        let exports = Self {
+            lifecycle,
+            request,
+            response,
+            request_body: has(Hook::RequestBody.label())
+                .then(|| on_request_body::GuestIndices::new(pre).map_err(mismatch))
+                .transpose()?,
+            response_body: has(Hook::ResponseBody.label())
+                .then(|| on_response_body::GuestIndices::new(pre).map_err(mismatch))
+                .transpose()?,
+            log: has(Hook::Log.label()).then(|| on_log::GuestIndices::new(pre).map_err(mismatch)).transpose()?,
+        };
+        if Hook::ALL.iter().any(|hook| exports.has(*hook)) { Ok(exports) } else { Err(LoadError::NoHook) }
     }
 }
 
 /// The function of a hook. Looked up here instead of by the bindings, which make a function to be called on a fiber or one
-/// to be called on the thread's stack; hooks are called in both ways. Its type is checked at each start of an instance.
+/// to be called on the thread's stack; these hooks are called in both ways. Its type is checked at each start of an instance.
 fn handle(component: &Component, hook: Hook) -> Option<ComponentExportIndex> {
     let interface = component.get_export_index(None, format!("{PACKAGE}/{}@{SERVED}", hook.label()))?;
     component.get_export_index(Some(&interface), "handle")

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use wasmtime::component::{InstancePre, Resource, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
-use witgate_stage::{Exchange, FailureKind, Hook, Verdict};
+use witgate_stage::{Ended, Exchange, FailureKind, Hook, Verdict};
 
-use crate::bindings::exports::witgate::plugin::{lifecycle, on_request_headers, on_response_headers};
+use crate::bindings::exports::witgate::plugin::{
+    lifecycle, on_log, on_request_body, on_request_headers, on_response_body, on_response_headers,
+};
 use crate::engine::TICK;
 use crate::exports::Exports;
 use crate::fault::Fault;
@@ -16,7 +18,7 @@ use crate::host::http::{HANDLE, RequestHandle, ResponseHandle};
 use crate::host::{Binding, HostState, Past, Phase, Stack};
 use crate::spec::PluginLimits;
 use crate::stats::{Slot, count};
-use crate::verdict;
+use crate::verdict::{self, Answer};
 
 /// Run time for starting an instance and for each function of `lifecycle`. More than a hook gets, for a configuration may
 /// take some preparation; it yields to other tasks all the same.
@@ -37,13 +39,21 @@ const SLICE: u64 = 2;
 type OnRequest = TypedFunc<(Resource<RequestHandle>, bool), (on_request_headers::Action,)>;
 type OnResponse = TypedFunc<(Resource<RequestHandle>, Resource<ResponseHandle>, bool), (on_response_headers::Action,)>;
 
+/// The functions of an instance's hooks.
+struct Hooks {
+    request: Option<OnRequest>,
+    response: Option<OnResponse>,
+    request_body: Option<on_request_body::Guest>,
+    response_body: Option<on_response_body::Guest>,
+    log: Option<on_log::Guest>,
+}
+
 /// A started guest. Whoever calls into it owns it: it goes back to the pool only after a call that succeeded. A call that
 /// fails, or that is dropped before its end, takes the instance with it, because the guest may be in any state then.
 pub(crate) struct Instance {
     store: Store<HostState>,
     lifecycle: lifecycle::Guest,
-    request: Option<OnRequest>,
-    response: Option<OnResponse>,
+    hooks: Hooks,
     calls_left: u32,
     /// Bytes of memory at which it is replaced.
     memory_mark: usize,
@@ -101,11 +111,10 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.data_mut().call.ticks_left = ticks(SETUP_TIMEOUT);
         match Self::link(template, &mut store).await {
-            Ok((lifecycle, request, response)) => Ok(Self {
+            Ok((lifecycle, hooks)) => Ok(Self {
                 store,
                 lifecycle,
-                request,
-                response,
+                hooks,
                 calls_left: fastrand::u32(CALLS - CALLS / 5..=CALLS + CALLS / 5),
                 memory_mark: usize::MAX,
                 memory_peak: 0,
@@ -115,16 +124,18 @@ impl Instance {
         }
     }
 
-    async fn link(
-        template: &Template,
-        store: &mut Store<HostState>,
-    ) -> wasmtime::Result<(lifecycle::Guest, Option<OnRequest>, Option<OnResponse>)> {
-        let Exports { lifecycle, request, response } = &template.exports;
+    async fn link(template: &Template, store: &mut Store<HostState>) -> wasmtime::Result<(lifecycle::Guest, Hooks)> {
+        let Exports { lifecycle, request, response, request_body, response_body, log } = &template.exports;
         let instance = template.pre.instantiate_async(&mut *store).await?;
         let lifecycle = lifecycle.load(&mut *store, &instance)?;
-        let request = request.as_ref().map(|handle| instance.get_typed_func(&mut *store, handle)).transpose()?;
-        let response = response.as_ref().map(|handle| instance.get_typed_func(&mut *store, handle)).transpose()?;
-        Ok((lifecycle, request, response))
+        let hooks = Hooks {
+            request: request.as_ref().map(|handle| instance.get_typed_func(&mut *store, handle)).transpose()?,
+            response: response.as_ref().map(|handle| instance.get_typed_func(&mut *store, handle)).transpose()?,
+            request_body: request_body.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+            response_body: response_body.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+            log: log.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+        };
+        Ok((lifecycle, hooks))
     }
 
     fn setup(&mut self) {
@@ -172,16 +183,17 @@ impl Instance {
         let end_of_stream = exchange.end_of_stream;
         self.store.set_epoch_deadline(SLICE);
         self.store.data_mut().begin(hook.into(), exchange);
-        let answer = match (hook, &self.request, &self.response) {
+        let answer = match (hook, &self.hooks.request, &self.hooks.response) {
             (Hook::RequestHeaders, Some(handle), _) => {
                 let answer = handle.call(&mut self.store, (request(), end_of_stream));
-                self.judged(answer, verdict::of_request)
+                self.judged(answer, |(action,)| verdict::of_request(action))
             }
             (Hook::ResponseHeaders, _, Some(handle)) => {
                 let answer = handle.call(&mut self.store, (request(), response(), end_of_stream));
-                self.judged(answer, verdict::of_response)
+                self.judged(answer, |(action,)| verdict::of_response(action))
             }
-            _ => Ok(None),
+            // Body hooks work through more than heads do: they run on fibers.
+            _ => Ok(Answer::Continue),
         };
         let past = if answer.is_err() { self.store.data_mut().overrun() } else { None };
         let (exchange, answer) = self.end(answer);
@@ -199,38 +211,71 @@ impl Instance {
         ticks: u64,
         past: Past,
     ) -> (Box<Exchange>, Result<Verdict, Fault>) {
-        let end_of_stream = exchange.end_of_stream;
+        let (end_of_stream, body) = (exchange.end_of_stream, exchange.body.clone());
+        let (answered, ended) = (exchange.response.as_ref().map(|_| response()), outcome(exchange.ended.as_ref()));
         self.store.set_epoch_deadline(1);
         self.store.data_mut().begin_on_fiber(hook.into(), exchange, ticks, past);
-        let answer = match (hook, &self.request, &self.response) {
-            (Hook::RequestHeaders, Some(handle), _) => {
-                let answer = handle.call_async(&mut self.store, (request(), end_of_stream)).await;
-                self.judged(answer, verdict::of_request)
-            }
-            (Hook::ResponseHeaders, _, Some(handle)) => {
-                let answer = handle.call_async(&mut self.store, (request(), response(), end_of_stream)).await;
-                self.judged(answer, verdict::of_response)
-            }
-            _ => Ok(None),
+        let Self { store, hooks, .. } = self;
+        let answer = match hook {
+            Hook::RequestHeaders => match &hooks.request {
+                Some(handle) => {
+                    let answer = handle.call_async(&mut *store, (request(), end_of_stream)).await;
+                    self.judged(answer, |(action,)| verdict::of_request(action))
+                }
+                None => Ok(Answer::Continue),
+            },
+            Hook::ResponseHeaders => match &hooks.response {
+                Some(handle) => {
+                    let answer = handle.call_async(&mut *store, (request(), response(), end_of_stream)).await;
+                    self.judged(answer, |(action,)| verdict::of_response(action))
+                }
+                None => Ok(Answer::Continue),
+            },
+            Hook::RequestBody => match &hooks.request_body {
+                Some(guest) => {
+                    let answer = guest.call_handle(&mut *store, request(), &body, end_of_stream).await;
+                    self.judged(answer, verdict::of_request_body)
+                }
+                None => Ok(Answer::Continue),
+            },
+            Hook::ResponseBody => match &hooks.response_body {
+                Some(guest) => {
+                    let answer = guest.call_handle(&mut *store, request(), response(), &body, end_of_stream).await;
+                    self.judged(answer, verdict::of_response_body)
+                }
+                None => Ok(Answer::Continue),
+            },
+            Hook::Log => match &hooks.log {
+                Some(guest) => {
+                    let answer = guest.call_handle(&mut *store, request(), answered, &ended).await;
+                    self.judged(answer, |()| Ok(Answer::Continue))
+                }
+                None => Ok(Answer::Continue),
+            },
         };
         self.end(answer)
     }
 
     fn judged<A>(
         &mut self,
-        answer: wasmtime::Result<(A,)>,
-        verdict: impl FnOnce(A) -> Result<Option<Verdict>, Fault>,
-    ) -> Result<Option<Verdict>, Fault> {
-        verdict(answer.map_err(|error| self.fault(&error))?.0)
+        answer: wasmtime::Result<A>,
+        verdict: impl FnOnce(A) -> Result<Answer, Fault>,
+    ) -> Result<Answer, Fault> {
+        verdict(answer.map_err(|error| self.fault(&error))?)
     }
 
-    /// Takes back what was lent. An answer of none is to continue.
-    fn end(&mut self, answer: Result<Option<Verdict>, Fault>) -> (Box<Exchange>, Result<Verdict, Fault>) {
+    /// Takes back what was lent.
+    fn end(&mut self, answer: Result<Answer, Fault>) -> (Box<Exchange>, Result<Verdict, Fault>) {
         let (exchange, edits) = self.store.data_mut().end(answer.is_err());
         let Some(exchange) = exchange else { unreachable!("host calls only borrow the exchange") };
         self.calls_left = self.calls_left.saturating_sub(1);
         self.note_memory();
-        (exchange, answer.map(|verdict| verdict.unwrap_or(Verdict::Continue(edits))))
+        let verdict = |answer| match answer {
+            Answer::Continue => Verdict::Continue(edits),
+            Answer::Replace(bytes) => Verdict::Replace(edits, bytes),
+            Answer::Stop(verdict) => verdict,
+        };
+        (exchange, answer.map(verdict))
     }
 
     /// Frees the guest's memory, and keeps the places for another instance.
@@ -262,11 +307,23 @@ fn response() -> Resource<ResponseHandle> {
     Resource::new_borrow(HANDLE)
 }
 
+fn outcome(ended: Option<&Ended>) -> on_log::Outcome {
+    let ended = ended.cloned().unwrap_or_default();
+    on_log::Outcome {
+        status: ended.status.map_or(0, |status| status.as_u16()),
+        code: ended.code.map(str::to_owned),
+        stage: ended.stage,
+        duration_us: u64::try_from(ended.duration.as_micros()).unwrap_or(u64::MAX),
+        bytes_in: ended.bytes_in,
+        bytes_out: ended.bytes_out,
+    }
+}
+
 impl From<Hook> for Phase {
     fn from(hook: Hook) -> Self {
         match hook {
-            Hook::RequestHeaders => Self::Request,
-            Hook::ResponseHeaders => Self::Response,
+            Hook::RequestHeaders | Hook::RequestBody => Self::Request,
+            Hook::ResponseHeaders | Hook::ResponseBody | Hook::Log => Self::Response,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
+use witgate_stage::{BodyMode, Hook};
 
 use crate::bindings::exports::witgate::plugin::lifecycle;
 use crate::compile::Compiled;
@@ -12,7 +13,7 @@ use crate::exports::Exports;
 use crate::fault::Fault;
 use crate::host::Binding;
 use crate::instance::{Instance, Template, ticks};
-use crate::plugin::{Description, LoadedPlugin, places};
+use crate::plugin::{Description, Interest, LoadedPlugin, places};
 use crate::service::Namespace;
 use crate::stats::{Counters, Slots};
 use crate::{LoadError, PluginSpec, error_chain, imports, schema};
@@ -41,10 +42,24 @@ pub(crate) fn load(
     let interest = configured
         .map_err(|fault| LoadError::Configure { fault })?
         .map_err(|message| LoadError::ConfigRefused { message: one_line(&message) })?;
-    if interest.request_body != lifecycle::BodyMode::None || interest.response_body != lifecycle::BodyMode::None {
-        return Err(LoadError::BodyInterest);
+    let interest =
+        Interest { request_body: interest.request_body.into(), response_body: interest.response_body.into() };
+    for (mode, hook) in [(interest.request_body, Hook::RequestBody), (interest.response_body, Hook::ResponseBody)] {
+        if mode != BodyMode::None && !template.exports.has(hook) {
+            return Err(LoadError::BodyInterest { hook: hook.label() });
+        }
     }
-    Ok(LoadedPlugin::new(template, description, instance, (slots, Arc::clone(host_slots)), compiled))
+    Ok(LoadedPlugin::new(template, (description, interest), instance, (slots, Arc::clone(host_slots)), compiled))
+}
+
+impl From<lifecycle::BodyMode> for BodyMode {
+    fn from(mode: lifecycle::BodyMode) -> Self {
+        match mode {
+            lifecycle::BodyMode::None => Self::None,
+            lifecycle::BodyMode::Chunks => Self::Chunks,
+            lifecycle::BodyMode::Buffered => Self::Buffered,
+        }
+    }
 }
 
 fn template(spec: &PluginSpec, compiled: &Compiled, namespace: Option<Arc<Namespace>>) -> Result<Template, LoadError> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use witgate_stage::{Exchange, FailureKind, Hook, Run, StageError, Verdict};
+use witgate_stage::{BodyMode, Exchange, FailureKind, Hook, Run, StageError, Verdict};
 
 use crate::compile::Compiled;
 use crate::fault::Fault;
@@ -21,11 +21,19 @@ pub struct Description {
     pub summary: String,
 }
 
+/// What a plugin wants of bodies, under its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Interest {
+    pub(crate) request_body: BodyMode,
+    pub(crate) response_body: BodyMode,
+}
+
 /// A component with a configuration, limits and grants, ready to serve: its instances are started, configured, reused and
 /// replaced here. Shared by everything whose specs are equal, over generations as well.
 pub struct LoadedPlugin {
     pub(crate) template: Template,
     pub(crate) description: Description,
+    interest: Interest,
     /// Warm instances. The one used last is used next: its memory is in the caches.
     #[expect(clippy::vec_box, reason = "an instance moves out and in at every call: a pointer is less to move")]
     idle: Mutex<Vec<Box<Instance>>>,
@@ -41,14 +49,14 @@ pub struct LoadedPlugin {
 impl LoadedPlugin {
     pub(crate) fn new(
         template: Template,
-        description: Description,
+        (description, interest): (Description, Interest),
         first: Instance,
         (slots, host_slots): (Arc<Slots>, Arc<Slots>),
         compiled: Arc<Compiled>,
     ) -> Self {
         let idle = Mutex::new(vec![Box::new(first)]);
         let pace = Pace::new(&template.binding.grants);
-        Self { template, description, idle, pace, slots, host_slots, _compiled: compiled }
+        Self { template, description, interest, idle, pace, slots, host_slots, _compiled: compiled }
     }
 
     /// Name in the configuration.
@@ -60,9 +68,15 @@ impl LoadedPlugin {
         &self.description
     }
 
-    /// Whether the component exports this hook.
+    /// Whether the component exports this hook, and wants it called.
     pub fn has(&self, hook: Hook) -> bool {
-        self.template.exports.has(hook)
+        let wanted = !matches!(hook, Hook::RequestBody | Hook::ResponseBody) || self.body_mode(hook) != BodyMode::None;
+        wanted && self.template.exports.has(hook)
+    }
+
+    /// How a body hook wants the body, under this configuration.
+    pub fn body_mode(&self, hook: Hook) -> BodyMode {
+        if hook.is_response() { self.interest.response_body } else { self.interest.request_body }
     }
 
     /// What its instances did so far.
@@ -90,7 +104,8 @@ impl LoadedPlugin {
     /// Runs a hook on a warm instance, or on a new one if none is idle. It has ended when this returns, unless there is no
     /// instance or it computes for long. Dropping the future discards the instance.
     pub(crate) fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
-        let warm = if self.pace.on_thread() { self.idle().pop() } else { None };
+        let is_short = matches!(hook, Hook::RequestHeaders | Hook::ResponseHeaders);
+        let warm = if is_short && self.pace.on_thread() { self.idle().pop() } else { None };
         let Some(instance) = warm else { return Run::Waits(Box::pin(self.run_on_fiber(hook, exchange))) };
         self.run_on_thread(hook, exchange, instance)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use witgate_stage::{Exchange, Hook, Run, Stage, StageFuture};
+use witgate_stage::{BodyMode, Exchange, Hook, Run, Stage};
 
 use crate::LoadedPlugin;
 
@@ -19,16 +19,6 @@ impl PluginStage {
     pub fn plugin(&self) -> &Arc<LoadedPlugin> {
         &self.plugin
     }
-
-    /// Nothing runs before it is polled, as with other futures.
-    fn future(&self, hook: Hook, exchange: Box<Exchange>) -> StageFuture<'_> {
-        Box::pin(async move {
-            match self.plugin.run(hook, exchange) {
-                Run::Ended(exchange, result) => (exchange, result),
-                Run::Waits(future) => future.await,
-            }
-        })
-    }
 }
 
 impl Stage for PluginStage {
@@ -40,12 +30,8 @@ impl Stage for PluginStage {
         self.plugin.has(hook)
     }
 
-    fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-        self.future(Hook::RequestHeaders, exchange)
-    }
-
-    fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-        self.future(Hook::ResponseHeaders, exchange)
+    fn body_mode(&self, hook: Hook) -> BodyMode {
+        self.plugin.body_mode(hook)
     }
 
     fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {

@@ -2,26 +2,51 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use witgate_stage::{ErrorCode, FieldError, Refusal, Response, Verdict};
 
-use crate::bindings::exports::witgate::plugin::{on_request_headers, on_response_headers};
+use crate::bindings::exports::witgate::plugin::{
+    on_request_body, on_request_headers, on_response_body, on_response_headers,
+};
 use crate::bindings::witgate::plugin::http;
 use crate::fault::Fault;
 
-/// None: continue.
-pub(crate) fn of_request(action: on_request_headers::Action) -> Result<Option<Verdict>, Fault> {
+/// What a hook decided, before the changes it asked for are added.
+pub(crate) enum Answer {
+    Continue,
+    Replace(Bytes),
+    Stop(Verdict),
+}
+
+pub(crate) fn of_request(action: on_request_headers::Action) -> Result<Answer, Fault> {
     match action {
-        on_request_headers::Action::Continue => Ok(None),
-        on_request_headers::Action::Respond(answer) => response(answer).map(Some),
-        on_request_headers::Action::Refuse(answer) => refusal(answer).map(Some),
+        on_request_headers::Action::Continue => Ok(Answer::Continue),
+        on_request_headers::Action::Respond(answer) => response(answer).map(Answer::Stop),
+        on_request_headers::Action::Refuse(answer) => refusal(answer).map(Answer::Stop),
     }
 }
 
-/// None: continue.
-pub(crate) fn of_response(action: on_response_headers::Action) -> Result<Option<Verdict>, Fault> {
+pub(crate) fn of_request_body(action: on_request_body::Action) -> Result<Answer, Fault> {
     match action {
-        on_response_headers::Action::Continue => Ok(None),
-        on_response_headers::Action::Replace(answer) => response(answer).map(Some),
+        on_request_body::Action::Continue => Ok(Answer::Continue),
+        on_request_body::Action::Replace(bytes) => Ok(Answer::Replace(bytes.into())),
+        on_request_body::Action::Respond(answer) => response(answer).map(Answer::Stop),
+        on_request_body::Action::Refuse(answer) => refusal(answer).map(Answer::Stop),
+    }
+}
+
+pub(crate) fn of_response(action: on_response_headers::Action) -> Result<Answer, Fault> {
+    match action {
+        on_response_headers::Action::Continue => Ok(Answer::Continue),
+        on_response_headers::Action::Replace(answer) => response(answer).map(Answer::Stop),
+    }
+}
+
+pub(crate) fn of_response_body(action: on_response_body::Action) -> Result<Answer, Fault> {
+    match action {
+        on_response_body::Action::Continue => Ok(Answer::Continue),
+        on_response_body::Action::Replace(bytes) => Ok(Answer::Replace(bytes.into())),
+        on_response_body::Action::Refuse(answer) => refusal(answer).map(Answer::Stop),
     }
 }
 

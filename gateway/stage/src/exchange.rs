@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::{Edit, Edits, FieldError};
+use crate::{Edit, Edits, FieldError, Hook};
 
 /// Head of a request. Stages see it as it came, the upstream as they left it.
 #[derive(Debug, Clone)]
@@ -60,23 +62,56 @@ pub struct Client {
     pub sni: Option<Arc<str>>,
 }
 
+/// How a request ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Status that the client got, if it got any.
+    pub status: Option<StatusCode>,
+    /// Code of the gateway's error envelope, if that was the answer.
+    pub code: Option<&'static str>,
+    /// Name of the stage that answered, if one did.
+    pub stage: Option<String>,
+    /// From the request's head to the end of the response.
+    pub duration: Duration,
+    /// Body bytes received from the client, and sent to it.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
 /// One request and its response.
 pub struct Exchange {
     pub request: RequestHead,
     /// There once the upstream has answered.
     pub response: Option<ResponseHead>,
-    /// No body follows the head in hand.
+    /// A piece of the body, while a hook runs that is called with one.
+    pub body: Bytes,
+    /// No body, or no more of it, follows what is in hand.
     pub end_of_stream: bool,
+    /// The heads have been sent: what is left to decide is about bodies.
+    pub heads_sent: bool,
+    /// How it ended, while the last hook runs.
+    pub ended: Option<Ended>,
     /// Request id, unique and already validated.
     pub id: Arc<str>,
     /// Name of the route that matched.
     pub route: Arc<str>,
-    /// Host and optional port that the client asked for.
+    /// Host and optional port that the client asked for, if not by a `Host` field.
     pub authority: Option<Arc<str>>,
     pub client: Client,
     pub attributes: Attributes,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
     pub holds: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Exchange {
+    /// Makes a stage's changes to the head that its hook is about.
+    pub(crate) fn apply(&mut self, hook: Hook, edits: Edits) {
+        match &mut self.response {
+            _ if edits.is_empty() => {}
+            Some(response) if hook.is_response() => response.apply(edits),
+            _ => self.request.apply(edits),
+        }
+    }
 }
 
 /// Bytes that stages leave for later hooks and later stages of the same request.

@@ -17,23 +17,27 @@ mod response;
 
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
-pub use exchange::{Attributes, Client, Exchange, RequestHead, ResponseHead};
-pub use pipeline::{Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Step};
+pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead};
+pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Step};
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
 
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 /// What a stage decided.
 #[derive(Debug)]
 pub enum Verdict {
     /// On to the next stage, with these changes made to the head in hand.
     Continue(Edits),
+    /// As `Continue`, with these bytes in the place of those in hand (body hooks only).
+    Replace(Edits, Bytes),
     /// Answer the client with this response. In a request hook nothing later sees the request; in a response hook the
     /// upstream's response is replaced.
     Respond(Response),
-    /// Answer the client with the gateway's own error envelope (request hooks only).
+    /// Answer the client with the gateway's own error envelope (not in `Hook::ResponseHeaders`).
     Refuse(Refusal),
 }
 
@@ -59,18 +63,13 @@ pub trait Stage: Send + Sync {
     /// Whether this hook does anything; the pipeline does not call hooks that do not.
     fn has(&self, hook: Hook) -> bool;
 
-    /// Runs on the request's head, before any upstream is contacted.
-    fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_>;
-
-    /// Runs on the head of the upstream's response; `exchange.response` is there.
-    fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_>;
-
-    /// Calls a hook at once, which spares a stage that seldom waits a future on the heap. What the pipeline uses; by
-    /// default the hook's future.
-    fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
-        Run::Waits(match hook {
-            Hook::RequestHeaders => self.on_request(exchange),
-            Hook::ResponseHeaders => self.on_response(exchange),
-        })
+    /// How a body hook that it has wants the body.
+    fn body_mode(&self, hook: Hook) -> BodyMode {
+        let _ = hook;
+        BodyMode::Chunks
     }
+
+    /// Calls a hook. What it needs is in the exchange: the response's head from [`Hook::ResponseHeaders`] on, a piece of a
+    /// body in the body hooks.
+    fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_>;
 }

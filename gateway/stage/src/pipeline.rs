@@ -8,18 +8,47 @@ use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, Ve
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hook {
+    /// The request's head has arrived; no upstream has been contacted.
     RequestHeaders,
+    /// A piece of the request's body, or all of it, has arrived.
+    RequestBody,
+    /// The head of the upstream's response has arrived.
     ResponseHeaders,
+    /// A piece of the response's body, or all of it, has arrived.
+    ResponseBody,
+    /// The request has ended.
+    Log,
+}
+
+/// How a stage wants a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum BodyMode {
+    /// Not at all.
+    #[default]
+    None,
+    /// Piece by piece, as it arrives.
+    Chunks,
+    /// Whole, before the head is sent.
+    Buffered,
 }
 
 impl Hook {
-    pub const ALL: [Self; 2] = [Self::RequestHeaders, Self::ResponseHeaders];
+    pub const ALL: [Self; 5] =
+        [Self::RequestHeaders, Self::RequestBody, Self::ResponseHeaders, Self::ResponseBody, Self::Log];
+
+    /// Whether it is about the response, whose head its edits change.
+    pub fn is_response(self) -> bool {
+        matches!(self, Self::ResponseHeaders | Self::ResponseBody)
+    }
 
     /// Label in metrics and logs: the name of the WIT interface.
     pub fn label(self) -> &'static str {
         match self {
             Self::RequestHeaders => "on-request-headers",
+            Self::RequestBody => "on-request-body",
             Self::ResponseHeaders => "on-response-headers",
+            Self::ResponseBody => "on-response-body",
+            Self::Log => "on-log",
         }
     }
 }
@@ -84,16 +113,24 @@ pub enum Outcome {
 #[derive(Default)]
 pub struct Pipeline {
     steps: Vec<Step>,
-    request: Vec<usize>,
-    response: Vec<usize>,
+    /// For each hook, the steps that have it in the order in which they run.
+    orders: [Vec<usize>; Hook::ALL.len()],
+    request_body: BodyMode,
+    response_body: BodyMode,
 }
 
 impl Pipeline {
     pub fn new(steps: Vec<Step>) -> Self {
-        let having = |hook| move |&(_, step): &(usize, &Step)| step.stage.has(hook);
-        let request = steps.iter().enumerate().filter(having(Hook::RequestHeaders)).map(|(at, _)| at).collect();
-        let response = steps.iter().enumerate().rev().filter(having(Hook::ResponseHeaders)).map(|(at, _)| at).collect();
-        Self { steps, request, response }
+        let orders = Hook::ALL.map(|hook| {
+            let having = steps.iter().enumerate().filter(|(_, step)| step.stage.has(hook)).map(|(at, _)| at);
+            if hook.is_response() { having.rev().collect() } else { having.collect() }
+        });
+        let mode = |hook| {
+            let modes = steps.iter().filter(|step| step.stage.has(hook)).map(|step| step.stage.body_mode(hook));
+            modes.max().unwrap_or_default()
+        };
+        let (request_body, response_body) = (mode(Hook::RequestBody), mode(Hook::ResponseBody));
+        Self { steps, orders, request_body, response_body }
     }
 
     /// All stages, in configured order.
@@ -101,20 +138,22 @@ impl Pipeline {
         &self.steps
     }
 
-    /// Whether any stage has this hook; if not, the proxy need not lend its head.
+    /// Whether any stage has this hook.
     pub fn has(&self, hook: Hook) -> bool {
         !self.order(hook).is_empty()
     }
 
-    fn order(&self, hook: Hook) -> &[usize] {
-        match hook {
-            Hook::RequestHeaders => &self.request,
-            Hook::ResponseHeaders => &self.response,
-        }
+    /// How the stages together want the body of a body hook: whole if one of them does.
+    pub fn body_mode(&self, hook: Hook) -> BodyMode {
+        if hook.is_response() { self.response_body } else { self.request_body }
     }
 
-    /// Runs one hook of every stage that has it: in order for requests, in reverse for responses. Edits are made after
-    /// each stage, so the next one sees them.
+    fn order(&self, hook: Hook) -> &[usize] {
+        self.orders.get(hook as usize).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Runs one hook of every stage that has it: in order for requests, in reverse for responses. Edits are made, and bytes
+    /// replaced, after each stage, so the next one sees them. What becomes of the body is in `exchange.body`.
     pub async fn run(
         &self,
         hook: Hook,
@@ -138,11 +177,11 @@ impl Pipeline {
             observer.stage_ran(step, hook, ended - started, &result);
             started = ended;
             match result {
-                Ok(Verdict::Continue(edits)) if edits.is_empty() => {}
-                Ok(Verdict::Continue(edits)) => match (hook, exchange.response.as_mut()) {
-                    (Hook::ResponseHeaders, Some(response)) => response.apply(edits),
-                    _ => exchange.request.apply(edits),
-                },
+                Ok(Verdict::Continue(edits)) => exchange.apply(hook, edits),
+                Ok(Verdict::Replace(edits, body)) => {
+                    exchange.apply(hook, edits);
+                    exchange.body = body;
+                }
                 Ok(Verdict::Respond(response)) => return (exchange, Outcome::Respond { step, response }),
                 Ok(Verdict::Refuse(refusal)) => return (exchange, Outcome::Refuse { step, refusal }),
                 Err(error) => match policy.disposition(error.kind) {
@@ -163,7 +202,8 @@ mod tests {
     use http::{HeaderMap, Method, StatusCode};
 
     use super::*;
-    use crate::{Attributes, Client, Edits, ErrorCode, Refusal, RequestHead, ResponseHead, Side, StageFuture};
+    use crate::{Attributes, Client, Edits, ErrorCode, Refusal, RequestHead, ResponseHead, Side};
+    use bytes::Bytes;
 
     fn exchange(response: bool) -> Box<Exchange> {
         Box::new(Exchange {
@@ -173,6 +213,9 @@ mod tests {
                 headers: HeaderMap::new(),
             },
             response: response.then(|| ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() }),
+            body: Bytes::new(),
+            heads_sent: false,
+            ended: None,
             end_of_stream: true,
             id: "id".into(),
             route: "route".into(),
@@ -188,6 +231,8 @@ mod tests {
     enum Deed {
         /// Appends its name to `trace`, and continues.
         Trace,
+        /// Appends its name to the body.
+        Sign,
         Respond,
         Refuse,
         Fail(FailureKind),
@@ -197,22 +242,7 @@ mod tests {
         name: &'static str,
         hooks: &'static [Hook],
         deed: Deed,
-    }
-
-    impl Double {
-        fn run(&self, exchange: Box<Exchange>, side: Side) -> StageFuture<'_> {
-            let result = match self.deed {
-                Deed::Trace => {
-                    let mut edits = Edits::default();
-                    edits.append("trace", self.name.as_bytes(), side).unwrap();
-                    Ok(Verdict::Continue(edits))
-                }
-                Deed::Respond => Ok(Verdict::Respond(Response::new(204, "").unwrap())),
-                Deed::Refuse => Ok(Verdict::Refuse(Refusal::new(ErrorCode::Forbidden, "no").unwrap())),
-                Deed::Fail(kind) => Err(StageError { stage: self.name.into(), kind, source: "told to".into() }),
-            };
-            Box::pin(async move { (exchange, result) })
-        }
+        mode: BodyMode,
     }
 
     impl Stage for Double {
@@ -222,11 +252,26 @@ mod tests {
         fn has(&self, hook: Hook) -> bool {
             self.hooks.contains(&hook)
         }
-        fn on_request(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-            self.run(exchange, Side::Request)
+        fn body_mode(&self, _hook: Hook) -> BodyMode {
+            self.mode
         }
-        fn on_response(&self, exchange: Box<Exchange>) -> StageFuture<'_> {
-            self.run(exchange, Side::Response)
+        fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+            let result = match self.deed {
+                Deed::Trace => {
+                    let side = if hook.is_response() { Side::Response } else { Side::Request };
+                    let mut edits = Edits::default();
+                    edits.append("trace", self.name.as_bytes(), side).unwrap();
+                    Ok(Verdict::Continue(edits))
+                }
+                Deed::Sign => {
+                    let body = [&exchange.body[..], self.name.as_bytes()].concat();
+                    Ok(Verdict::Replace(Edits::default(), body.into()))
+                }
+                Deed::Respond => Ok(Verdict::Respond(Response::new(204, "").unwrap())),
+                Deed::Refuse => Ok(Verdict::Refuse(Refusal::new(ErrorCode::Forbidden, "no").unwrap())),
+                Deed::Fail(kind) => Err(StageError { stage: self.name.into(), kind, source: "told to".into() }),
+            };
+            Run::Ended(exchange, result)
         }
     }
 
@@ -242,7 +287,10 @@ mod tests {
     const BOTH: &[Hook] = &Hook::ALL;
 
     fn pipeline(stages: Vec<(&'static str, &'static [Hook], Deed)>, policy: FailurePolicy) -> Pipeline {
-        let step = |(name, hooks, deed)| Step { stage: Arc::new(Double { name, hooks, deed }), policy };
+        let step = |(name, hooks, deed)| Step {
+            stage: Arc::new(Double { name, hooks, deed, mode: BodyMode::Chunks }),
+            policy,
+        };
         Pipeline::new(stages.into_iter().map(step).collect())
     }
 
@@ -264,6 +312,32 @@ mod tests {
         let (exchange, _) = pipeline.run(Hook::ResponseHeaders, exchange, &Seen::default()).await;
         assert_eq!(trace(&exchange.response.unwrap().headers), ["b", "a"]);
         assert_eq!(trace(&exchange.request.headers), ["a", "b"], "the request is as it was sent");
+    }
+
+    #[tokio::test]
+    async fn each_stage_gets_the_bytes_that_the_one_before_left() {
+        let stages = vec![("a", BOTH, Deed::Sign), ("b", BOTH, Deed::Fail(FailureKind::Trap)), ("c", BOTH, Deed::Sign)];
+        let policy = FailurePolicy { on_trap: Disposition::Skip, ..FailurePolicy::default() };
+        let pipeline = pipeline(stages, policy);
+        for (hook, left) in [(Hook::RequestBody, "x-ac"), (Hook::ResponseBody, "x-ca")] {
+            let mut exchange = exchange(true);
+            exchange.body = Bytes::from_static(b"x-");
+            let (exchange, _) = pipeline.run(hook, exchange, &Seen::default()).await;
+            assert_eq!(exchange.body, left, "{hook:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_held_back_if_one_stage_wants_it_whole() {
+        let step = |mode, hooks| Step {
+            stage: Arc::new(Double { name: "a", hooks, deed: Deed::Trace, mode }),
+            policy: FailurePolicy::default(),
+        };
+        let both = Pipeline::new(vec![step(BodyMode::Chunks, BOTH), step(BodyMode::Buffered, &[Hook::RequestBody])]);
+        assert_eq!(both.body_mode(Hook::RequestBody), BodyMode::Buffered);
+        assert_eq!(both.body_mode(Hook::ResponseBody), BodyMode::Chunks);
+        let none = Pipeline::new(vec![step(BodyMode::Buffered, &[Hook::RequestHeaders])]);
+        assert_eq!(none.body_mode(Hook::RequestBody), BodyMode::None);
     }
 
     #[tokio::test]

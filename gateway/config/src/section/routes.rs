@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{downstream, first_of, stages};
+use crate::kind::{GIB, KIB, MIB};
 use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Size, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
@@ -69,6 +70,17 @@ pub(super) struct Names<'n> {
     pub(super) granted: Granted<'n>,
 }
 
+/// Takes JSON documents and forms; little enough to hold for a thousand requests at once.
+const BUFFER_LIMIT: u64 = MIB;
+
+const BUFFER: Key<Size> = Key {
+    name: "buffer_limit",
+    kind: Size { least: KIB, most: GIB },
+    example: "\"1MiB\"",
+    doc: "Bytes of a request's or a response's body that are held back for stages which want it whole. A longer request \
+          gets 413, a longer response is a 502. Without such stages bodies are streamed and this does not matter.",
+};
+
 pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Vec<Route>> {
     let (mut seen_names, mut seen_matchers) = (BTreeMap::new(), BTreeMap::new());
     root.list(&SECTION, |table| {
@@ -87,8 +99,8 @@ pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u
         });
         let rest = read_rest(table, names, body_limit);
         let (name, (host, path), rest) = (name?, matcher?, rest?);
-        let Rest { upstream, deadline, body_limit, stages } = rest;
-        Ok(Route { name, spot: table.spot(), host, path, upstream, deadline, body_limit, stages })
+        let Rest { upstream, deadline, body_limit, buffer_limit, stages } = rest;
+        Ok(Route { name, spot: table.spot(), host, path, upstream, deadline, body_limit, buffer_limit, stages })
     })
 }
 
@@ -97,6 +109,7 @@ struct Rest {
     upstream: String,
     deadline: Option<Duration>,
     body_limit: Option<u64>,
+    buffer_limit: usize,
     stages: Vec<Stage>,
 }
 
@@ -110,8 +123,15 @@ fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) 
     let upstream = table.required(&upstream);
     let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
     let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
+    let buffer_limit = table.or(&BUFFER, BUFFER_LIMIT);
     let stages = stages::read(table, names);
-    Ok(Rest { upstream: upstream?, deadline: deadline?, body_limit: body_limit?, stages: stages? })
+    Ok(Rest {
+        upstream: upstream?,
+        deadline: deadline?,
+        body_limit: body_limit?,
+        buffer_limit: usize::try_from(buffer_limit?).unwrap_or(usize::MAX),
+        stages: stages?,
+    })
 }
 
 fn read_matcher(table: &mut Table<'_>) -> Read<(Option<HostPattern>, PathPattern)> {

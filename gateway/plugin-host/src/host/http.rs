@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
-use witgate_stage::{Edit, Edits, ResponseHead, Side};
+use witgate_stage::{Edit, Edits, Exchange, ResponseHead, Side};
 
 use super::{HostState, Phase, outside_hook};
 use crate::bindings::witgate::plugin::http::{Field, FieldError, FieldOp, Host, HostRequest, HostResponseHead, Peer};
@@ -103,7 +103,7 @@ impl HostState {
             Phase::Request => Side::Request,
             Phase::Response => Side::Response,
         };
-        if side != writable {
+        if side != writable || self.exchange()?.heads_sent {
             return Ok(Err(FieldError::ReadOnly));
         }
         Ok(change(&mut self.call.edits).map_err(Into::into))
@@ -158,7 +158,9 @@ impl HostRequest for HostState {
     }
 
     fn authority(&mut self, _: Resource<RequestHandle>) -> Outcome<Option<String>> {
-        Ok(self.exchange()?.authority.as_deref().map(str::to_owned))
+        let Exchange { authority, request, .. } = self.exchange()?;
+        let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+        Ok(authority.as_deref().or_else(host).map(str::to_owned))
     }
 
     fn scheme(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {

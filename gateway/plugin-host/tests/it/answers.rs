@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use witgate_plugin_host::LoadedPlugin;
-use witgate_stage::{ErrorCode, FailureKind, Response, Stage, Verdict};
+use witgate_stage::{ErrorCode, FailureKind, Hook, Response, Verdict};
 
-use crate::exchange::{failure, request, response, run, stage};
+use crate::exchange::{failure, hook, request, response, run, stage};
 use crate::guest::{ANSWER, Guest, TEXT, load};
 
 /// Builds an answer at [`ANSWER`]: `stores` are (offset, value) pairs.
@@ -94,7 +94,7 @@ async fn a_response_hook_can_replace_the_response() {
     let store = answer(&[(0, 1), (4, 503), (8, 0), (12, 0), (16, TEXT), (20, 4)]);
     let guest = Guest { on_response: store, ..Guest::default() }.with_text("gone");
     let plugin = load(&guest);
-    let (exchange, result) = stage(&plugin).on_response(response(&[])).await;
+    let (exchange, result) = hook(&stage(&plugin), Hook::ResponseHeaders, response(&[])).await;
     let Ok(Verdict::Respond(replacement)) = result else { panic!("{result:?}") };
     assert_eq!((replacement.status.as_u16(), &replacement.body[..]), (503, &b"gone"[..]));
     assert!(exchange.response.is_some(), "the exchange comes back whole");

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Edits, Exchange, FailureKind, RequestHead, ResponseHead, Stage, StageError, Verdict,
+    Attributes, Client, Edits, Exchange, FailureKind, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
 };
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -24,7 +24,10 @@ pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
             headers: headers(fields),
         },
         response: None,
+        body: bytes::Bytes::new(),
         end_of_stream: false,
+        heads_sent: false,
+        ended: None,
         id: "request-1".into(),
         route: "route-1".into(),
         authority: Some("example.com".into()),
@@ -48,12 +51,23 @@ pub fn response(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     exchange
 }
 
+/// What a hook gives back.
+pub type Ran = (Box<Exchange>, Result<Verdict, StageError>);
+
 pub fn stage(plugin: &Arc<LoadedPlugin>) -> PluginStage {
     PluginStage::new(Arc::clone(plugin))
 }
 
-pub async fn run(plugin: &Arc<LoadedPlugin>, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, StageError>) {
-    stage(plugin).on_request(exchange).await
+/// A hook as a future: nothing runs before it is polled.
+pub async fn hook(stage: &PluginStage, hook: Hook, exchange: Box<Exchange>) -> Ran {
+    match stage.run(hook, exchange) {
+        Run::Ended(exchange, result) => (exchange, result),
+        Run::Waits(future) => future.await,
+    }
+}
+
+pub async fn run(plugin: &Arc<LoadedPlugin>, exchange: Box<Exchange>) -> Ran {
+    hook(&stage(plugin), Hook::RequestHeaders, exchange).await
 }
 
 /// The kind of failure of a request hook.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use witgate_plugin_host::{
     BucketSpec, Concern, Grants, HmacKey, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
 };
-use witgate_stage::{FailureKind, Stage, Verdict};
+use witgate_stage::{FailureKind, Hook, Verdict};
 
-use crate::exchange::{failure, request, response, run, stage};
+use crate::exchange::{failure, hook, request, response, run, stage};
 use crate::guest::{LIMITS, host};
 
 const ROOMY: PluginLimits = PluginLimits { memory: 16 << 20, hook_timeout: Duration::from_millis(200), ..LIMITS };
@@ -241,7 +241,7 @@ async fn a_request_is_read_only_when_its_response_has_arrived() {
     let mut edits = witgate_stage::Edits::default();
     edits.set("x-do-response", b"set-request", witgate_stage::Side::Request).unwrap();
     exchange.request.apply(edits);
-    let (_, verdict) = stage(&plugin).on_response(exchange).await;
+    let (_, verdict) = hook(&stage(&plugin), Hook::ResponseHeaders, exchange).await;
     let Ok(Verdict::Continue(edits)) = verdict else { panic!("{verdict:?}") };
     let (mut base, name) = (http::HeaderMap::new(), http::HeaderName::from_static("x-result"));
     assert_eq!(edits.values(&base, &name).next().unwrap(), "read-only");

@@ -1,6 +1,7 @@
 //! What a hostile guest can do to others: nothing.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,9 +10,9 @@ use std::time::Duration;
 use witgate_plugin_host::{
     Bucket, BucketSpec, Grants, HostSettings, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
 };
-use witgate_stage::{FailureKind, Stage, StageFuture};
+use witgate_stage::{FailureKind, Hook};
 
-use crate::exchange::{edits, failure, request, run, stage, succeeds, told};
+use crate::exchange::{edits, failure, hook, request, run, stage, succeeds, told};
 use crate::guest::{Guest, LIMITS, TEXT, host, load, spec};
 use crate::guests::logged;
 
@@ -174,7 +175,7 @@ async fn a_hook_that_is_begun_again_has_its_effects_once_and_its_place_still() {
 }
 
 /// A hook in the middle of its run: it has given way once.
-fn suspended(hook: &mut StageFuture<'_>) {
+fn suspended(hook: &mut Pin<Box<impl Future>>) {
     let polled = hook.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Pending), "the guest gives way");
 }
@@ -189,7 +190,7 @@ fn patient(plugin: &PluginHost, instances: usize) -> Arc<LoadedPlugin> {
 async fn a_hook_that_is_dropped_takes_its_instance_along() {
     let plugin = patient(&host(), 2);
     let stage = stage(&plugin);
-    let mut hook = stage.on_request(told());
+    let mut hook = Box::pin(hook(&stage, Hook::RequestHeaders, told()));
     suspended(&mut hook);
     assert_eq!((plugin.stats().instances, plugin.stats().idle), (1, 0));
     drop(hook);
@@ -202,7 +203,7 @@ async fn a_hook_that_is_dropped_takes_its_instance_along() {
 async fn a_plugin_at_its_limit_of_instances_fails_at_once() {
     let plugin = patient(&host(), 1);
     let stage = stage(&plugin);
-    let mut hook = stage.on_request(told());
+    let mut hook = Box::pin(hook(&stage, Hook::RequestHeaders, told()));
     suspended(&mut hook);
     assert_eq!(failure(&plugin, request(&[])).await, FailureKind::Unavailable);
     assert_eq!(plugin.stats().exhausted, 1);
@@ -217,7 +218,7 @@ async fn the_hosts_limit_of_instances_holds_over_all_plugins() {
     let other = host.load(spec(Guest::default().build())).unwrap();
     assert_eq!(host.instances(), 2);
     let stage = stage(&busy);
-    let mut hook = stage.on_request(told());
+    let mut hook = Box::pin(hook(&stage, Hook::RequestHeaders, told()));
     suspended(&mut hook);
     assert_eq!(failure(&busy, request(&[])).await, FailureKind::Unavailable);
     succeeds(&other).await;

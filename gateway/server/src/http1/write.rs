@@ -129,7 +129,8 @@ fn decimal(out: &mut BytesMut, number: u64) {
 
 /// Writes a piece of a body; nothing where there is none, though something may have come: a stage has changed the status.
 pub fn data(out: &mut BytesMut, framing: Framing, bytes: &[u8]) {
-    if matches!(framing, Framing::None | Framing::Described) {
+    // An empty chunk would be the end of the body.
+    if bytes.is_empty() || matches!(framing, Framing::None | Framing::Described) {
         return;
     }
     if framing == Framing::Chunked {
@@ -215,6 +216,7 @@ mod tests {
         for length in [1, 9, 10, 15, 16, 255, 256, 65_537] {
             let (mut out, content) = (BytesMut::new(), vec![b'x'; length]);
             data(&mut out, Framing::Chunked, &content);
+            data(&mut out, Framing::Chunked, &[]);
             end(&mut out, Framing::Chunked, None);
             let mut decoder = body::Decoder::chunked();
             assert_eq!(decoder.advance(&mut out), Ok(body::Progress::Data(length)));

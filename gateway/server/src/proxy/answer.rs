@@ -8,12 +8,16 @@ use crate::proxy::alarm::Alarm;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::{Downstream, Length};
 use crate::proxy::failure::{self, Failure, Told};
-use crate::proxy::relay;
+use crate::proxy::{relay, request};
 use crate::request_id;
 
 /// Answers a request that failed, if the client is still there and has got nothing yet.
 pub async fn to_failure(downstream: &mut Downstream<'_>, ctx: &mut RequestCtx, alarm: &mut Alarm, failure: Failure) {
     let begun = ctx.facts.status.is_some();
+    let failure = match failure {
+        Failure::Stopped(outcome) => request::stopped(ctx, outcome),
+        failure => failure,
+    };
     if !matches!(failure, Failure::Answer(_) | Failure::Problem(_)) || begun {
         ctx.facts.error.get_or_insert_with(|| failure.to_string());
     }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
-use witgate_stage::Exchange;
+use witgate_stage::{Exchange, RequestHead};
 
 use crate::envelope::rfc3339;
 use crate::gateway::Gateway;
@@ -28,6 +28,8 @@ pub struct RequestCtx {
     pub deadline: Option<Instant>,
     /// The heads, and what stages left; away while a stage has it, and lost with a stage that was cut off.
     pub exchange: Option<Box<Exchange>>,
+    /// The request's head once more, if stages want to hear of its end even if the exchange is lost.
+    pub logged: Option<RequestHead>,
     pub facts: Facts,
 }
 
@@ -74,6 +76,7 @@ impl RequestCtx {
             route: None,
             deadline: None,
             exchange: None,
+            logged: None,
             facts,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use witgate_stage::Outcome;
+
 use crate::envelope::{Answer, Code, Problem};
 use crate::proxy::downstream::ClientError;
 use crate::proxy::upstream::UpstreamError;
@@ -11,7 +13,9 @@ use crate::proxy::upstream::UpstreamError;
 pub enum Failure {
     /// The gateway refuses it.
     Problem(Problem),
-    /// A stage answered it.
+    /// A stage answered, refused or failed it.
+    Stopped(Outcome),
+    /// What a stage answered.
     Answer(Answer),
     Client(ClientError),
     Upstream(UpstreamError),
@@ -42,6 +46,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Problem(problem) => f.write_str(&problem.message),
+            Self::Stopped(_) => f.write_str("stopped by a stage"),
             Self::Answer(answer) => write!(f, "answered with {}", answer.status),
             Self::Client(ClientError::Gone(error)) => write!(f, "the client is gone: {error}"),
             Self::Client(ClientError::Silent) => f.write_str("the client paused for too long within its body"),
@@ -73,6 +78,8 @@ pub fn told(failure: Failure) -> Told {
     Told::Problem(match failure {
         Failure::Problem(problem) => problem,
         Failure::Answer(answer) => return Told::Answer(answer),
+        // Told apart before.
+        Failure::Stopped(_) => Problem::new(Code::Internal, "The gateway could not serve the request."),
         Failure::Client(ClientError::Gone(_)) => return Told::Nothing,
         Failure::Client(ClientError::Silent) => {
             Problem::new(Code::RequestTimeout, "The request body did not arrive in time.")

@@ -2,7 +2,7 @@
 //!
 //! `connection` reads requests off a client's connection; `serve` takes each through its phases: `request` (route and
 //! stages), `upstream` (endpoint and connection), `forward` (the request as the upstream gets it), `relay` (bodies, both
-//! ways), or `tunnel` for what leaves HTTP. What goes wrong is a `failure`, and `answer` tells the client. The access record
+//! ways, through stages by a `filter`), or `tunnel` for what leaves HTTP. What goes wrong is a `failure`, and `answer` tells the client. The access record
 //! is written when the request's `context` is dropped.
 //!
 //! Either side speaks HTTP/1, by [`crate::http1`], or HTTP/2, by Pingora and `h2`: `downstream` and `upstream` hide which.
@@ -13,6 +13,7 @@ pub mod connection;
 mod context;
 mod downstream;
 mod failure;
+mod filter;
 mod forward;
 mod h2_sender;
 mod hop;

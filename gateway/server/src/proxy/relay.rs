@@ -7,11 +7,14 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
+use witgate_stage::Exchange;
 
 use crate::proxy::alarm::Alarm;
 use crate::proxy::downstream::{ClientError, Downstream};
 use crate::proxy::failure::Failure;
+use crate::proxy::filter::{Filter, PIECE_LIMIT};
 use crate::proxy::request;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError, WRITE_TIMEOUT};
 
@@ -25,14 +28,14 @@ pub struct Times {
 
 impl Times {
     /// The earlier of the deadline and a moment.
-    fn or(self, moment: Option<Instant>) -> Option<Instant> {
+    pub fn or(self, moment: Option<Instant>) -> Option<Instant> {
         match (self.deadline, moment) {
             (Some(deadline), Some(moment)) => Some(deadline.min(moment)),
             (deadline, moment) => deadline.or(moment),
         }
     }
 
-    fn is_late(self) -> bool {
+    pub fn is_late(self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
@@ -68,7 +71,6 @@ enum Waiting {
 }
 
 /// A request's body on its way to the endpoint.
-#[derive(Debug)]
 pub struct RequestFlow {
     /// All of it has been handed over, or the endpoint takes no more.
     done: bool,
@@ -78,6 +80,12 @@ pub struct RequestFlow {
     limit: u64,
     waiting: Waiting,
     moved: Instant,
+    /// The whole body, if it has been held back: what the client sent has been read then.
+    held: Option<Bytes>,
+    /// Bytes of it that have been handed over.
+    passed: usize,
+    /// The stages that want the body piece by piece.
+    filter: Option<Filter>,
 }
 
 impl RequestFlow {
@@ -90,25 +98,42 @@ impl RequestFlow {
             limit: limit.unwrap_or(u64::MAX),
             waiting: Waiting::Client,
             moved: now,
+            held: None,
+            passed: 0,
+            filter: None,
         }
+    }
+
+    /// Sends these bytes, which stages have seen and perhaps changed, instead of what comes from the client.
+    pub fn hold(&mut self, body: Bytes) {
+        self.held = Some(body);
+    }
+
+    /// Takes every piece through stages.
+    pub fn filter(&mut self, filter: Filter) {
+        self.filter = Some(filter);
     }
 
     /// Nothing has been taken from the client: another endpoint can have it all.
     pub fn is_untouched(&self, downstream: &Downstream<'_>) -> bool {
-        downstream.counts().0 == 0
+        self.held.is_some() || downstream.counts().0 == 0
     }
 
     /// Begins again, for another endpoint.
     pub fn restart(&mut self) {
-        (self.done, self.broken) = (false, false);
+        (self.done, self.broken, self.passed) = (false, false, 0);
     }
 
-    /// Moves what can be moved.
-    fn poll(
+    /// Moves what can be moved. `home`: where the exchange is while no stage has it.
+    ///
+    /// # Errors
+    /// The body cannot be completed.
+    pub fn poll(
         &mut self,
         context: &mut Context<'_>,
         downstream: &mut Downstream<'_>,
         upstream: &mut Upstream,
+        home: &mut Option<Box<Exchange>>,
     ) -> Result<(), Failure> {
         let mut moved = false;
         while !self.done && !self.broken {
@@ -121,18 +146,8 @@ impl RequestFlow {
                     break;
                 }
             }
-            match downstream.poll_body(context) {
-                Poll::Ready(Ok(Some(count))) => {
-                    self.spend(count)?;
-                    upstream.push(downstream.data(count));
-                    downstream.consume(count);
-                    moved = true;
-                }
-                Poll::Ready(Ok(None)) => {
-                    upstream.end(downstream.take_trailers());
-                    self.done = true;
-                }
-                Poll::Ready(Err(error)) => return Err(error.into()),
+            match self.poll_piece(context, downstream, upstream, home)? {
+                Poll::Ready(()) => moved = true,
                 Poll::Pending => {
                     self.waiting = Waiting::Client;
                     break;
@@ -148,7 +163,67 @@ impl RequestFlow {
         Ok(())
     }
 
-    fn spend(&mut self, count: usize) -> Result<(), Failure> {
+    /// Moves one piece.
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        downstream: &mut Downstream<'_>,
+        upstream: &mut Upstream,
+        home: &mut Option<Box<Exchange>>,
+    ) -> Result<Poll<()>, Failure> {
+        if let Some(held) = &self.held {
+            let piece = held.slice(self.passed..held.len().min(self.passed + PIECE_LIMIT));
+            self.passed += piece.len();
+            upstream.push(&piece);
+            if self.passed == held.len() {
+                upstream.end(downstream.take_trailers());
+                self.done = true;
+            }
+            return Ok(Poll::Ready(()));
+        }
+        if let Some(filter) = self.filter.as_mut().filter(|filter| filter.is_busy()) {
+            let Poll::Ready(piece) = filter.poll(context, home)? else { return Ok(Poll::Pending) };
+            upstream.push(&piece.bytes);
+            if piece.last {
+                upstream.end(downstream.take_trailers());
+                self.done = true;
+            }
+            return Ok(Poll::Ready(()));
+        }
+        // The other direction's stages have the exchange: it comes back, and with it a wake-up.
+        if self.filter.is_some() && home.is_none() {
+            return Ok(Poll::Pending);
+        }
+        let Poll::Ready(count) = downstream.poll_body(context)? else { return Ok(Poll::Pending) };
+        let count = count.map(|count| if self.filter.is_some() { count.min(PIECE_LIMIT) } else { count });
+        if let Some(count) = count {
+            self.spend(count)?;
+        }
+        match (&mut self.filter, count) {
+            (None, Some(count)) => {
+                upstream.push(downstream.data(count));
+                downstream.consume(count);
+            }
+            (None, None) => {
+                upstream.end(downstream.take_trailers());
+                self.done = true;
+            }
+            (Some(filter), count) => {
+                let bytes = Bytes::copy_from_slice(downstream.data(count.unwrap_or(0)));
+                downstream.consume(bytes.len());
+                if let Some(exchange) = home.take() {
+                    filter.begin(exchange, bytes, count.is_none());
+                }
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Counts bytes against the limit of the route.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn spend(&mut self, count: usize) -> Result<(), Failure> {
         let Some(allowance) = self.allowance else { return Ok(()) };
         let left = allowance.checked_sub(u64::try_from(count).unwrap_or(u64::MAX));
         self.allowance = Some(left.ok_or_else(|| Failure::Problem(request::too_large(self.limit)))?);
@@ -156,7 +231,7 @@ impl RequestFlow {
     }
 
     /// Until when somebody has to move.
-    fn patience(&self, pause: Duration) -> Option<Instant> {
+    pub fn patience(&self, pause: Duration) -> Option<Instant> {
         let limit = match self.waiting {
             Waiting::Client => pause,
             Waiting::Endpoint => WRITE_TIMEOUT,
@@ -164,7 +239,7 @@ impl RequestFlow {
         (!self.done && !self.broken).then(|| self.moved + limit)
     }
 
-    fn overdue(&self) -> Failure {
+    pub fn overdue(&self) -> Failure {
         match self.waiting {
             Waiting::Client => ClientError::Silent.into(),
             Waiting::Endpoint => UpstreamError::Stuck.into(),
@@ -181,10 +256,10 @@ pub async fn await_head(
     upstream: &mut Upstream,
     flow: &mut RequestFlow,
     alarm: &mut Alarm,
-    (method, times): (&Method, Times),
+    (method, home, times): (&Method, &mut Option<Box<Exchange>>, Times),
 ) -> Result<ResponseParts, Failure> {
     poll_fn(|context| {
-        flow.poll(context, downstream, upstream)?;
+        flow.poll(context, downstream, upstream, home)?;
         loop {
             match upstream.poll_head(context, method) {
                 Poll::Ready(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
@@ -214,6 +289,50 @@ pub async fn await_head(
     .await
 }
 
+/// Waits until no stage has the exchange.
+///
+/// # Errors
+/// The request is over.
+pub async fn settle(
+    downstream: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    flow: &mut RequestFlow,
+    alarm: &mut Alarm,
+    (home, times): (&mut Option<Box<Exchange>>, Times),
+) -> Result<(), Failure> {
+    if home.is_some() {
+        return Ok(());
+    }
+    poll_fn(|context| {
+        if let Some(filter) = flow.filter.as_mut().filter(|filter| filter.is_busy()) {
+            match filter.poll(context, home) {
+                Poll::Ready(piece) => {
+                    let piece = piece?;
+                    upstream.push(&piece.bytes);
+                    if piece.last {
+                        upstream.end(downstream.take_trailers());
+                        flow.done = true;
+                    }
+                }
+                Poll::Pending => return alarm.poll_at(context, times.deadline).map(|()| Err(Failure::Late)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// How a response's body is passed on.
+pub struct PassOn<'p> {
+    /// Where the exchange is while no stage has it.
+    pub home: &'p mut Option<Box<Exchange>>,
+    /// The stages that want the body piece by piece.
+    pub filter: Option<Filter>,
+    pub times: Times,
+    /// Fields behind the body go on, too.
+    pub trailers: bool,
+}
+
 /// Passes the response's body on, whose head has been written, and what is left of the request's.
 ///
 /// # Errors
@@ -223,16 +342,28 @@ pub async fn stream(
     upstream: &mut Upstream,
     flow: &mut RequestFlow,
     alarm: &mut Alarm,
-    (times, trailers): (Times, bool),
+    PassOn { home, filter, times, trailers }: PassOn<'_>,
 ) -> Result<(), Failure> {
-    let (mut done, mut waits, mut moved) = (false, 0, Instant::now());
+    let (mut done, mut waits, mut moved) = (false, 0, None);
     let gone = |error: io::Error| Failure::from(ClientError::Gone(error));
+    let mut filter = filter;
     poll_fn(|context| {
-        flow.poll(context, downstream, upstream)?;
+        flow.poll(context, downstream, upstream, home)?;
         while !done {
             match downstream.poll_room(context) {
                 Poll::Ready(room) => room.map_err(gone)?,
                 Poll::Pending => break,
+            }
+            if let Some(filter) = &mut filter {
+                match poll_filtered(context, downstream, upstream, (filter, home))? {
+                    Poll::Ready(false) => continue,
+                    Poll::Ready(true) => {
+                        downstream.end(upstream.take_trailers().filter(|_| trailers));
+                        done = true;
+                    }
+                    Poll::Pending => {}
+                }
+                break;
             }
             match upstream.poll_body(context) {
                 Poll::Ready(Ok(Some(count))) => {
@@ -258,15 +389,43 @@ pub async fn stream(
             return Poll::Ready(Err(gone(error)));
         }
         let unsent = downstream.unsent();
+        let since = moved.get_or_insert_with(Instant::now);
         if unsent != waits {
-            (waits, moved) = (unsent, Instant::now());
+            (waits, *since) = (unsent, Instant::now());
         }
-        let patience = (unsent > 0).then(|| moved + times.pause).or_else(|| flow.patience(times.pause));
+        let patience = (unsent > 0).then(|| *since + times.pause).or_else(|| flow.patience(times.pause));
         alarm
             .poll_at(context, times.or(patience))
             .map(|()| Err(if times.is_late() { Failure::Late } else { gone(io::ErrorKind::TimedOut.into()) }))
     })
     .await
+}
+
+/// Moves one piece of a response through the stages. True: it was the last.
+fn poll_filtered(
+    context: &mut Context<'_>,
+    downstream: &mut Downstream<'_>,
+    upstream: &mut Upstream,
+    (filter, home): (&mut Filter, &mut Option<Box<Exchange>>),
+) -> Result<Poll<bool>, Failure> {
+    if filter.is_busy() {
+        let Poll::Ready(piece) = filter.poll(context, home)? else { return Ok(Poll::Pending) };
+        if !piece.bytes.is_empty() {
+            downstream.push(&piece.bytes);
+        }
+        return Ok(Poll::Ready(piece.last));
+    }
+    // The request's stages have the exchange: it comes back, and with it a wake-up.
+    if home.is_none() {
+        return Ok(Poll::Pending);
+    }
+    let Poll::Ready(count) = upstream.poll_body(context)? else { return Ok(Poll::Pending) };
+    let bytes = Bytes::copy_from_slice(upstream.data(count.unwrap_or(0).min(PIECE_LIMIT)));
+    upstream.consume(bytes.len());
+    if let Some(exchange) = home.take() {
+        filter.begin(exchange, bytes, count.is_none());
+    }
+    Ok(Poll::Ready(false))
 }
 
 /// Sends what has been written to the client.

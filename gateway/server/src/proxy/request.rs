@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
@@ -40,18 +41,21 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
     let located = locate(ctx, &incoming);
     let trailers = incoming.version == Version::HTTP_2 || forward::accepts_trailers(&incoming.headers);
     let Incoming { method, path, authority, headers, names, body, upgrade, .. } = incoming;
-    let (route, path, host) = match located {
-        Ok((route, normal, host)) => (Ok(route), normal.unwrap_or(path), host),
-        Err(problem) => (Err(problem), path, None),
+    let (route, path) = match located {
+        Ok((route, normal)) => (Ok(route), normal.unwrap_or(path)),
+        Err(problem) => (Err(problem), path),
     };
     let too_large = route.as_ref().ok().and_then(|route| check_length(&headers, route).err());
     ctx.exchange = Some(Box::new(Exchange {
         request: RequestHead { method, path, headers },
         response: None,
+        body: Bytes::new(),
         end_of_stream: body == Length::Known(0),
+        heads_sent: false,
+        ended: None,
         id: Arc::clone(&ctx.id),
         route: route.as_ref().map_or_else(|_| Arc::default(), |route| Arc::clone(&route.name)),
-        authority: host,
+        authority: authority.as_ref().map(|name| Arc::from(name.as_str())),
         client: origin.client.clone(),
         attributes: Attributes::default(),
         holds: Vec::new(),
@@ -59,17 +63,17 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
     let route = route?;
     ctx.deadline = route.deadline.map(|deadline| ctx.started + deadline);
     ctx.route = Some(Arc::clone(&route));
+    if route.pipeline.has(Hook::Log) {
+        ctx.logged = ctx.exchange.as_ref().map(|exchange| exchange.request.clone());
+    }
     if let Some(problem) = too_large {
         return Err(problem.into());
     }
     Ok(Admitted { route, names, body, upgrade, trailers, authority })
 }
 
-/// A route, the path if it was not normal, and the host if a stage may ask for it.
-type Located = (Arc<Route>, Option<PathAndQuery>, Option<Arc<str>>);
-
-/// Finds the route of a head and makes its path normal: the upstream gets the path that was routed on.
-fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<Located, Problem> {
+/// Finds the route of a head and makes its path normal, if it is not: the upstream gets the path that was routed on.
+fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<(Arc<Route>, Option<PathAndQuery>), Problem> {
     let authority = incoming.host()?;
     let host = authority
         .map(witgate_route::host_of)
@@ -85,8 +89,7 @@ fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<Located, Problem> {
         None => PathAndQuery::try_from(normal.into_owned()),
     });
     let target = target.transpose().map_err(|_| Problem::new(Code::InvalidRequest, "Malformed request target."))?;
-    let has_stages = !route.pipeline.steps().is_empty();
-    Ok((route, target, authority.filter(|_| has_stages).map(Arc::from)))
+    Ok((route, target))
 }
 
 /// Refuses a body that announces itself as too large, before a byte of it is read.
@@ -119,14 +122,19 @@ pub async fn run_stages(
     let run = route.pipeline.run(hook, exchange, route);
     let (exchange, outcome) = relay::bounded(downstream, alarm, ctx.deadline, run).await?;
     ctx.exchange = Some(exchange);
+    if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err(Failure::Stopped(outcome)) }
+}
+
+/// What became of a request that a stage stopped, for the client and for the record.
+pub fn stopped(ctx: &mut RequestCtx, outcome: Outcome) -> Failure {
     let (step, failure) = match outcome {
-        Outcome::Continue => return Ok(()),
+        Outcome::Continue => return Failure::Late,
         Outcome::Refuse { step, refusal } => (step, Failure::Problem(refusal.into())),
         Outcome::Respond { step, response } => (step, Failure::Answer(response.into())),
         Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, &error))),
     };
-    ctx.facts.stage = route.stage_name(step);
-    Err(failure)
+    ctx.facts.stage = ctx.route.as_ref().and_then(|route| route.stage_name(step));
+    failure
 }
 
 /// What the client is told of a stage that failed; what happened goes to the log.

@@ -1,11 +1,12 @@
 //! One request from its head to the last byte of its response.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
-use witgate_stage::{Hook, ResponseHead};
+use tracing::warn;
+use witgate_stage::{Attributes, BodyMode, Ended, Exchange, Hook, Outcome, ResponseHead};
 
 use crate::gateway::Gateway;
 use crate::http1::response::is_bodiless;
@@ -14,11 +15,12 @@ use crate::proxy::alarm::Alarm;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::{Downstream, Length};
 use crate::proxy::failure::Failure;
+use crate::proxy::filter::Filter;
 use crate::proxy::origin::{Incoming, Origin};
-use crate::proxy::relay::{RequestFlow, Times};
+use crate::proxy::relay::{PassOn, RequestFlow, Times};
 use crate::proxy::request::Admitted;
 use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
-use crate::proxy::{answer, forward, hop, relay, request, tunnel};
+use crate::proxy::{answer, filter, forward, hop, relay, request, tunnel};
 use crate::request_id;
 use crate::snapshot::Endpoint;
 
@@ -36,6 +38,46 @@ pub async fn serve(
         Box::pin(answer::to_failure(downstream, &mut ctx, alarm, failure)).await;
     }
     (ctx.facts.bytes_in, ctx.facts.bytes_out) = downstream.counts();
+    if ctx.logged.is_some() {
+        Box::pin(tell_stages(&mut ctx, origin)).await;
+    }
+}
+
+/// Tells the stages that want to hear of it how the request ended.
+async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
+    let (Some(route), Some(request)) = (ctx.route.clone(), ctx.logged.take()) else { return };
+    // Lost with a stage that was cut off.
+    let lost = || {
+        Box::new(Exchange {
+            request,
+            response: None,
+            body: Bytes::new(),
+            end_of_stream: true,
+            heads_sent: true,
+            ended: None,
+            id: Arc::clone(&ctx.id),
+            route: Arc::clone(&route.name),
+            authority: None,
+            client: origin.client.clone(),
+            attributes: Attributes::default(),
+            holds: Vec::new(),
+        })
+    };
+    let mut exchange = ctx.exchange.take().unwrap_or_else(lost);
+    exchange.heads_sent = true;
+    exchange.ended = Some(Ended {
+        status: ctx.facts.status,
+        code: ctx.facts.code,
+        stage: ctx.facts.stage.clone(),
+        duration: ctx.started.elapsed(),
+        bytes_in: ctx.facts.bytes_in,
+        bytes_out: ctx.facts.bytes_out,
+    });
+    let (exchange, outcome) = route.pipeline.run(Hook::Log, exchange, &*route).await;
+    ctx.exchange = Some(exchange);
+    if let Outcome::Failed { error, .. } = outcome {
+        warn!(request_id = &*ctx.id, route = &*route.name, "{error}: {}", error.source);
+    }
 }
 
 struct Serving<'s, 'd> {
@@ -47,18 +89,66 @@ struct Serving<'s, 'd> {
 
 impl Serving<'_, '_> {
     async fn run(&mut self, incoming: Incoming) -> Result<(), Failure> {
-        let admitted = request::admit(self.ctx, incoming, self.origin)?;
+        let mut admitted = request::admit(self.ctx, incoming, self.origin)?;
         self.stages(Hook::RequestHeaders, &admitted).await?;
         let mut flow = RequestFlow::new(admitted.route.body_limit, self.ctx.started);
+        if admitted.route.pipeline.has(Hook::RequestBody) {
+            Box::pin(self.stage_request_body(&mut admitted, &mut flow)).await?;
+        }
         let (mut upstream, endpoint, head) = self.ask(&admitted, &mut flow).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Box::pin(self.switch(&admitted, upstream, head)).await;
         }
-        self.respond(&admitted, &upstream, head).await?;
-        let pass_on = (self.times(), admitted.trailers);
-        relay::stream(self.downstream, &mut upstream, &mut flow, self.alarm, pass_on).await?;
+        let body = self.respond(&admitted, &mut upstream, &mut flow, head).await?;
+        let times = self.times();
+        match body {
+            ResponseBody::Held(body) => {
+                if !body.is_empty() {
+                    self.downstream.push(&body);
+                }
+                self.downstream.end(None);
+                relay::flush(self.downstream, self.alarm, times.pause).await?;
+            }
+            ResponseBody::Flows(filter) => {
+                let pass_on = PassOn { home: &mut self.ctx.exchange, filter, times, trailers: admitted.trailers };
+                relay::stream(self.downstream, &mut upstream, &mut flow, self.alarm, pass_on).await?;
+            }
+        }
         upstream.release(&endpoint).await;
         Ok(())
+    }
+
+    /// Gives the request's body to the stages that want it: whole and now, or piece by piece when it is sent.
+    async fn stage_request_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
+        let is_whole = match admitted.route.pipeline.body_mode(Hook::RequestBody) {
+            _ if admitted.body == Length::Known(0) || admitted.upgrade => return Ok(()),
+            BodyMode::None => return Ok(()),
+            BodyMode::Chunks => false,
+            BodyMode::Buffered => true,
+        };
+        if !is_whole {
+            // Nobody knows how long it will be.
+            admitted.body = Length::Unknown;
+            if let Some(filter) = Filter::new(&admitted.route, Hook::RequestBody) {
+                flow.filter(filter);
+            }
+            return Ok(());
+        }
+        let limits = (self.times(), admitted.route.buffer_limit);
+        let body = filter::hold_request(self.downstream, flow, self.alarm, limits).await?;
+        let body = self.stage_whole(Hook::RequestBody, admitted, body).await?;
+        admitted.body = Length::Known(length_of(&body));
+        flow.hold(body);
+        Ok(())
+    }
+
+    /// Runs a body hook on a whole body; gives what the stages made of it.
+    async fn stage_whole(&mut self, hook: Hook, admitted: &Admitted, body: Bytes) -> Result<Bytes, Failure> {
+        if let Some(exchange) = &mut self.ctx.exchange {
+            (exchange.body, exchange.end_of_stream) = (body, true);
+        }
+        self.stages(hook, admitted).await?;
+        Ok(self.ctx.exchange.as_mut().map(|exchange| std::mem::take(&mut exchange.body)).unwrap_or_default())
     }
 
     async fn stages(&mut self, hook: Hook, admitted: &Admitted) -> Result<(), Failure> {
@@ -92,7 +182,7 @@ impl Serving<'_, '_> {
         let mut fresh = false;
         loop {
             self.ctx.facts.endpoint = Some(endpoint.address);
-            let reused = if fresh { None } else { Upstream::reuse(&endpoint, Instant::now()) };
+            let reused = if fresh { None } else { Upstream::reuse(&endpoint, self.ctx.started) };
             let upstream = match reused {
                 Some(upstream) => Ok(upstream),
                 None => {
@@ -135,30 +225,61 @@ impl Serving<'_, '_> {
         flow: &mut RequestFlow,
     ) -> Result<ResponseParts, Failure> {
         let times = self.times();
-        let Some(exchange) = &self.ctx.exchange else { return Err(Failure::Late) };
-        let head = &exchange.request;
+        let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
+        let head = &mut exchange.request;
+        if admitted.body == Length::Unknown {
+            head.headers.remove(CONTENT_LENGTH);
+        }
         let framing = match admitted.body {
             Length::Known(0) if !head.headers.contains_key(CONTENT_LENGTH) => Framing::None,
             Length::Known(length) => Framing::Length(length),
             _ => Framing::Chunked,
         };
         upstream.send(&head.method, &head.path, (&head.headers, &admitted.names), framing, admitted.upgrade)?;
-        relay::await_head(self.downstream, upstream, flow, self.alarm, (&head.method, times)).await
+        let method = head.method.clone();
+        let with = (&method, &mut self.ctx.exchange, times);
+        relay::await_head(self.downstream, upstream, flow, self.alarm, with).await
     }
 
-    /// Runs the stages on the response's head and writes it.
-    async fn respond(&mut self, admitted: &Admitted, upstream: &Upstream, head: ResponseParts) -> Result<(), Failure> {
+    /// Runs the stages on the response's head, and on its body if they want it whole, and writes the head.
+    async fn respond(
+        &mut self,
+        admitted: &Admitted,
+        upstream: &mut Upstream,
+        flow: &mut RequestFlow,
+        head: ResponseParts,
+    ) -> Result<ResponseBody, Failure> {
         let ResponseParts { status, reason, mut headers, names } = head;
         hop::strip(&mut headers, false);
         let left = upstream.body_left(status);
-        let is_head = self.ctx.facts.method == Method::HEAD;
+        let pipeline = &admitted.route.pipeline;
+        if pipeline.has(Hook::ResponseHeaders) || pipeline.has(Hook::ResponseBody) {
+            self.settle(upstream, flow).await?;
+        }
         let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
         exchange.end_of_stream = left == Some(0);
         exchange.response = Some(ResponseHead { status, headers });
         self.stages(Hook::ResponseHeaders, admitted).await?;
+        let (left, body) = match pipeline.body_mode(Hook::ResponseBody) {
+            BodyMode::None => (left, ResponseBody::Flows(None)),
+            _ if left == Some(0) => (left, ResponseBody::Flows(None)),
+            BodyMode::Chunks => (None, ResponseBody::Flows(Filter::new(&admitted.route, Hook::ResponseBody))),
+            BodyMode::Buffered => {
+                let body = Box::pin(self.stage_response_body(admitted, upstream, flow)).await?;
+                (Some(length_of(&body)), ResponseBody::Held(body))
+            }
+        };
+        let is_head = self.ctx.facts.method == Method::HEAD;
         let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
         let Some(response) = &mut exchange.response else { return Err(Failure::Late) };
         response.headers.insert(request_id::FIELD, self.ctx.id_field.clone());
+        if pipeline.has(Hook::ResponseBody) {
+            // What the upstream said no longer holds.
+            response.headers.remove(CONTENT_LENGTH);
+            if let (Some(length), false) = (left, is_head) {
+                response.headers.insert(CONTENT_LENGTH, length.into());
+            }
+        }
         let length = match left {
             _ if is_head || response.status == StatusCode::NOT_MODIFIED => Length::Described,
             _ if is_bodiless(response.status) => Length::None,
@@ -168,7 +289,26 @@ impl Serving<'_, '_> {
         let reason = reason_of(response.status, status, &reason);
         self.downstream.respond(response.status, reason, (&response.headers, &names), length)?;
         self.ctx.facts.status = Some(response.status);
-        Ok(())
+        Ok(body)
+    }
+
+    /// Waits until no stage has the exchange, for a piece of the request's body.
+    async fn settle(&mut self, upstream: &mut Upstream, flow: &mut RequestFlow) -> Result<(), Failure> {
+        let times = self.times();
+        relay::settle(self.downstream, upstream, flow, self.alarm, (&mut self.ctx.exchange, times)).await
+    }
+
+    async fn stage_response_body(
+        &mut self,
+        admitted: &Admitted,
+        upstream: &mut Upstream,
+        flow: &mut RequestFlow,
+    ) -> Result<Bytes, Failure> {
+        let times = self.times();
+        let with = (&mut self.ctx.exchange, times, admitted.route.buffer_limit);
+        let body = filter::hold_response(self.downstream, upstream, flow, self.alarm, with).await?;
+        self.settle(upstream, flow).await?;
+        self.stage_whole(Hook::ResponseBody, admitted, body).await
     }
 
     /// Leaves HTTP, as the client has asked for and the endpoint has agreed to.
@@ -187,6 +327,18 @@ impl Serving<'_, '_> {
             tunnel::carry(&mut client.wire, &mut connection.wire, self.alarm, TUNNEL_IDLE_TIMEOUT).await;
         Ok(())
     }
+}
+
+/// Where a response's body comes from.
+enum ResponseBody {
+    /// The stages have had it whole.
+    Held(Bytes),
+    /// From the endpoint, perhaps piece by piece through stages.
+    Flows(Option<Filter>),
+}
+
+fn length_of(body: &Bytes) -> u64 {
+    u64::try_from(body.len()).unwrap_or(u64::MAX)
 }
 
 /// The words behind a status: the upstream's own, unless a stage has changed what they were for.

@@ -45,6 +45,7 @@ impl Builder {
                     pipeline: Pipeline::new(steps),
                     deadline: route.deadline,
                     body_limit: route.body_limit,
+                    buffer_limit: route.buffer_limit,
                     stage_metrics,
                 };
                 routes.push((matcher(route), Arc::new(ready)));

@@ -72,6 +72,8 @@ pub struct Route {
     pub deadline: Option<Duration>,
     /// Bytes.
     pub body_limit: Option<u64>,
+    /// Bytes of a body that are held back for stages that want it whole.
+    pub buffer_limit: usize,
     pub metrics: Arc<RouteMetrics>,
     /// In the order of the pipeline's steps.
     stage_metrics: Vec<Arc<StageMetrics>>,

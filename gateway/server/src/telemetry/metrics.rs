@@ -23,7 +23,7 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 /// Status classes; the first stands for requests that ended without a response.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// What a stage can decide, as labels.
-const VERDICTS: [&str; 3] = ["continue", "respond", "refuse"];
+const VERDICTS: [&str; 4] = ["continue", "replace", "respond", "refuse"];
 
 /// Outcome of one attempt to reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,15 +158,7 @@ impl Metrics {
         intern(&self.stages, (Arc::clone(route), Arc::clone(plugin)), || StageMetrics {
             metrics: Arc::clone(self),
             key: (Arc::clone(route), Arc::clone(plugin)),
-            hooks: Hook::ALL.map(|hook| {
-                let labels = [&**route, &**plugin, hook.label()];
-                HookMetrics {
-                    duration: self.stage_duration.with_label_values(&labels),
-                    verdicts: VERDICTS.map(|v| self.stage_verdicts.with_label_values(&[&labels[..], &[v]].concat())),
-                    failures: FailureKind::ALL
-                        .map(|k| self.stage_failures.with_label_values(&[&labels[..], &[k.label()]].concat())),
-                }
-            }),
+            hooks: std::array::from_fn(|_| OnceLock::new()),
         })
     }
 
@@ -239,7 +231,8 @@ impl Drop for RouteMetrics {
 pub struct StageMetrics {
     metrics: Arc<Metrics>,
     key: (Arc<str>, Arc<str>),
-    hooks: [HookMetrics; Hook::ALL.len()],
+    /// Made when a hook first runs: most plugins have one or two.
+    hooks: [OnceLock<HookMetrics>; Hook::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -257,18 +250,33 @@ impl StageMetrics {
         elapsed: Duration,
         result: &Result<witgate_stage::Verdict, witgate_stage::StageError>,
     ) {
-        let Some(metrics) = Hook::ALL.iter().position(|h| *h == hook).and_then(|at| self.hooks.get(at)) else { return };
+        let Some(metrics) = self.hooks.get(hook as usize) else { return };
+        let metrics = metrics.get_or_init(|| self.make(hook));
         metrics.duration.observe(elapsed.as_secs_f64());
         let counter = match result {
             Ok(witgate_stage::Verdict::Continue(_)) => metrics.verdicts.first(),
-            Ok(witgate_stage::Verdict::Respond(_)) => metrics.verdicts.get(1),
-            Ok(witgate_stage::Verdict::Refuse(_)) => metrics.verdicts.get(2),
+            Ok(witgate_stage::Verdict::Replace(..)) => metrics.verdicts.get(1),
+            Ok(witgate_stage::Verdict::Respond(_)) => metrics.verdicts.get(2),
+            Ok(witgate_stage::Verdict::Refuse(_)) => metrics.verdicts.get(3),
             Err(error) => {
                 FailureKind::ALL.iter().position(|k| *k == error.kind).and_then(|at| metrics.failures.get(at))
             }
         };
         if let Some(counter) = counter {
             counter.inc();
+        }
+    }
+}
+
+impl StageMetrics {
+    fn make(&self, hook: Hook) -> HookMetrics {
+        let (metrics, (route, plugin)) = (&self.metrics, &self.key);
+        let labels = [&**route, &**plugin, hook.label()];
+        HookMetrics {
+            duration: metrics.stage_duration.with_label_values(&labels),
+            verdicts: VERDICTS.map(|v| metrics.stage_verdicts.with_label_values(&[&labels[..], &[v]].concat())),
+            failures: FailureKind::ALL
+                .map(|k| metrics.stage_failures.with_label_values(&[&labels[..], &[k.label()]].concat())),
         }
     }
 }
