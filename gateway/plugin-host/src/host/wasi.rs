@@ -1,11 +1,13 @@
 //! The slice of WASI 0.2 that guests get because their language's runtime asks for it: nothing outside is reachable.
 //!
 //! There are no files, sockets, arguments or environment; standard input is closed; standard output and error go to the
-//! debug log, so that a panic message can be read; `exit` is a trap. The hash seed is random, for runtimes keep their maps
-//! safe with it. Clocks need the grant `clock`. Everything else is linked as a trap, because languages other than Rust
-//! import much that they never call. Nothing here can wait: a guest that could sleep would hold its instance without
-//! spending run time.
+//! debug log, so that a panic message can be read; `exit` is a trap. Randomness is real, for runtimes keep their maps safe
+//! with it: Python draws some before the first call of a plugin, and whatever it makes of predictable bytes would look
+//! like a good token. Clocks need the grant `clock`. Everything else is linked as a trap, because languages other than
+//! Rust import much that they never call. Nothing here can wait: a guest that could sleep would hold its instance
+//! without spending run time.
 
+use rustix::rand::{GetRandomFlags, getrandom};
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
 use wasmtime::{Engine, StoreContextMut};
@@ -24,6 +26,8 @@ enum Handle {}
 const STREAM: u32 = 0;
 /// Bytes that a standard stream takes in one write: a log line.
 const WRITE_LIMIT: u64 = 4096;
+/// Random bytes in one call. Python's largest seed is 2.5 KiB.
+const RANDOM_LIMIT: u64 = 4096;
 
 /// `wasi:io/streams.stream-error`.
 #[derive(ComponentType, Lift, Lower)]
@@ -93,11 +97,35 @@ fn serve(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str
         ("wasi:random/insecure-seed", _) => {
             linker.func_wrap(name, |_: Store, ()| Ok(((fastrand::u64(..), fastrand::u64(..)),)))?;
         }
+        ("wasi:random/random", "get-random-bytes") => {
+            linker.func_wrap(name, |_: Store, (length,): (u64,)| Ok((random_bytes(length)?,)))?;
+        }
+        ("wasi:random/random", "get-random-u64") => {
+            linker.func_wrap(name, |_: Store, ()| {
+                let bytes = random_bytes(8)?;
+                Ok((bytes.into_iter().fold(0, |number, byte| number << 8 | u64::from(byte)),))
+            })?;
+        }
         ("wasi:io/streams", _) => return serve_stream(linker, name),
         ("wasi:io/poll", _) => return serve_poll(linker, name),
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// From the operating system: fit for keys.
+fn random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
+    if length > RANDOM_LIMIT {
+        return Err(wasmtime::Error::msg(format!(
+            "the guest asked for {length} random bytes, at most {RANDOM_LIMIT} come"
+        )));
+    }
+    let mut bytes = vec![0; usize::try_from(length)?];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        filled += getrandom(rest, GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
 }
 
 type Never = wasmtime::Result<()>;
@@ -162,4 +190,23 @@ fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_come_in_the_number_asked_for_and_never_the_same() {
+        let (once, again) = (random_bytes(RANDOM_LIMIT).unwrap(), random_bytes(RANDOM_LIMIT).unwrap());
+        assert_eq!(once.len(), 4096);
+        assert_ne!(once, again);
+        assert!(random_bytes(0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_guest_cannot_make_the_host_fill_memory_with_random_bytes() {
+        let refused = random_bytes(RANDOM_LIMIT + 1).unwrap_err();
+        assert!(refused.to_string().contains("4097 random bytes"), "{refused}");
+    }
 }
