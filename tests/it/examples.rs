@@ -8,7 +8,7 @@ use std::process::Command;
 use witgate_tests::gateway::binary;
 use witgate_tests::{Gateway, Site, Upstream};
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand below the root")
 }
 
@@ -23,12 +23,12 @@ fn configurations() -> Vec<PathBuf> {
 }
 
 /// What a comment line `#   curl …` says to do, and the status that the line before it starts with.
-struct Trial {
-    status: String,
-    command: String,
+pub(crate) struct Trial {
+    pub status: String,
+    pub command: String,
 }
 
-fn trials(text: &str) -> Vec<Trial> {
+pub(crate) fn trials(text: &str) -> Vec<Trial> {
     let lines: Vec<&str> = text.lines().collect();
     let pairs = lines.windows(2).filter(|pair| pair[1].starts_with("#   curl "));
     pairs
@@ -42,7 +42,7 @@ fn trials(text: &str) -> Vec<Trial> {
 }
 
 /// Serves a configuration of the repository as it is, except for its addresses: free ports, and one upstream for all.
-fn serve(file: &Path, text: &str, upstream: &Upstream) -> Gateway {
+pub(crate) fn serve(file: &Path, text: &str, upstream: &Upstream) -> Gateway {
     let folder = file.parent().expect("a folder");
     let mut config = String::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

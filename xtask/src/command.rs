@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod check;
 pub mod dist;
+pub mod guests;
 pub mod run;
 pub mod test;

@@ -8,8 +8,8 @@ use crate::process;
 use crate::progress::Progress;
 
 /// Program and the package that has it.
-const PROGRAMS: [(&str, &str); 4] =
-    [("nginx", "nginx"), ("curl", "curl"), ("wrk", "wrk"), ("h2load", "nghttp2-client")];
+const PROGRAMS: [(&str, &str); 5] =
+    [("nginx", "nginx"), ("curl", "curl"), ("wrk", "wrk"), ("h2load", "nghttp2-client"), ("make", "make")];
 
 /// Installs what is missing: as root, or through a `sudo` that does not ask.
 pub fn ensure_test_programs(progress: &Progress) -> Result<(), Failure> {

@@ -24,6 +24,8 @@ pub enum Failure {
         "the tests need the Debian packages {packages}, which cannot be installed from here ({reason}). As root: {command}"
     )]
     Packages { packages: String, reason: &'static str, command: String },
+    #[error("{what} is needed, and is not there: {remedy}")]
+    Needs { what: String, remedy: String },
     #[error("{file}: {problem}", file = file.display())]
     Sample { file: PathBuf, problem: String },
     #[error("there is no example `{name}`. There are: {known}", known = known.join(", "))]

@@ -7,6 +7,7 @@ mod debian;
 mod demo;
 mod failure;
 mod gateway;
+mod guests;
 mod process;
 mod progress;
 mod sample;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, check, dist, run, test};
+use crate::command::{bench, check, dist, guests as guests_command, run, test};
 use crate::failure::Failure;
 
 /// Developer tasks of Witgate. Each does everything it needs on a machine that has rustup and a C compiler.
@@ -36,6 +37,7 @@ enum Command {
     /// Check format, lints and documentation of all workspaces; warnings are errors.
     Check,
     Bench(bench::Options),
+    Guests(guests_command::Options),
     /// Build the binary that users run and print its path.
     ///
     /// Fat link-time optimisation and one codegen unit: takes minutes and a few GiB of memory.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(options),
         Command::Check => check::run(),
         Command::Bench(options) => bench::run(options),
+        Command::Guests(options) => guests_command::run(options),
         Command::Dist => dist::run(),
     };
     match done {

@@ -31,6 +31,14 @@ pub struct Trial {
 }
 
 impl Sample {
+    /// Reads a configuration anywhere.
+    pub fn read_file(file: &Path) -> Result<Self, Failure> {
+        // As the caller means it: the gateway runs at the root.
+        let file = std::path::absolute(file).map_err(Failure::io("--config"))?;
+        let text = fs::read_to_string(&file).map_err(Failure::io(file.display().to_string()))?;
+        Self::parse(file, &text)
+    }
+
     /// Reads `gateway.toml`, or that of an example.
     pub fn read(example: Option<&str>) -> Result<Self, Failure> {
         let root = workspace::root();

@@ -84,9 +84,14 @@ impl Host {
 
     /// The gateway's binary as a profile builds it.
     pub fn witgate(&self, profile: &str) -> PathBuf {
+        self.program(profile, "witgate")
+    }
+
+    /// A binary of the workspace as a profile builds it.
+    pub fn program(&self, profile: &str, name: &str) -> PathBuf {
         let target = self.metadata.get("target_directory").and_then(Value::as_str);
         let target = target.map_or_else(|| root().join("target"), PathBuf::from);
-        target.join(profile).join("witgate")
+        target.join(profile).join(name)
     }
 
     /// Package and name of each benchmark.

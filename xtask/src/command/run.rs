@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -19,6 +20,9 @@ pub struct Options {
     /// Serve examples/NAME/gateway.toml instead of gateway.toml.
     #[arg(long, value_name = "NAME")]
     example: Option<String>,
+    /// Serve this configuration instead of gateway.toml.
+    #[arg(long, value_name = "FILE", conflicts_with = "example")]
+    config: Option<PathBuf>,
     /// Start no demo upstream: your own service listens at the endpoints.
     #[arg(long)]
     no_demo: bool,
@@ -26,7 +30,10 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let progress = Progress::start();
-    let sample = Sample::read(options.example.as_deref())?;
+    let sample = match &options.config {
+        Some(file) => Sample::read_file(file)?,
+        None => Sample::read(options.example.as_deref())?,
+    };
     // Before the build, which takes minutes the first time: a port that is taken should show at once.
     if !options.no_demo {
         for endpoint in &sample.loopback_endpoints {

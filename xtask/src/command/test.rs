@@ -1,4 +1,8 @@
+use clap::ValueEnum;
+
+use super::guests;
 use crate::failure::Failure;
+use crate::guests::Language;
 use crate::progress::Progress;
 use crate::tally::Tally;
 use crate::workspace::{Host, PLUGINS, TEST_GUESTS};
@@ -7,9 +11,10 @@ use crate::{debian, process, toolchain};
 /// Run all tests, the end-to-end suites included.
 ///
 /// Adds the wasm target if it is missing, installs the Debian packages that the end-to-end suites use (nginx, curl, wrk,
-/// nghttp2-client; as root or through a sudo that does not ask), compiles the shipped plugins and the test guests to
-/// components, builds the gateway, and runs unit, integration, end-to-end and documentation tests. The last line is
-/// `N passed, M failed`; the exit status is 0 if none failed.
+/// nghttp2-client, make; as root or through a sudo that does not ask), compiles the shipped plugins and the test guests to
+/// components, installs the toolchains of the other guest languages and builds their first plugins (as `cargo xtask
+/// guests` does; needs python3 with venv), builds the gateway, and runs unit, integration, end-to-end and documentation
+/// tests. The last line is `N passed, M failed`; the exit status is 0 if none failed.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Run only the tests whose name contains this.
@@ -24,6 +29,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         progress.step(&format!("compile the {} to components", guests.title));
         guests.build()?;
     }
+    guests::build(Language::value_variants(), &progress)?;
     progress.step("build the gateway and the tests");
     // Binaries and tests in one go: cargo then settles on one set of features for each dependency, and builds it once.
     process::complete(Host::cargo().args(["build", "--release", "--workspace", "--bins", "--tests"]))?;
