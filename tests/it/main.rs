@@ -13,7 +13,6 @@ mod malformed;
 mod plugins;
 mod protocols;
 mod proxying;
-mod reach;
 mod reload;
 mod routing;
 mod settings;
