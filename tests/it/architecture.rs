@@ -24,8 +24,8 @@ const PURE: [&str; 3] = ["witgate-config", "witgate-route", "witgate-stage"];
 const IMPURE: [&str; 4] = ["pingora", "wasmtime", "tokio", "mio"];
 
 /// Packages of the repository that are no rooms: they see the gateway from outside. Tests start the binary, plugin
-/// authors get the SDK, developers get the tasks.
-const OUTSIDE: [&str; 3] = ["witgate-sdk", "witgate-tests", "witgate-xtask"];
+/// authors get the SDK and a tool for modules, developers get the tasks.
+const OUTSIDE: [&str; 4] = ["witgate-componentize", "witgate-sdk", "witgate-tests", "witgate-xtask"];
 
 /// Names of packages and what each depends on.
 #[derive(Debug, Clone, Default)]
