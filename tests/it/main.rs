@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod malformed;
 mod plugins;
+mod policy;
 mod protocols;
 mod proxying;
 mod reload;

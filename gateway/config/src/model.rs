@@ -262,18 +262,21 @@ pub enum StageKind {
     },
 }
 
-/// What one failure means for the request.
+/// What one failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The request is refused.
+    /// The request, or the reload, is refused.
     Deny,
     /// The request goes on as if the stage were not there.
     Skip,
+    /// The previous version of the plugin takes over.
+    LastGood,
 }
 
-/// What a stage's failures mean for the request.
+/// What a stage's failures mean: that of loading for the reload, the others for the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
+    pub on_load: Disposition,
     pub on_trap: Disposition,
     pub on_timeout: Disposition,
     pub on_overload: Disposition,

@@ -80,7 +80,7 @@ fn pipelines(criterion: &mut Criterion) {
         let step = |n: usize| {
             let plugin =
                 host.load(PluginSpec { name: format!("empty-{n}"), ..spec(Guest::default().build()) }).unwrap();
-            Step { stage: Arc::new(stage(&plugin)), policy: FailurePolicy::default() }
+            Step::new(Arc::new(stage(&plugin)), FailurePolicy::default())
         };
         let pipeline = Pipeline::new((0..stages).map(step).collect());
         let mut exchange = Some(head());
@@ -178,7 +178,7 @@ fn shipped(criterion: &mut Criterion) {
     let host = PluginHost::new(settings).expect("the host starts");
     let step = |spec: PluginSpec| {
         let plugin = host.load(spec).unwrap_or_else(|error| panic!("{error}"));
-        Step { stage: Arc::new(stage(&plugin)), policy: FailurePolicy::default() }
+        Step::new(Arc::new(stage(&plugin)), FailurePolicy::default())
     };
     let mut cases = vec![("empty".to_owned(), vec![step(built("tests/guests", "empty"))])];
     for spec in shipped_plugins(&host) {

@@ -27,6 +27,7 @@
 //! ```
 
 mod bindings;
+mod breaker;
 mod cache;
 mod compile;
 mod engine;
@@ -49,6 +50,7 @@ mod stage;
 mod stats;
 mod verdict;
 
+pub use breaker::BreakerState;
 pub use error::{Concern, ConfigProblem, HostError, LoadError};
 pub use fault::Fault;
 pub use grants::Grants;

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tracing::{info, warn};
 use witgate_stage::{BodyMode, Exchange, FailureKind, Hook, Run, StageError, Verdict};
 
+use crate::BreakerState;
+use crate::breaker::{Breaker, Change, Pass};
 use crate::compile::Compiled;
 use crate::fault::Fault;
 use crate::host::Past;
@@ -38,6 +42,7 @@ pub struct LoadedPlugin {
     #[expect(clippy::vec_box, reason = "an instance moves out and in at every call: a pointer is less to move")]
     idle: Mutex<Vec<Box<Instance>>>,
     pace: Pace,
+    breaker: Breaker,
     /// This plugin's places.
     slots: Arc<Slots>,
     /// All plugins' places.
@@ -56,7 +61,8 @@ impl LoadedPlugin {
     ) -> Self {
         let idle = Mutex::new(vec![Box::new(first)]);
         let pace = Pace::new(&template.binding.grants);
-        Self { template, description, interest, idle, pace, slots, host_slots, _compiled: compiled }
+        let breaker = Breaker::default();
+        Self { template, description, interest, idle, pace, breaker, slots, host_slots, _compiled: compiled }
     }
 
     /// Name in the configuration.
@@ -93,7 +99,13 @@ impl LoadedPlugin {
             exhausted: read(&counters.exhausted),
             log_lines_dropped: read(&counters.log_lines_dropped),
             memory_peak: counters.memory_peak.load(Ordering::Relaxed),
+            breaker: self.breaker(),
         }
+    }
+
+    /// Whether it is called, or left alone for a while because it failed again and again.
+    pub fn breaker(&self) -> BreakerState {
+        self.breaker.state()
     }
 
     #[expect(clippy::vec_box, reason = "see the field")]
@@ -102,32 +114,49 @@ impl LoadedPlugin {
     }
 
     /// Runs a hook on a warm instance, or on a new one if none is idle. It has ended when this returns, unless there is no
-    /// instance or it computes for long. Dropping the future discards the instance.
+    /// instance or it computes for long. Dropping the future discards the instance. While the breaker is open, it fails.
     pub(crate) fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+        let pass = match self.breaker.admit() {
+            Ok(pass) => pass,
+            Err(left) => return Run::Ended(exchange, Err(self.stage_error(kept_away(left)))),
+        };
         let is_short = matches!(hook, Hook::RequestHeaders | Hook::ResponseHeaders);
         let warm = if is_short && self.pace.on_thread() { self.idle().pop() } else { None };
-        let Some(instance) = warm else { return Run::Waits(Box::pin(self.run_on_fiber(hook, exchange))) };
-        self.run_on_thread(hook, exchange, instance)
+        let Some(instance) = warm else { return Run::Waits(Box::pin(self.run_on_fiber(hook, exchange, pass))) };
+        self.run_on_thread(hook, exchange, instance, pass)
     }
 
-    fn run_on_thread(&self, hook: Hook, exchange: Box<Exchange>, mut instance: Box<Instance>) -> Run<'_> {
+    fn run_on_thread<'a>(
+        &'a self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        mut instance: Box<Instance>,
+        pass: Pass<'a>,
+    ) -> Run<'a> {
         let poison = self.poison();
         match instance.begin(hook, exchange) {
             Begun::Ended(exchange, answer) => {
-                let answer = self.ended(poison, instance, answer);
+                let answer = self.ended((poison, pass), instance, answer);
                 Run::Ended(exchange, answer)
             }
             Begun::Overran(exchange, past) => {
                 poison.clear();
-                Run::Waits(Box::pin(self.run_again(hook, exchange, instance.into_slots(), past)))
+                Run::Waits(Box::pin(self.run_again(hook, exchange, (instance.into_slots(), past), pass)))
             }
         }
     }
 
-    async fn run_on_fiber(&self, hook: Hook, exchange: Box<Exchange>) -> (Box<Exchange>, Result<Verdict, StageError>) {
+    async fn run_on_fiber(
+        &self,
+        hook: Hook,
+        exchange: Box<Exchange>,
+        pass: Pass<'_>,
+    ) -> (Box<Exchange>, Result<Verdict, StageError>) {
         match self.check_out().await {
-            Ok(instance) => self.go_on(hook, exchange, instance, (self.template.hook_ticks, Past::default())).await,
-            Err(fault) => (exchange, Err(self.stage_error(fault))),
+            Ok(instance) => {
+                self.go_on((hook, exchange), instance, (self.template.hook_ticks, Past::default()), pass).await
+            }
+            Err(fault) => (exchange, self.judged(pass, Err(fault))),
         }
     }
 
@@ -136,35 +165,35 @@ impl LoadedPlugin {
         &self,
         hook: Hook,
         exchange: Box<Exchange>,
-        slots: [Slot; 2],
-        past: Past,
+        (slots, past): ([Slot; 2], Past),
+        pass: Pass<'_>,
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
         self.pace.slow_down();
         count(&self.template.binding.counters.overran);
         let instance = match self.start_in(slots).await {
             Ok(instance) => Box::new(instance),
-            Err(fault) => return (exchange, Err(self.stage_error(fault))),
+            Err(fault) => return (exchange, self.judged(pass, Err(fault))),
         };
         // The slice was one of its ticks.
         let ticks = self.template.hook_ticks.saturating_sub(1);
-        self.go_on(hook, exchange, instance, (ticks, past)).await
+        self.go_on((hook, exchange), instance, (ticks, past), pass).await
     }
 
     async fn go_on(
         &self,
-        hook: Hook,
-        exchange: Box<Exchange>,
+        (hook, exchange): (Hook, Box<Exchange>),
         mut instance: Box<Instance>,
         (ticks, past): (u64, Past),
+        pass: Pass<'_>,
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
         let poison = self.poison();
         let (exchange, answer) = instance.call(hook, exchange, ticks, past).await;
-        (exchange, self.ended(poison, instance, answer))
+        (exchange, self.ended((poison, pass), instance, answer))
     }
 
     fn ended(
         &self,
-        poison: Poison<'_>,
+        (poison, pass): (Poison<'_>, Pass<'_>),
         instance: Box<Instance>,
         answer: Result<Verdict, Fault>,
     ) -> Result<Verdict, StageError> {
@@ -172,7 +201,32 @@ impl LoadedPlugin {
             poison.clear();
             self.check_in(instance);
         }
+        self.judged(pass, answer)
+    }
+
+    /// Lets the breaker know how a call ended.
+    fn judged(&self, pass: Pass<'_>, answer: Result<Verdict, Fault>) -> Result<Verdict, StageError> {
+        let change = match answer.as_ref().map_err(|fault| fault.kind) {
+            Ok(_) | Err(FailureKind::InvalidOutput) => self.breaker.succeeded(pass),
+            Err(FailureKind::Trap | FailureKind::Deadline | FailureKind::Limit) => self.breaker.failed(pass),
+            // The guest was not called.
+            Err(FailureKind::Unavailable | FailureKind::Breaker) => None,
+        };
+        if let Some(change) = change {
+            self.log(change);
+        }
         answer.map_err(|fault| self.stage_error(fault))
+    }
+
+    #[cold]
+    fn log(&self, change: Change) {
+        let plugin = self.name();
+        match change {
+            Change::Opened { pause } => {
+                warn!(plugin, ?pause, "the plugin failed again and again: its breaker opens, and calls fail at once")
+            }
+            Change::Closed => info!(plugin, "the plugin answers again: its breaker closes"),
+        }
     }
 
     fn poison(&self) -> Poison<'_> {
@@ -217,6 +271,13 @@ impl LoadedPlugin {
     fn stage_error(&self, fault: Fault) -> StageError {
         StageError { stage: self.name().to_owned(), kind: fault.kind, source: Box::new(fault) }
     }
+}
+
+/// The failure of a call that was not made because the breaker is open.
+#[cold]
+fn kept_away(left: Duration) -> Fault {
+    let next = if left.is_zero() { "another call is the probe".to_owned() } else { format!("next try in {left:.1?}") };
+    Fault::new(FailureKind::Breaker, format!("not called after repeated failures; {next}"))
 }
 
 /// A place among the plugin's instances and one among all.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::BreakerState;
+
 /// Figures of one loaded plugin. Counters only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PluginStats {
@@ -24,6 +26,8 @@ pub struct PluginStats {
     pub log_lines_dropped: u64,
     /// Most bytes of memory that one instance has had.
     pub memory_peak: usize,
+    /// Whether it is called at all.
+    pub breaker: BreakerState,
 }
 
 /// The counters behind [`PluginStats`].

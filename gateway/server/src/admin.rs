@@ -8,9 +8,11 @@ use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use serde_json::json;
+use witgate_config::Diagnostic;
 
 use crate::gateway::Gateway;
 use crate::reload::{Reloaded, Reloader, Trigger};
+use crate::snapshot::Binding;
 
 /// Serves the admin endpoints.
 pub struct Admin {
@@ -42,7 +44,7 @@ impl Admin {
             "/ready" if *self.draining.borrow() => {
                 Page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into(), None)
             }
-            "/ready" => Page::ok(TEXT, "ready\n"),
+            "/ready" => self.ready(),
             "/metrics" => Page::ok(METRICS, self.metrics()),
             "/reload" if *method == Method::POST => self.reload().await,
             "/reload" => not_allowed("POST"),
@@ -50,8 +52,27 @@ impl Admin {
         }
     }
 
+    /// Not ready if requests of a route would be refused on account of a plugin. Only while its pause lasts: then it takes
+    /// a request to find out whether the plugin is better, and none would come to a gateway that is not ready.
+    fn ready(&self) -> Page {
+        let snapshot = self.gateway.snapshot();
+        let blocked: Vec<_> = snapshot.bindings.iter().filter_map(Binding::blocked).collect();
+        let warnings = snapshot.warnings().map(|warning| warning.message.clone());
+        let (status, verdict) = match blocked.len() {
+            0 => (StatusCode::OK, "ready"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        };
+        let lines = std::iter::once(verdict.to_owned()).chain(blocked.iter().cloned()).chain(warnings);
+        Page(status, TEXT, lines.map(|line| line + "\n").collect(), None)
+    }
+
     fn metrics(&self) -> String {
         let snapshot = self.gateway.snapshot();
+        let breakers = snapshot.plugins.iter().map(|plugin| (plugin.name(), plugin.breaker()));
+        self.gateway.metrics.set_breakers(breakers);
+        let fallbacks = snapshot.bindings.iter().filter_map(|binding| Some((binding, binding.fallback()?)));
+        let fallbacks = fallbacks.map(|(binding, fallback)| [&*binding.route, &binding.plugin, fallback]);
+        self.gateway.metrics.set_fallbacks(fallbacks);
         let figures = snapshot.plugins.iter().flat_map(|plugin| {
             let stats = plugin.stats();
             let figures = [
@@ -72,11 +93,16 @@ impl Admin {
         let reloaded = self.reloader.reload(Trigger::Admin).await;
         let outcome = reloaded.outcome().label();
         match reloaded {
-            Reloaded::Unchanged { generation } | Reloaded::Swapped { generation } => {
+            Reloaded::Unchanged { generation } => {
                 Page::ok(JSON, format!("{}\n", json!({ "outcome": outcome, "generation": generation })))
             }
+            Reloaded::Swapped { generation, warnings } => {
+                let warnings: Vec<_> = warnings.iter().map(Diagnostic::to_json).collect();
+                let body = json!({ "outcome": outcome, "generation": generation, "warnings": warnings });
+                Page::ok(JSON, format!("{body}\n"))
+            }
             Reloaded::Refused { diagnostics } => {
-                let diagnostics: Vec<_> = diagnostics.iter().map(witgate_config::Diagnostic::to_json).collect();
+                let diagnostics: Vec<_> = diagnostics.iter().map(Diagnostic::to_json).collect();
                 let body = json!({ "outcome": outcome, "diagnostics": diagnostics });
                 Page(StatusCode::UNPROCESSABLE_ENTITY, JSON, format!("{body}\n"), None)
             }
@@ -85,7 +111,7 @@ impl Admin {
 }
 
 const INDEX: &str = "GET /live      200 while the process runs
-GET /ready     200 while it takes traffic, 503 while it drains
+GET /ready     200 while it takes traffic, 503 while it drains or a plugin keeps a route from serving
 GET /metrics   metrics in the text format of Prometheus
 POST /reload   reload the configuration now
 ";

@@ -48,7 +48,7 @@ fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> 
     let sources = read(path).map_err(StartError::Config)?;
     let metrics = Metrics::new().context("metrics")?;
     let builder = Builder { host: plugin_host(&sources)?, metrics };
-    let first = builder.build(&sources, 1).map_err(StartError::Config)?;
+    let first = builder.build(&sources, None).map_err(StartError::Config)?;
     Ok((sources, builder, first))
 }
 

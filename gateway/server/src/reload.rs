@@ -33,16 +33,14 @@ impl Trigger {
 #[derive(Debug)]
 pub enum Reloaded {
     /// Nothing that the configuration names has changed.
-    Unchanged {
-        generation: u64,
-    },
+    Unchanged { generation: u64 },
     Swapped {
         generation: u64,
+        /// Plugins that could not be loaded, where the policy of their stage lets the reload go on.
+        warnings: Vec<Diagnostic>,
     },
     /// The old generation keeps serving.
-    Refused {
-        diagnostics: Vec<Diagnostic>,
-    },
+    Refused { diagnostics: Vec<Diagnostic> },
 }
 
 impl Reloaded {
@@ -97,7 +95,10 @@ impl Reloader {
                 debug!(generation, "reload: nothing has changed")
             }
             Reloaded::Unchanged { generation } => info!(trigger, generation, "reload: nothing has changed"),
-            Reloaded::Swapped { generation } => info!(trigger, generation, elapsed_ms, "reload: new generation serves"),
+            Reloaded::Swapped { generation, warnings } => {
+                let warnings = warnings.len();
+                info!(trigger, generation, elapsed_ms, warnings, "reload: new generation serves")
+            }
             Reloaded::Refused { diagnostics } => {
                 let problems = diagnostics.len();
                 error!(trigger, problems, "reload refused; the old configuration keeps serving");
@@ -123,11 +124,11 @@ impl Reloader {
         if !diagnostics.is_empty() {
             return Reloaded::Refused { diagnostics };
         }
-        match self.builder.build(&sources, current.generation + 1) {
+        match self.builder.build(&sources, Some(&current)) {
             Ok(next) => {
-                let generation = next.generation;
+                let (generation, warnings) = (next.generation, next.warnings().cloned().collect());
                 self.gateway.swap(Arc::new(next));
-                Reloaded::Swapped { generation }
+                Reloaded::Swapped { generation, warnings }
             }
             Err(diagnostics) => Reloaded::Refused { diagnostics },
         }

@@ -15,10 +15,13 @@ pub enum FailureKind {
     InvalidOutput,
     /// No instance was free.
     Unavailable,
+    /// It was not called, because it had failed again and again.
+    Breaker,
 }
 
 impl FailureKind {
-    pub const ALL: [Self; 5] = [Self::Trap, Self::Deadline, Self::Limit, Self::InvalidOutput, Self::Unavailable];
+    pub const ALL: [Self; 6] =
+        [Self::Trap, Self::Deadline, Self::Limit, Self::InvalidOutput, Self::Unavailable, Self::Breaker];
 
     /// Label in metrics and logs.
     pub fn label(self) -> &'static str {
@@ -28,6 +31,7 @@ impl FailureKind {
             Self::Limit => "limit",
             Self::InvalidOutput => "invalid_output",
             Self::Unavailable => "unavailable",
+            Self::Breaker => "breaker",
         }
     }
 }

@@ -61,12 +61,15 @@ pub enum Disposition {
     Deny,
     /// The request goes on as if the stage were not there.
     Skip,
+    /// The hook is run once more, on the last good version of the stage ([`Step::last_good`]).
+    LastGood,
 }
 
 /// What each kind of failure of one stage means: explicit settings, not one bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailurePolicy {
-    /// The guest crashed, grabbed too much memory, or answered with something unusable.
+    /// The guest crashed, grabbed too much memory, answered with something unusable, or was not called because it had done
+    /// so again and again.
     pub on_trap: Disposition,
     /// The guest was stopped at its time limit.
     pub on_timeout: Disposition,
@@ -77,10 +80,15 @@ pub struct FailurePolicy {
 impl FailurePolicy {
     pub fn disposition(self, kind: FailureKind) -> Disposition {
         match kind {
-            FailureKind::Trap | FailureKind::Limit | FailureKind::InvalidOutput => self.on_trap,
+            FailureKind::Trap | FailureKind::Limit | FailureKind::InvalidOutput | FailureKind::Breaker => self.on_trap,
             FailureKind::Deadline => self.on_timeout,
             FailureKind::Unavailable => self.on_overload,
         }
+    }
+
+    /// Whether a last good version is of any use.
+    pub fn wants_last_good(self) -> bool {
+        [self.on_trap, self.on_timeout, self.on_overload].contains(&Disposition::LastGood)
     }
 }
 
@@ -88,11 +96,34 @@ impl FailurePolicy {
 pub struct Step {
     pub stage: Arc<dyn Stage>,
     pub policy: FailurePolicy,
+    /// Runs what failed once more where the policy says [`Disposition::LastGood`]. Whatever goes wrong then, and a hook that
+    /// it does not have, is denied: a check that did not happen must not pass for one that did.
+    pub last_good: Option<Arc<dyn Stage>>,
+}
+
+impl Step {
+    /// Without a last good version.
+    pub fn new(stage: Arc<dyn Stage>, policy: FailurePolicy) -> Self {
+        Self { stage, policy, last_good: None }
+    }
+
+    /// What runs a hook once more that failed.
+    fn substitute(&self, hook: Hook, kind: FailureKind) -> Option<&dyn Stage> {
+        let last_good = self.last_good.as_deref().filter(|stage| stage.has(hook))?;
+        (self.policy.disposition(kind) == Disposition::LastGood).then_some(last_good)
+    }
+
+    /// How a body is wanted, by either version.
+    fn body_mode(&self, hook: Hook) -> BodyMode {
+        let last_good = self.last_good.as_ref().filter(|stage| stage.has(hook));
+        self.stage.body_mode(hook).max(last_good.map_or(BodyMode::None, |stage| stage.body_mode(hook)))
+    }
 }
 
 /// Sees what every stage did: for metrics and logs.
 pub trait Observer: Send + Sync {
-    /// `step` is the index of the stage in the route's list. `elapsed` includes making the changes of the stage before.
+    /// `step` is the index of the stage in the route's list. `elapsed` includes making the changes of the stage before. A
+    /// hook that is run once more, on a last good version, is seen twice.
     fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>);
 }
 
@@ -105,7 +136,7 @@ pub enum Outcome {
     Respond { step: usize, response: Response },
     /// This stage refused the request.
     Refuse { step: usize, refusal: Refusal },
-    /// This stage failed and its policy is to deny.
+    /// This stage failed and its policy is to deny, or its last good version did not help.
     Failed { step: usize, error: StageError },
 }
 
@@ -126,7 +157,7 @@ impl Pipeline {
             if hook.is_response() { having.rev().collect() } else { having.collect() }
         });
         let mode = |hook| {
-            let modes = steps.iter().filter(|step| step.stage.has(hook)).map(|step| step.stage.body_mode(hook));
+            let modes = steps.iter().filter(|step| step.stage.has(hook)).map(|step| step.body_mode(hook));
             modes.max().unwrap_or_default()
         };
         let (request_body, response_body) = (mode(Hook::RequestBody), mode(Hook::ResponseBody));
@@ -165,10 +196,8 @@ impl Pipeline {
         }
         // One reading of the clock for each stage: the end of one is the start of the next.
         let mut started = Instant::now();
-        for (step, Step { stage, policy }) in
-            self.order(hook).iter().filter_map(|&at| self.steps.get(at).map(|step| (at, step)))
-        {
-            let (returned, result) = match stage.run(hook, exchange) {
+        for (step, configured) in self.order(hook).iter().filter_map(|&at| self.steps.get(at).map(|step| (at, step))) {
+            let (returned, mut result) = match configured.stage.run(hook, exchange) {
                 Run::Ended(exchange, result) => (exchange, result),
                 Run::Waits(future) => future.await,
             };
@@ -176,6 +205,17 @@ impl Pipeline {
             let ended = Instant::now();
             observer.stage_ran(step, hook, ended - started, &result);
             started = ended;
+            let mut on_failure = Disposition::Deny;
+            if let Err(error) = &result {
+                on_failure = configured.policy.disposition(error.kind);
+                if let Some(last_good) = configured.substitute(hook, error.kind) {
+                    // In a box of its own: it is rare, and it would make the future of every request larger.
+                    (exchange, result) = Box::pin(once_more(last_good, hook, exchange)).await;
+                    let ended = Instant::now();
+                    observer.stage_ran(step, hook, ended - started, &result);
+                    started = ended;
+                }
+            }
             match result {
                 Ok(Verdict::Continue(edits)) => exchange.apply(hook, edits),
                 Ok(Verdict::Replace(edits, body)) => {
@@ -184,13 +224,24 @@ impl Pipeline {
                 }
                 Ok(Verdict::Respond(response)) => return (exchange, Outcome::Respond { step, response }),
                 Ok(Verdict::Refuse(refusal)) => return (exchange, Outcome::Refuse { step, refusal }),
-                Err(error) => match policy.disposition(error.kind) {
-                    Disposition::Deny => return (exchange, Outcome::Failed { step, error }),
+                Err(error) => match on_failure {
+                    Disposition::Deny | Disposition::LastGood => return (exchange, Outcome::Failed { step, error }),
                     Disposition::Skip => {}
                 },
             }
         }
         (exchange, Outcome::Continue)
+    }
+}
+
+async fn once_more(
+    stage: &dyn Stage,
+    hook: Hook,
+    exchange: Box<Exchange>,
+) -> (Box<Exchange>, Result<Verdict, StageError>) {
+    match stage.run(hook, exchange) {
+        Run::Ended(exchange, result) => (exchange, result),
+        Run::Waits(future) => future.await,
     }
 }
 
@@ -287,10 +338,8 @@ mod tests {
     const BOTH: &[Hook] = &Hook::ALL;
 
     fn pipeline(stages: Vec<(&'static str, &'static [Hook], Deed)>, policy: FailurePolicy) -> Pipeline {
-        let step = |(name, hooks, deed)| Step {
-            stage: Arc::new(Double { name, hooks, deed, mode: BodyMode::Chunks }),
-            policy,
-        };
+        let step =
+            |(name, hooks, deed)| Step::new(Arc::new(Double { name, hooks, deed, mode: BodyMode::Chunks }), policy);
         Pipeline::new(stages.into_iter().map(step).collect())
     }
 
@@ -329,9 +378,8 @@ mod tests {
 
     #[test]
     fn a_body_is_held_back_if_one_stage_wants_it_whole() {
-        let step = |mode, hooks| Step {
-            stage: Arc::new(Double { name: "a", hooks, deed: Deed::Trace, mode }),
-            policy: FailurePolicy::default(),
+        let step = |mode, hooks| {
+            Step::new(Arc::new(Double { name: "a", hooks, deed: Deed::Trace, mode }), FailurePolicy::default())
         };
         let both = Pipeline::new(vec![step(BodyMode::Chunks, BOTH), step(BodyMode::Buffered, &[Hook::RequestBody])]);
         assert_eq!(both.body_mode(Hook::RequestBody), BodyMode::Buffered);
@@ -374,7 +422,7 @@ mod tests {
             match kind {
                 FailureKind::Deadline => policy.on_timeout = Disposition::Skip,
                 FailureKind::Unavailable => policy.on_overload = Disposition::Skip,
-                FailureKind::Trap | FailureKind::Limit | FailureKind::InvalidOutput => {
+                FailureKind::Trap | FailureKind::Limit | FailureKind::InvalidOutput | FailureKind::Breaker => {
                     policy.on_trap = Disposition::Skip;
                 }
             }
@@ -393,6 +441,59 @@ mod tests {
                 assert_eq!(matches!(outcome, Outcome::Continue), same, "{kind:?} under the setting of {other:?}");
             }
         }
+    }
+
+    /// A step that fails, between two that trace, with this last good version.
+    fn falling_back(kind: FailureKind, policy: FailurePolicy, last_good: Option<(&'static [Hook], Deed)>) -> Pipeline {
+        let stages = vec![("a", BOTH, Deed::Trace), ("b", BOTH, Deed::Fail(kind)), ("c", BOTH, Deed::Trace)];
+        let mut steps = pipeline(stages, policy).steps;
+        let double = |(hooks, deed)| Arc::new(Double { name: "old", hooks, deed, mode: BodyMode::Buffered });
+        steps[1].last_good = last_good.map(|version| double(version) as Arc<dyn Stage>);
+        Pipeline::new(steps)
+    }
+
+    const LAST_GOOD: FailurePolicy = FailurePolicy {
+        on_trap: Disposition::LastGood,
+        on_timeout: Disposition::LastGood,
+        on_overload: Disposition::LastGood,
+    };
+
+    #[tokio::test]
+    async fn a_failed_hook_is_run_once_more_on_the_last_good_version() {
+        for kind in FailureKind::ALL {
+            let pipeline = falling_back(kind, LAST_GOOD, Some((BOTH, Deed::Trace)));
+            let seen = Seen::default();
+            let (exchange, outcome) = pipeline.run(Hook::RequestHeaders, exchange(false), &seen).await;
+            assert!(matches!(outcome, Outcome::Continue), "{kind:?}: {outcome:?}");
+            assert_eq!(trace(&exchange.request.headers), ["a", "old", "c"]);
+            let results: Vec<_> = seen.0.lock().unwrap().iter().map(|&(step, _, ok)| (step, ok)).collect();
+            assert_eq!(results, [(0, true), (1, false), (1, true), (2, true)]);
+        }
+        let only_traps = FailurePolicy { on_trap: Disposition::LastGood, ..FailurePolicy::default() };
+        let pipeline = falling_back(FailureKind::Deadline, only_traps, Some((BOTH, Deed::Trace)));
+        let (_, outcome) = pipeline.run(Hook::RequestHeaders, exchange(false), &Seen::default()).await;
+        assert!(matches!(outcome, Outcome::Failed { step: 1, .. }), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_last_good_version_that_does_not_help_is_a_refusal() {
+        let skip_timeouts = FailurePolicy { on_timeout: Disposition::Skip, ..LAST_GOOD };
+        for (last_good, kind) in [
+            (None, FailureKind::Trap),
+            (Some((&[Hook::ResponseHeaders][..], Deed::Trace)), FailureKind::Trap),
+            (Some((BOTH, Deed::Fail(FailureKind::Deadline))), FailureKind::Deadline),
+        ] {
+            let pipeline = falling_back(FailureKind::Trap, skip_timeouts, last_good);
+            let (exchange, outcome) = pipeline.run(Hook::RequestHeaders, exchange(false), &Seen::default()).await;
+            assert!(matches!(&outcome, Outcome::Failed { step: 1, error } if error.kind == kind), "{outcome:?}");
+            assert_eq!(trace(&exchange.request.headers), ["a"]);
+        }
+    }
+
+    #[test]
+    fn a_body_is_held_back_for_a_last_good_version_too() {
+        let pipeline = falling_back(FailureKind::Trap, LAST_GOOD, Some((BOTH, Deed::Trace)));
+        assert_eq!(pipeline.body_mode(Hook::RequestBody), BodyMode::Buffered);
     }
 
     #[tokio::test]

@@ -23,14 +23,32 @@ const CONFIG: Key<At<Json>> = Key {
     doc: "The plugin's own configuration, checked against its schema and by the plugin itself. Without it, empty.",
 };
 
-const DISPOSITION: Choice<Disposition> = Choice(&[("deny", Disposition::Deny), ("skip", Disposition::Skip)]);
+const DISPOSITION: Choice<Disposition> =
+    Choice(&[("deny", Disposition::Deny), ("skip", Disposition::Skip), ("last_good", Disposition::LastGood)]);
+
+const ON_LOAD: Key<Choice<Disposition>> = Key {
+    name: "on_load",
+    kind: DISPOSITION,
+    example: "\"last_good\"",
+    doc: "If the plugin cannot be loaded: its file cannot be read, the component is of no use, or it refuses `config` or \
+          `grants`. `\"deny\"`: the reload is refused and everything stays as it was; a start fails. `\"skip\"`: the route \
+          serves without this stage. `\"last_good\"`: the version that this route ran before the reload keeps running, \
+          with the `config`, `grants` and limits it had, and the rest of the reload takes effect; at a start, and on a \
+          new route, there is none, and it means `\"deny\"`. What is not as configured is in the log, in the answer to \
+          the reload, and in the metric `witgate_stage_fallback`.",
+};
 
 const ON_TRAP: Key<Choice<Disposition>> = Key {
     name: "on_trap",
     kind: DISPOSITION,
     example: "\"skip\"",
-    doc: "If the plugin crashes, takes too much memory or answers with something unusable: `\"deny\"` the request, or \
-          `\"skip\"` the stage. Closed by default: a check that did not happen must not pass for one that did.",
+    doc: "If the plugin crashes, takes too much memory or answers with something unusable: `\"deny\"` the request, \
+          `\"skip\"` the stage, or run the hook once more on the `\"last_good\"` version, which is the one that this \
+          route ran before the last reload that changed the plugin, if its breaker was closed then; without one, without \
+          that hook in it, or if it fails too, the request is denied. What the failed run did outside its instance, such \
+          as a key written or tokens taken, stays done. Also for calls that the breaker keeps from a plugin which failed \
+          again and again (docs/operation.md). Closed by default: a check that did not happen must not pass for one \
+          that did.",
 };
 
 const ON_TIMEOUT: Key<Choice<Disposition>> = Key {
@@ -78,8 +96,9 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
 }
 
 fn read_failure(table: &mut Table<'_>) -> Read<Failure> {
+    let on_load = table.or(&ON_LOAD, Disposition::Deny);
     let on_trap = table.or(&ON_TRAP, Disposition::Deny);
     let on_timeout = table.or(&ON_TIMEOUT, Disposition::Deny);
     let on_overload = table.or(&ON_OVERLOAD, Disposition::Deny);
-    Ok(Failure { on_trap: on_trap?, on_timeout: on_timeout?, on_overload: on_overload? })
+    Ok(Failure { on_load: on_load?, on_trap: on_trap?, on_timeout: on_timeout?, on_overload: on_overload? })
 }

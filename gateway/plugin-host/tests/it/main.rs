@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod breaker;
 mod exchange;
 mod guest;
 mod guests;

@@ -145,8 +145,10 @@ fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
     match failure.kind {
         FailureKind::Unavailable => Problem::new(Code::Overloaded, "The gateway is busy; try again later.")
             .retry_after(std::time::Duration::from_secs(1)),
-        FailureKind::Trap | FailureKind::Deadline | FailureKind::Limit | FailureKind::InvalidOutput => {
-            Problem::new(Code::PluginFailed, "The request could not be checked.")
-        }
+        FailureKind::Trap
+        | FailureKind::Deadline
+        | FailureKind::Limit
+        | FailureKind::InvalidOutput
+        | FailureKind::Breaker => Problem::new(Code::PluginFailed, "The request could not be checked."),
     }
 }

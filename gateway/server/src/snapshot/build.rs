@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
+use tracing::warn;
 use witgate_config::{self as config, Diagnostic, Spot};
 use witgate_plugin_host::PluginHost;
 use witgate_route::{Host, Matcher, Path, RouteTable};
@@ -24,15 +25,16 @@ pub struct Builder {
 type Problems = Vec<Diagnostic>;
 
 impl Builder {
-    /// Builds a generation. Blocks: compiles plugins, resolves names.
+    /// Builds the generation after `previous`, or the first. Blocks: compiles plugins, resolves names. A plugin that cannot
+    /// be loaded is a problem unless its stage says otherwise; then it is a warning, in the log as well.
     ///
     /// # Errors
     /// Every problem found; nothing has changed then.
-    pub fn build(&self, sources: &Sources, generation: u64) -> Result<Snapshot, Vec<Diagnostic>> {
+    pub fn build(&self, sources: &Sources, previous: Option<&Snapshot>) -> Result<Snapshot, Vec<Diagnostic>> {
         let mut problems = Problems::new();
         let certificates = certificates(sources, &mut problems);
         let upstreams = upstreams(sources, &mut problems);
-        let mut stages = Stages::new(&self.host, &self.metrics, sources, &mut problems);
+        let mut stages = Stages::new(self, sources, previous, &mut problems);
         let mut routes = Vec::new();
         for route in &sources.config.routes {
             let name: Arc<str> = Arc::from(route.name.as_str());
@@ -57,17 +59,29 @@ impl Builder {
         let routes = RouteTable::build(routes).map_err(|error| {
             vec![sources.diagnostic(&Spot::default(), error.to_string(), "give each route its own host and path")]
         })?;
-        Ok(Snapshot {
-            generation,
+        let (plugins, bindings) = stages.into_parts();
+        let snapshot = Snapshot {
+            generation: previous.map_or(1, |previous| previous.generation + 1),
             digest: sources.digest,
             config: Arc::clone(&sources.config),
             routes,
             unmatched: self.metrics.route(&UNMATCHED.into()),
             certificates,
-            plugins: stages.into_plugins(),
+            plugins,
+            bindings,
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
-        })
+        };
+        for warning in snapshot.warnings() {
+            warn!(generation = snapshot.generation, "{}", one_line(warning));
+        }
+        Ok(snapshot)
     }
+}
+
+fn one_line(warning: &Diagnostic) -> String {
+    let Diagnostic { file, spot, message, .. } = warning;
+    let line = spot.as_ref().map_or(0, |spot| spot.line);
+    format!("{}:{line}: {message}", file.display())
 }
 
 /// Label of requests that no route matches: no route can have this name.

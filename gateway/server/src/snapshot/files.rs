@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use witgate_config::{Config, Diagnostic, Located, Secret, Spot};
+use witgate_config::{Config, Diagnostic, Disposition, Located, Secret, Spot, StageKind};
 
 use super::Digest;
 
@@ -23,6 +23,8 @@ pub struct Sources {
     pub config: Arc<Config>,
     pub digest: Digest,
     files: BTreeMap<PathBuf, Arc<[u8]>>,
+    /// Components that cannot be read, with a policy for that in every stage which names them.
+    missing: BTreeMap<PathBuf, Diagnostic>,
     variables: BTreeMap<String, Vec<u8>>,
 }
 
@@ -30,6 +32,11 @@ impl Sources {
     /// Content of a file that the configuration names; empty if it names none of that path.
     pub fn file(&self, path: &Path) -> Arc<[u8]> {
         self.files.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Why a component cannot be read, if the configuration takes that for a failure to load it.
+    pub fn missing(&self, path: &Path) -> Option<&Diagnostic> {
+        self.missing.get(path)
     }
 
     /// A secret's bytes: the variable's value, or the file's content less one line end.
@@ -46,7 +53,8 @@ impl Sources {
 
     /// Every file that a change of concerns this configuration, itself included.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.path.as_path()).chain(self.files.keys().map(PathBuf::as_path))
+        let named = self.files.keys().chain(self.missing.keys()).map(PathBuf::as_path);
+        std::iter::once(self.path.as_path()).chain(named)
     }
 
     pub fn diagnostic(&self, spot: &Spot, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
@@ -74,7 +82,7 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
     let mut digest = Sha256::new();
     add(&mut digest, text.as_bytes());
 
-    let (mut files, mut problems) = (BTreeMap::new(), Vec::new());
+    let (mut files, mut missing, mut problems) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for named in named_files(&config) {
         if files.contains_key(&named.value) {
             continue;
@@ -87,7 +95,13 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
             }
             Err(message) => {
                 let message = format!("`{}`: {message}", named.value.display());
-                problems.push(diagnostic(path, &named.spot, message, help_for(&named.value)));
+                let problem = diagnostic(path, &named.spot, message, help_for(&named.value));
+                if is_dispensable(&config, &named.value) {
+                    add(&mut digest, named.value.as_os_str().as_encoded_bytes());
+                    missing.insert(named.value.clone(), problem);
+                } else {
+                    problems.push(problem);
+                }
             }
         }
     }
@@ -110,7 +124,7 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         return Err(problems);
     }
     let path = path.to_owned();
-    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, variables })
+    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, missing, variables })
 }
 
 /// Adds a part so that no two lists of parts give the same input.
@@ -138,6 +152,20 @@ fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
         .chain(keys)
         .chain(config.key_sets.values().map(|set| &set.file))
         .chain(config.plugins.values().map(|plugin| &plugin.path))
+}
+
+/// Whether a file is named as a component only, and by stages only that say what to do if it cannot be loaded.
+fn is_dispensable(config: &Config, path: &Path) -> bool {
+    let named = named_files(config).filter(|named| named.value == path).count();
+    let plugins = config.plugins.iter().filter(|(_, plugin)| plugin.path.value == path);
+    let plugins: Vec<&str> = plugins.map(|(name, _)| name.as_str()).collect();
+    let stages = config.routes.iter().flat_map(|route| &route.stages);
+    let uses = stages.filter(|stage| {
+        let StageKind::Plugin { plugin, .. } = &stage.kind;
+        plugins.contains(&plugin.as_str())
+    });
+    let denied: Vec<bool> = uses.map(|stage| stage.failure.on_load == Disposition::Deny).collect();
+    named == plugins.len() && !denied.is_empty() && !denied.contains(&true)
 }
 
 fn named_variables(config: &Config) -> impl Iterator<Item = &Located<String>> {

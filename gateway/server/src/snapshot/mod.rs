@@ -1,11 +1,13 @@
 //! One generation: everything that a configuration means at run time, immutable.
 
+mod binding;
 mod build;
 mod certificate;
 mod files;
 mod stages;
 mod upstream;
 
+pub use binding::Binding;
 pub use build::Builder;
 pub use files::{Sources, read};
 pub use upstream::{Endpoint, Upstream};
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustls::sign::CertifiedKey;
-use witgate_config::Config;
+use witgate_config::{Config, Diagnostic};
 use witgate_plugin_host::LoadedPlugin;
 use witgate_route::RouteTable;
 use witgate_stage::{Hook, Observer, Pipeline, StageError, Verdict};
@@ -36,14 +38,23 @@ pub struct Snapshot {
     pub unmatched: Arc<RouteMetrics>,
     /// For each listener, its certificate if it has one.
     pub certificates: Vec<Option<Arc<CertifiedKey>>>,
-    /// Each distinct plugin once.
+    /// Each distinct plugin once, those that are kept for failures included.
     pub plugins: Vec<Arc<LoadedPlugin>>,
+    /// Each stage entry of each route.
+    pub bindings: Vec<Binding>,
     _live: LiveGeneration,
 }
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// What does not run as it is configured, because it could not be loaded.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.bindings.iter().filter_map(|binding| binding.load_problem.as_ref())
     }
 }
 

@@ -8,9 +8,10 @@ use witgate_plugin_host::{
     Bucket, BucketSpec, Concern, Grants, HmacKey, KeySet, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
     PluginLimits, PluginSpec, PluginStage,
 };
-use witgate_stage::{Disposition, FailurePolicy, Step};
+use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
 
-use super::Sources;
+use super::binding::{Binding, Past};
+use super::{Builder, Snapshot, Sources};
 use crate::telemetry::{Metrics, StageMetrics};
 
 /// What plugins can be granted, resolved once for a generation.
@@ -22,15 +23,18 @@ pub struct Stages<'a> {
     key_sets: BTreeMap<&'a str, Arc<KeySet>>,
     buckets: BTreeMap<&'a str, Arc<Bucket>>,
     load_scopes: BTreeMap<&'a str, Arc<LoadScope>>,
+    /// Of the generation before.
+    past: &'a [Binding],
     plugins: Vec<Arc<LoadedPlugin>>,
+    bindings: Vec<Binding>,
 }
 
 impl<'a> Stages<'a> {
     /// Makes keys, buckets and load scopes; what is wrong with them goes to `problems`.
     pub fn new(
-        host: &'a PluginHost,
-        metrics: &'a Arc<Metrics>,
+        Builder { host, metrics }: &'a Builder,
         sources: &'a Sources,
+        previous: Option<&'a Snapshot>,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let config = &*sources.config;
@@ -52,7 +56,9 @@ impl<'a> Stages<'a> {
             key_sets: key_sets(sources, problems),
             buckets: buckets.collect(),
             load_scopes: load_scopes.collect(),
+            past: previous.map_or(&[], |previous| &previous.bindings),
             plugins: Vec::new(),
+            bindings: Vec::new(),
         }
     }
 
@@ -64,13 +70,19 @@ impl<'a> Stages<'a> {
         problems: &mut Vec<Diagnostic>,
     ) -> (Vec<Step>, Vec<Arc<StageMetrics>>) {
         let mut steps = Vec::new();
+        let first = self.bindings.len();
         for stage in &route.stages {
             let StageKind::Plugin { plugin, config, grants } = &stage.kind;
-            match self.load(plugin, config, grants, stage) {
-                Ok(loaded) => {
-                    let metrics = self.metrics.stage(route_name, &Arc::from(plugin.as_str()));
-                    let step = Step { stage: Arc::new(PluginStage::new(loaded)), policy: policy(stage.failure) };
-                    steps.push((step, metrics));
+            let nth = self.bindings.iter().skip(first).filter(|binding| binding.plugin == *plugin).count();
+            let past = Past::find(self.past, route_name, plugin, nth);
+            let loaded = self.load(plugin, config, grants, stage);
+            match bind(Arc::clone(route_name), plugin, (stage.failure, past), loaded) {
+                Ok(binding) => {
+                    binding.loaded.iter().chain(&binding.last_good).for_each(|plugin| self.keep(plugin));
+                    if let Some(step) = step(&binding) {
+                        steps.push((step, self.metrics.stage(route_name, &Arc::from(plugin.as_str()))));
+                    }
+                    self.bindings.push(binding);
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -78,12 +90,19 @@ impl<'a> Stages<'a> {
         steps.into_iter().unzip()
     }
 
-    pub fn into_plugins(self) -> Vec<Arc<LoadedPlugin>> {
-        self.plugins
+    /// Each distinct plugin, and what every stage runs.
+    pub fn into_parts(self) -> (Vec<Arc<LoadedPlugin>>, Vec<Binding>) {
+        (self.plugins, self.bindings)
+    }
+
+    fn keep(&mut self, plugin: &Arc<LoadedPlugin>) {
+        if !self.plugins.iter().any(|present| Arc::ptr_eq(present, plugin)) {
+            self.plugins.push(Arc::clone(plugin));
+        }
     }
 
     fn load(
-        &mut self,
+        &self,
         name: &str,
         config: &Located<serde_json::Value>,
         grants: &[Located<Grant>],
@@ -92,6 +111,9 @@ impl<'a> Stages<'a> {
         let Some(plugin) = self.sources.config.plugins.get(name) else {
             return Err(self.sources.diagnostic(&stage.spot, format!("no plugin `{name}`"), "add it under [plugins]"));
         };
+        if let Some(problem) = self.sources.missing(&plugin.path.value) {
+            return Err(Diagnostic { message: format!("plugin `{name}`: {}", problem.message), ..problem.clone() });
+        }
         let spec = PluginSpec {
             name: name.to_owned(),
             wasm: self.sources.file(&plugin.path.value),
@@ -103,18 +125,14 @@ impl<'a> Stages<'a> {
             },
             grants: self.resolve(grants),
         };
-        let loaded = self.host.load(spec).map_err(|error| {
+        self.host.load(spec).map_err(|error| {
             let (spot, help) = match error.concerns() {
                 Concern::Component => (&plugin.path.spot, "build the plugin for this version of the contract"),
                 Concern::Config => (&config.spot, "correct the stage's `config`"),
                 Concern::Grants => (&stage.spot, "correct the stage's `grants`"),
             };
             self.sources.diagnostic(spot, format!("plugin `{name}`: {error}"), help)
-        })?;
-        if !self.plugins.iter().any(|present| Arc::ptr_eq(present, &loaded)) {
-            self.plugins.push(Arc::clone(&loaded));
-        }
-        Ok(loaded)
+        })
     }
 
     /// Names that do not exist were reported when the configuration was read.
@@ -142,11 +160,46 @@ fn entry<T>(map: &BTreeMap<&str, Arc<T>>, name: &str) -> Option<(String, Arc<T>)
     map.get(name).map(|value| (name.to_owned(), Arc::clone(value)))
 }
 
+/// What a stage entry runs under its policy, or the problem that keeps the configuration from being served.
+fn bind(
+    route: Arc<str>,
+    plugin: &str,
+    (failure, past): (config::Failure, Past<'_>),
+    loaded: Result<Arc<LoadedPlugin>, Diagnostic>,
+) -> Result<Binding, Diagnostic> {
+    let policy = policy(failure);
+    let (loaded, load_problem) = match loaded {
+        Ok(loaded) => (Some(loaded), None),
+        Err(problem) => {
+            let (serving, instead) = match failure.on_load {
+                config::Disposition::Deny => return Err(problem),
+                config::Disposition::Skip => (None, "serves without it"),
+                config::Disposition::LastGood => match past.serving() {
+                    Some(serving) => (Some(serving), "keeps running its last good version"),
+                    None => return Err(problem),
+                },
+            };
+            let message = format!("{}; route `{route}` {instead}", problem.message);
+            (serving, Some(Diagnostic { message, ..problem }))
+        }
+    };
+    let last_good = loaded.as_ref().filter(|_| policy.wants_last_good()).and_then(|current| past.last_good(current));
+    Ok(Binding { route, plugin: plugin.to_owned(), policy, loaded, last_good, load_problem })
+}
+
+fn step(binding: &Binding) -> Option<Step> {
+    let stage = |plugin: &Arc<LoadedPlugin>| Arc::new(PluginStage::new(Arc::clone(plugin)));
+    let loaded = binding.loaded.as_ref()?;
+    let last_good = binding.last_good.as_ref().map(|plugin| stage(plugin) as Arc<dyn Stage>);
+    Some(Step { stage: stage(loaded), policy: binding.policy, last_good })
+}
+
 fn policy(failure: config::Failure) -> FailurePolicy {
-    let config::Failure { on_trap, on_timeout, on_overload } = failure;
+    let config::Failure { on_load: _, on_trap, on_timeout, on_overload } = failure;
     let disposition = |configured| match configured {
         config::Disposition::Deny => Disposition::Deny,
         config::Disposition::Skip => Disposition::Skip,
+        config::Disposition::LastGood => Disposition::LastGood,
     };
     FailurePolicy {
         on_trap: disposition(on_trap),

@@ -11,6 +11,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use witgate_plugin_host::BreakerState;
 use witgate_stage::{FailureKind, Hook};
 
 /// Seconds; from a local upstream's answer to the default deadline.
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub access_records_dropped: IntCounter,
     pub heads_refused: IntCounter,
     plugin_gauges: IntGaugeVec,
+    breakers: IntGaugeVec,
+    fallbacks: IntGaugeVec,
     routes: Interned<Arc<str>, RouteMetrics>,
     stages: Interned<(Arc<str>, Arc<str>), StageMetrics>,
 }
@@ -113,6 +116,8 @@ impl Metrics {
         let reloads = Opts::new("witgate_reloads_total", "Attempts to reload the configuration.");
         let reload_last = Opts::new("witgate_reload_last_timestamp_seconds", "Unix time of the last attempt.");
         let plugin_gauges = Opts::new("witgate_plugin_instances", "Instances of plugins, and what became of them.");
+        let breakers = Opts::new("witgate_plugin_breaker", "0: closed, 1: half-open, 2: open; calls fail at once.");
+        let fallbacks = Opts::new("witgate_stage_fallback", "1: the plugin could not be loaded; what happens instead.");
         Ok(Arc::new(Self {
             requests: register!(IntCounterVec::new(requests, &["route", "method", "status"])),
             request_duration: register!(HistogramVec::new(request_duration, &["route"])),
@@ -136,6 +141,8 @@ impl Metrics {
                 "Request heads refused before routing: malformed, too large or too slow."
             )),
             plugin_gauges: register!(IntGaugeVec::new(plugin_gauges, &["plugin", "state"])),
+            breakers: register!(IntGaugeVec::new(breakers, &["plugin"])),
+            fallbacks: register!(IntGaugeVec::new(fallbacks, &["route", "plugin", "fallback"])),
             routes: Mutex::default(),
             stages: Mutex::default(),
             registry,
@@ -180,6 +187,26 @@ impl Metrics {
                 .with_label_values(&[plugin.as_str(), state])
                 .add(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Replaces the states of all breakers. Of plugins of one name, the worst counts.
+    pub fn set_breakers<'a>(&self, breakers: impl IntoIterator<Item = (&'a str, BreakerState)>) {
+        self.breakers.reset();
+        for (plugin, state) in breakers {
+            let gauge = self.breakers.with_label_values(&[plugin]);
+            let value = match state {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            gauge.set(gauge.get().max(value));
+        }
+    }
+
+    /// Replaces the stages that do not run as configured: (route, plugin, what happens instead).
+    pub fn set_fallbacks<'a>(&self, fallbacks: impl IntoIterator<Item = [&'a str; 3]>) {
+        self.fallbacks.reset();
+        fallbacks.into_iter().for_each(|labels| self.fallbacks.with_label_values(&labels).set(1));
     }
 
     /// Everything in the text format of Prometheus.
@@ -326,6 +353,19 @@ mod tests {
         }
         let label = r#"witgate_requests_total{method="other",route="r",status="none"} 2"#;
         assert!(metrics.render().contains(label), "{}", metrics.render());
+    }
+
+    #[test]
+    fn of_breakers_of_one_name_the_worst_is_shown_and_none_stays() {
+        let metrics = Metrics::new().unwrap();
+        metrics.set_breakers([("p", BreakerState::Closed), ("p", BreakerState::Open), ("p", BreakerState::HalfOpen)]);
+        metrics.set_fallbacks([["r", "p", "skip"]]);
+        let text = metrics.render();
+        assert!(text.contains(r#"witgate_plugin_breaker{plugin="p"} 2"#), "{text}");
+        assert!(text.contains(r#"witgate_stage_fallback{fallback="skip",plugin="p",route="r"} 1"#), "{text}");
+        metrics.set_breakers([]);
+        metrics.set_fallbacks([]);
+        assert!(!metrics.render().contains(r#"plugin="p""#));
     }
 
     #[test]
