@@ -8,12 +8,16 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 5] = [
+const ROOMS: [(&str, &[&str]); 6] = [
     ("witgate-config", &[]),
     ("witgate-route", &[]),
     ("witgate-stage", &[]),
     ("witgate-plugin-host", &["witgate-stage"]),
-    ("witgate-server", &["witgate-config", "witgate-route", "witgate-stage", "witgate-plugin-host"]),
+    ("witgate-authoring", &["witgate-config", "witgate-stage", "witgate-plugin-host"]),
+    (
+        "witgate-server",
+        &["witgate-authoring", "witgate-config", "witgate-route", "witgate-stage", "witgate-plugin-host"],
+    ),
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.

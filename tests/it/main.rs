@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod authoring;
 mod bodies;
 mod examples;
 mod forwarding;

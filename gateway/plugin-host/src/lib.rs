@@ -37,6 +37,7 @@ mod fault;
 mod grants;
 mod host;
 mod imports;
+mod inspect;
 mod instance;
 mod load;
 mod memory;
@@ -54,6 +55,7 @@ pub use breaker::BreakerState;
 pub use error::{Concern, ConfigProblem, HostError, LoadError};
 pub use fault::Fault;
 pub use grants::Grants;
+pub use inspect::{Import, Inspection, KvStore, KvStoreError};
 pub use plugin::{Description, LoadedPlugin};
 pub use plugin_host::{HostSettings, PluginHost};
 pub use service::{

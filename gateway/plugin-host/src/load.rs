@@ -85,7 +85,7 @@ fn template(spec: &PluginSpec, compiled: &Compiled, namespace: Option<Arc<Namesp
     })
 }
 
-fn checked(described: &lifecycle::Description) -> Result<Description, LoadError> {
+pub(crate) fn checked(described: &lifecycle::Description) -> Result<Description, LoadError> {
     let lifecycle::Description { name, version, summary, .. } = described;
     let name_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let problem = if name.is_empty() || name.len() > 64 || !name.bytes().all(name_byte) {
@@ -114,7 +114,7 @@ fn one_line(text: &str) -> String {
 
 /// Runs a guest to its end on this thread. The only thing guests wait for is their next turn, so whoever polls need not
 /// wait for a wake-up.
-fn run_here<F: Future>(future: F) -> F::Output {
+pub(crate) fn run_here<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {

@@ -91,6 +91,11 @@ impl PluginHost {
         Ok(shared.plugins.share(digest, || plugin))
     }
 
+    /// What components are compiled with, and where the result is kept.
+    pub(crate) fn compiler(&self) -> (&Engine, Option<&Cache>) {
+        (&self.shared.engine, self.shared.cache.as_ref())
+    }
+
     fn compiled(&self, wasm: &[u8]) -> Result<Arc<Compiled>, LoadError> {
         let shared = &*self.shared;
         let digest = compile::digest(wasm);

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod plugin;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -49,6 +51,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// Inspect, validate, test and measure a plugin, without a gateway.
+    Plugin {
+        #[command(subcommand)]
+        command: plugin::PluginCommand,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +81,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run { config } => run(&config.path),
         Command::Check { config, format } => check(&config.path, format),
+        Command::Plugin { command } => plugin::run(command),
     }
 }
 

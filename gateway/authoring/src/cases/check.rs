@@ -1,0 +1,280 @@
+//! Holds what came of a case against what was expected.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+
+use super::content::{Content, FieldName, Fields};
+use super::drive::Observed;
+use super::file::{Expect, Source};
+use super::glob::fits;
+use super::world::World;
+use crate::units::{show_size, show_time};
+use crate::{CommandError, diff};
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Of the expectation, below `expect`.
+    pub(crate) path: String,
+    pub(crate) expected: String,
+    pub(crate) got: String,
+}
+
+const ABSENT: &str = "(absent)";
+
+pub(crate) struct Check<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) source: &'a Source,
+    /// Golden files are written instead of compared.
+    pub(crate) bless: bool,
+    pub(crate) differences: Vec<Difference>,
+}
+
+impl Check<'_> {
+    pub(crate) fn run(&mut self, expect: &Expect, observed: &Observed, log: &[String]) -> Result<(), CommandError> {
+        self.decision(expect, observed);
+        self.upstream(expect, observed)?;
+        self.client(expect, observed)?;
+        for (key, wanted) in &expect.attributes {
+            self.kept(&format!("attributes.{key}"), wanted, observed.attributes.get(key))?;
+        }
+        self.kv(expect)?;
+        self.buckets(expect)?;
+        if let Some(wanted) = &expect.log {
+            let same = wanted.len() == log.len() && wanted.iter().zip(log).all(|(wanted, line)| fits(wanted, line));
+            self.check("log", same, || (wanted.join("\n"), log.join("\n")));
+        }
+        if let Some(most) = expect.max_time {
+            let fits = observed.time <= most.0;
+            self.check("max_time", fits, || (format!("at most {}", show_time(most.0)), show_time(observed.time)));
+        }
+        if let Some(most) = expect.max_memory {
+            let peak = self.world.plugin.stats().memory_peak;
+            self.check("max_memory", peak <= most.0, || (format!("at most {}", show_size(most.0)), show_size(peak)));
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, path: &str, holds: bool, words: impl FnOnce() -> (String, String)) {
+        if !holds {
+            let (expected, got) = words();
+            self.differences.push(Difference { path: path.to_owned(), expected, got });
+        }
+    }
+
+    /// A text with `*`, of something that may not be there.
+    fn text(&mut self, path: &str, wanted: Option<&str>, got: Option<&str>) {
+        if let Some(wanted) = wanted {
+            let same = got.is_some_and(|got| fits(wanted, got));
+            self.check(path, same, || (wanted.to_owned(), got.unwrap_or(ABSENT).to_owned()));
+        }
+    }
+
+    fn decision(&mut self, expect: &Expect, observed: &Observed) {
+        let words = || {
+            let told =
+                [observed.failure, observed.code.map(witgate_stage::ErrorCode::label), observed.message.as_deref()];
+            let told: Vec<_> = told.into_iter().flatten().collect();
+            let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(": ")) };
+            (expect.verdict.label().to_owned(), format!("{}{told}", observed.verdict.label()))
+        };
+        self.check("verdict", expect.verdict == observed.verdict, words);
+        self.text("hook", expect.hook.map(|hook| hook.0.label()), observed.hook.map(witgate_stage::Hook::label));
+        self.text("code", expect.code.map(|code| code.0.label()), observed.code.map(witgate_stage::ErrorCode::label));
+        self.text("message", expect.message.as_deref(), observed.message.as_deref());
+        self.text("failure", expect.failure.as_deref(), observed.failure);
+    }
+
+    fn upstream(&mut self, expect: &Expect, observed: &Observed) -> Result<(), CommandError> {
+        let Some(wanted) = &expect.upstream else { return Ok(()) };
+        let Some((before, after, body)) = &observed.upstream else {
+            self.check("upstream", false, || ("the request gets there".into(), "it does not".into()));
+            return Ok(());
+        };
+        self.text("upstream.path", wanted.path.as_deref(), Some(after.path.as_str()));
+        self.fields("upstream", (&wanted.headers, &wanted.absent), &after.headers);
+        self.changes("upstream.changes", wanted.changes.as_ref(), (&before.headers, &after.headers));
+        wanted.body.as_ref().map_or(Ok(()), |wanted| self.content("upstream.body", wanted, body))
+    }
+
+    fn client(&mut self, expect: &Expect, observed: &Observed) -> Result<(), CommandError> {
+        let Some(wanted) = &expect.client else { return Ok(()) };
+        let Some((before, after, body)) = &observed.client else {
+            let got = "there is none: the case has no `response`, and the plugin gave none".to_owned();
+            self.check("client", false, || ("a response".into(), got));
+            return Ok(());
+        };
+        if let Some(status) = wanted.status {
+            let got = after.status.as_u16();
+            self.check("client.status", status == got, || (status.to_string(), got.to_string()));
+        }
+        self.fields("client", (&wanted.headers, &wanted.absent), &after.headers);
+        let nothing = HeaderMap::new();
+        let before = before.as_ref().map_or(&nothing, |head| &head.headers);
+        self.changes("client.changes", wanted.changes.as_ref(), (before, &after.headers));
+        wanted.body.as_ref().map_or(Ok(()), |wanted| self.content("client.body", wanted, body))
+    }
+
+    fn fields(&mut self, side: &str, (wanted, absent): (&Fields, &[FieldName]), got: &HeaderMap) {
+        for (name, wanted) in &wanted.0 {
+            let got = values(got, name);
+            let same = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(wanted, got)| fits(wanted, got));
+            let words = || (wanted.join("\n"), if got.is_empty() { ABSENT.to_owned() } else { got.join("\n") });
+            self.check(&format!("{side}.headers.{name}"), same, words);
+        }
+        for FieldName(name) in absent {
+            let got = values(got, name);
+            self.check(&format!("{side}.absent"), got.is_empty(), || {
+                (format!("no {name}"), format!("{name}: {}", got.join(", ")))
+            });
+        }
+    }
+
+    fn changes(&mut self, path: &str, wanted: Option<&Vec<String>>, (before, after): (&HeaderMap, &HeaderMap)) {
+        let Some(wanted) = wanted else { return };
+        let (mut wanted, got) = (wanted.clone(), changes(before, after));
+        wanted.sort();
+        let same = wanted.len() == got.len() && wanted.iter().zip(&got).all(|(wanted, got)| fits(wanted, got));
+        self.check(path, same, || (wanted.join("\n"), got.join("\n")));
+    }
+
+    fn kv(&mut self, expect: &Expect) -> Result<(), CommandError> {
+        if expect.kv.is_empty() && expect.kv_absent.is_empty() {
+            return Ok(());
+        }
+        let kv = self.world.kv()?;
+        for (key, wanted) in &expect.kv {
+            self.kept(&format!("kv.{key}"), wanted, kv.get(key).as_deref())?;
+        }
+        for key in &expect.kv_absent {
+            let got = kv.get(key);
+            let shown = || shown(got.as_deref().unwrap_or_default());
+            self.check("kv_absent", got.is_none(), || (format!("no `{key}`"), format!("`{key}`: {}", shown())));
+        }
+        Ok(())
+    }
+
+    fn buckets(&mut self, expect: &Expect) -> Result<(), CommandError> {
+        for tokens in &expect.buckets {
+            let name = tokens.bucket.get_ref();
+            let Some(bucket) = self.world.buckets.get(name) else {
+                let message = format!("expected the name of a `[buckets.NAME]` of this file, got {name:?}");
+                return Err(self.source.problem(
+                    tokens.bucket.span().start,
+                    &message,
+                    "define it, or correct the name",
+                ));
+            };
+            let key = tokens.key.load(&self.source.folder())?;
+            // Taking nothing changes nothing, and tells what is left.
+            let left = bucket.take(&key, 0).remaining;
+            let path = format!("buckets: {name} of {}", shown(&key));
+            self.check(&path, left == tokens.remaining, || {
+                (format!("{} tokens left", tokens.remaining), format!("{left}"))
+            });
+        }
+        Ok(())
+    }
+
+    /// A small value of the plugin's: texts may have a `*`.
+    fn kept(&mut self, path: &str, wanted: &Content, got: Option<&[u8]>) -> Result<(), CommandError> {
+        match (wanted, got) {
+            (Content::Text(wanted), Some(got)) => self.text(path, Some(wanted), Some(&shown(got))),
+            (wanted, Some(got)) => self.content(path, wanted, &Bytes::copy_from_slice(got))?,
+            (_, None) => self.check(path, false, || ("a value".to_owned(), ABSENT.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Bytes, exactly; those of a golden file are written if asked for.
+    fn content(&mut self, path: &str, wanted: &Content, got: &Bytes) -> Result<(), CommandError> {
+        if let (Content::File(name), true) = (wanted, self.bless) {
+            return write(&self.source.folder().join(name), got);
+        }
+        let wanted = match (wanted.load(&self.source.folder()), wanted) {
+            (Ok(wanted), _) => wanted,
+            (Err(_), Content::File(name)) => {
+                let expected = format!("what {} holds; it cannot be read, and --bless writes it", name.display());
+                self.check(path, false, || (expected, shown(got)));
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error),
+        };
+        self.check(path, wanted == got, || (shown(&wanted), shown(got)));
+        Ok(())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder
+        .and_then(|()| std::fs::write(path, bytes))
+        .map_err(|source| CommandError::Write { path: path.to_owned(), source })
+}
+
+/// Bytes for people: text, or what of it is none.
+fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{} bytes: {}", bytes.len(), bytes.escape_ascii()),
+    }
+}
+
+fn values(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    headers.get_all(name).iter().map(|value| shown(value.as_bytes())).collect()
+}
+
+/// The fields that differ, in the order of their texts.
+fn changes(before: &HeaderMap, after: &HeaderMap) -> Vec<String> {
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).map(HeaderName::as_str).collect();
+    let mut changes = Vec::new();
+    for name in names {
+        let Ok(name) = HeaderName::try_from(name) else { continue };
+        let (old, new) = (values(before, &name), values(after, &name));
+        if old == new {
+        } else if new.is_empty() {
+            changes.push(format!("remove {name}"));
+        } else {
+            changes.extend(new.iter().map(|value| format!("set {name}: {value}")));
+        }
+    }
+    changes.sort();
+    changes
+}
+
+impl Difference {
+    /// For people, in lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Self { path, expected, got } = self;
+        let mut lines = vec![path.clone()];
+        if expected.contains('\n') || got.contains('\n') {
+            lines.extend(diff::lines(expected, got).into_iter().map(|line| format!("  {line}")));
+        } else {
+            lines.push(format!("  expected {}", expected.escape_debug()));
+            lines.push(format!("  got      {}", got.escape_debug()));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_fields_are_told_by_name() {
+        let before: HeaderMap = [("a", "1"), ("b", "2"), ("c", "3")]
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .into_iter()
+            .collect();
+        let mut after = before.clone();
+        after.remove("a");
+        after.insert("b", "4".parse().unwrap());
+        after.append("b", "5".parse().unwrap());
+        assert_eq!(changes(&before, &after), ["remove a", "set b: 4", "set b: 5"]);
+        assert!(changes(&before, &before).is_empty());
+    }
+}

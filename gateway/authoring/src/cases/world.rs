@@ -1,0 +1,233 @@
+//! What the cases of one file run in: the plugin, and all that it is granted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use toml::Spanned;
+use witgate_plugin_host::{
+    Bucket, BucketSpec, Grants, HmacKey, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
+    PluginLimits, PluginSpec, PluginStage,
+};
+use witgate_stage::{
+    BodyMode, Disposition, Exchange, FailureKind, FailurePolicy, Hook, Pipeline, Run, Stage, StageError, Step,
+};
+
+use super::file::{self, CaseFile, Source};
+use crate::{CommandError, component, stand_in};
+
+/// Keys of a bucket: more than any file of cases names.
+const KEYS_LIMIT: usize = 100_000;
+/// Length of the values that fill a namespace first. It halves down to nothing, so that in the end no key fits any more.
+const FILL: usize = 32 * 1024;
+
+pub(crate) struct World {
+    pub(crate) plugin: Arc<LoadedPlugin>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) buckets: BTreeMap<String, Arc<Bucket>>,
+    pub(crate) load: BTreeMap<String, Arc<LoadScope>>,
+    faults: Arc<FaultyStage>,
+}
+
+impl World {
+    pub(crate) fn new(source: &Source, file: &CaseFile, wasm_path: &Path) -> Result<Self, CommandError> {
+        let folder = source.folder();
+        let wasm = component::read(wasm_path)?;
+        let host = component::host()?;
+        let (buckets, load) = (buckets(&host, file), load_scopes(&host, file));
+        let mut keys = BTreeMap::new();
+        for (name, secret) in &file.keys {
+            keys.insert(name.clone(), Arc::new(HmacKey::new(&secret.load(&folder)?)));
+        }
+        let key_sets = file.key_sets.iter().map(|(name, set)| {
+            let pairs = set.iter().map(|(key, identity)| (key.as_bytes(), identity.as_str()));
+            (name.clone(), Arc::new(KeySet::new(pairs)))
+        });
+        let offered = Grants {
+            keys,
+            key_sets: key_sets.collect(),
+            buckets: buckets.clone(),
+            load_scopes: load.clone(),
+            ..Grants::default()
+        };
+        let mut grants = Grants::default();
+        for grant in &file.grants {
+            give(&mut grants, &offered, grant)
+                .map_err(|(message, help)| source.problem(grant.span().start, &message, &help))?;
+        }
+        let limits = PluginLimits {
+            memory: file.limits.memory.map_or(stand_in::LIMITS.memory, |size| size.0),
+            hook_timeout: file.limits.hook_timeout.map_or(stand_in::LIMITS.hook_timeout, |time| time.0),
+            ..stand_in::LIMITS
+        };
+        let name = wasm_path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let spec = PluginSpec { name, config_json: file.config.to_string(), limits, grants, wasm };
+        let plugin = host.load(spec).map_err(|source| CommandError::Plugin { path: wasm_path.to_owned(), source })?;
+        let stage = FaultyStage { stage: PluginStage::new(Arc::clone(&plugin)), fault: Mutex::new(None) };
+        let faults = Arc::new(stage);
+        let step = Step::new(Arc::clone(&faults) as Arc<dyn Stage>, policy(&file.failure));
+        let world = Self { plugin, pipeline: Pipeline::new(vec![step]), buckets, load, faults };
+        world.seed(source, file)?;
+        Ok(world)
+    }
+
+    fn seed(&self, source: &Source, file: &CaseFile) -> Result<(), CommandError> {
+        if file.kv.is_empty() {
+            return Ok(());
+        }
+        let kv = self.kv()?;
+        for (key, value) in &file.kv {
+            let value = value.load(&source.folder())?;
+            kv.set(key, value.to_vec()).map_err(|error| CommandError::Usage(format!("kv.{key}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// The plugin's namespace.
+    ///
+    /// # Errors
+    /// The grant is missing.
+    pub(crate) fn kv(&self) -> Result<KvStore, CommandError> {
+        self.plugin.kv().ok_or_else(|| {
+            CommandError::Usage("the cases ask for `kv`, which is not granted; add \"kv\" to `grants`".to_owned())
+        })
+    }
+
+    /// Has the next hook fail.
+    pub(crate) fn fail_next(&self, kind: Option<FailureKind>) {
+        *self.faults.fault.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+    }
+
+    /// Fills the namespace until nothing fits, for as long as the guard lives.
+    pub(crate) fn fill_kv(&self) -> Result<FullKv, CommandError> {
+        let kv = self.kv()?;
+        let mut keys = Vec::new();
+        let mut length = FILL;
+        loop {
+            // Short, for what is left must not hold a key; and unlike any that a plugin would choose.
+            let key = format!("\u{1}{:x}", keys.len());
+            match kv.set(&key, vec![b' '; length]) {
+                Ok(()) => keys.push(key),
+                Err(_) if length == 0 => break,
+                Err(_) => length /= 2,
+            }
+        }
+        Ok(FullKv { kv, keys })
+    }
+}
+
+/// A namespace that is full.
+pub(crate) struct FullKv {
+    kv: KvStore,
+    keys: Vec<String>,
+}
+
+impl Drop for FullKv {
+    fn drop(&mut self) {
+        for key in &self.keys {
+            self.kv.delete(key);
+        }
+    }
+}
+
+fn buckets(host: &PluginHost, file: &CaseFile) -> BTreeMap<String, Arc<Bucket>> {
+    let bucket = |(name, bucket): (&String, &file::Bucket)| {
+        let (tokens, period) = bucket.rate.0;
+        let spec = BucketSpec { tokens, period, burst: bucket.burst.unwrap_or(tokens), keys_limit: KEYS_LIMIT };
+        (name.clone(), host.bucket(name, &spec))
+    };
+    file.buckets.iter().map(bucket).collect()
+}
+
+/// Of the processor time there is no limit: how busy the machine is must not decide a test.
+fn load_scopes(host: &PluginHost, file: &CaseFile) -> BTreeMap<String, Arc<LoadScope>> {
+    let scope = |(name, load): (&String, &file::Load)| {
+        let limits = LoadLimits { in_flight: load.in_flight_limit, cpu_permille: u32::MAX };
+        (name.clone(), host.load_scope(name, limits))
+    };
+    file.load.iter().map(scope).collect()
+}
+
+fn policy(policy: &file::Policy) -> FailurePolicy {
+    let disposition = |wanted| match wanted {
+        file::Disposition::Deny => Disposition::Deny,
+        file::Disposition::Skip => Disposition::Skip,
+    };
+    FailurePolicy {
+        on_trap: disposition(policy.on_trap),
+        on_timeout: disposition(policy.on_timeout),
+        on_overload: disposition(policy.on_overload),
+    }
+}
+
+/// Adds one grant, as a stage's `grants` in `gateway.toml` has it. The error is what is wrong and what to do.
+fn give(grants: &mut Grants, offered: &Grants, grant: &Spanned<String>) -> Result<(), (String, String)> {
+    let text = grant.get_ref().as_str();
+    let (capability, name) = text.split_once(':').map_or((text, None), |(capability, name)| (capability, Some(name)));
+    let (found, table) = match (capability, name) {
+        ("log", None) => return set(&mut grants.log),
+        ("clock", None) => return set(&mut grants.clock),
+        ("kv", None) => return set(&mut grants.kv),
+        ("crypto", None) => return set(&mut grants.digests),
+        ("crypto", Some(name)) => {
+            let key = copy(&mut grants.keys, &offered.keys, name);
+            (copy(&mut grants.key_sets, &offered.key_sets, name) || key, "[keys.NAME]` or `[key_sets.NAME]")
+        }
+        ("limiter", Some(name)) => (copy(&mut grants.buckets, &offered.buckets, name), "[buckets.NAME]"),
+        ("load", Some(name)) => (copy(&mut grants.load_scopes, &offered.load_scopes, name), "[load.NAME]"),
+        _ => {
+            let message = format!(
+                "expected a grant, one of \"log\", \"clock\", \"kv\", \"crypto\", \"crypto:NAME\", \"limiter:NAME\", \
+                 \"load:NAME\", got {text:?}"
+            );
+            return Err((message, "`witgate plugin inspect` tells which grants a plugin needs".to_owned()));
+        }
+    };
+    let name = name.unwrap_or_default();
+    let missing = || {
+        let message = format!("expected the name of a `{table}` of this file, got {name:?}");
+        (message, format!("define `{}`", table.replace("NAME", name)))
+    };
+    if found { Ok(()) } else { Err(missing()) }
+}
+
+fn set(granted: &mut bool) -> Result<(), (String, String)> {
+    *granted = true;
+    Ok(())
+}
+
+fn copy<T>(to: &mut BTreeMap<String, Arc<T>>, from: &BTreeMap<String, Arc<T>>, name: &str) -> bool {
+    let found = from.get(name);
+    to.extend(found.map(|value| (name.to_owned(), Arc::clone(value))));
+    found.is_some()
+}
+
+/// The plugin, or a failure in its place when a case asks for one.
+struct FaultyStage {
+    stage: PluginStage,
+    fault: Mutex<Option<FailureKind>>,
+}
+
+impl Stage for FaultyStage {
+    fn name(&self) -> &str {
+        self.stage.name()
+    }
+
+    fn has(&self, hook: Hook) -> bool {
+        self.stage.has(hook)
+    }
+
+    fn body_mode(&self, hook: Hook) -> BodyMode {
+        self.stage.body_mode(hook)
+    }
+
+    fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
+        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(kind) => {
+                let source = "the case asks for this failure".into();
+                Run::Ended(exchange, Err(StageError { stage: self.name().to_owned(), kind, source }))
+            }
+            None => self.stage.run(hook, exchange),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What plugin authors do with a component before it is served: [`inspect`] it, [`validate`] a configuration for it,
+//! [`test`] it with cases from a file, and [`bench`] it.
+//!
+//! All of them run the component on the plugin host that the gateway uses, with its limits and its checks, so what holds
+//! here holds there. Each command gives a report that is printed by `Display` for people and by `to_json` for tools.
+
+mod bench;
+mod cases;
+mod component;
+mod diff;
+mod error;
+mod inspect;
+mod log;
+mod stand_in;
+mod units;
+mod validate;
+
+pub use bench::{Bench, BenchOptions, bench};
+pub use cases::{TestOptions, Tested, test};
+pub use error::CommandError;
+pub use inspect::{Inspected, inspect};
+pub use validate::{ConfigFrom, Validated, validate};
+
+use http::StatusCode;
+use witgate_stage::ErrorCode;
+
+/// What a client gets for a refusal, or for a plugin that failed: told by the caller, because only the proxy knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Statuses {
+    pub refusal: fn(ErrorCode) -> StatusCode,
+    pub failure: StatusCode,
+}

@@ -1,0 +1,297 @@
+//! `witgate plugin …`: what authors do with a component, through the binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use witgate_tests::gateway::{binary, guest, plugin};
+
+struct Ran {
+    status: ExitStatus,
+    out: String,
+    err: String,
+}
+
+fn witgate(arguments: &[&str]) -> Ran {
+    let output = Command::new(binary()).arg("plugin").args(arguments).output().expect("witgate runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { status: output.status, out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// The report of a command that was asked for JSON, and its exit status.
+fn json(arguments: &[&str]) -> (Value, Option<i32>) {
+    let ran = witgate(&[arguments, &["--format", "json"]].concat());
+    let report = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
+    (report, ran.status.code())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// A cases file for the guest that sees and changes bodies, in a folder of its own.
+fn cases(head: &str, cases: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("cases.toml");
+    let plugin = guest("bodies");
+    let file = format!("plugin = \"{}\"\ngrants = [\"kv\"]\n{head}\n{cases}", plugin.display());
+    std::fs::write(&path, file).expect("written");
+    (folder, path)
+}
+
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(name)
+}
+
+#[test]
+fn the_shipped_plugins_do_what_their_cases_say() {
+    for name in ["auth", "rate-limit", "shed"] {
+        let path = folder_of(name).join("cases.toml");
+        let component = plugin(&name.replace('-', "_"));
+        let ran = witgate(&["test", text(&path), "--plugin", text(&component)]);
+        assert!(ran.status.success(), "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(", 0 failed") && !ran.out.starts_with('0'), "{}", ran.out);
+    }
+}
+
+#[test]
+fn inspect_tells_what_a_component_needs_without_granting_it() {
+    let (report, status) = json(&["inspect", text(&plugin("auth"))]);
+    assert_eq!(status, Some(0), "{report}");
+    assert_eq!(report["description"]["name"], "auth");
+    assert_eq!(report["contract"], "0.1.0");
+    assert_eq!(report["hooks"], serde_json::json!(["on-request-headers"]));
+    assert_eq!(report["grants"], serde_json::json!(["clock", "crypto"]));
+    assert_eq!(report["config_schema"]["title"], "auth");
+    assert!(report["compile_us"].as_u64() > report["load_us"].as_u64(), "{report}");
+    let people = witgate(&["inspect", text(&plugin("rate_limit"))]);
+    assert!(people.out.contains("needs the grant \"limiter:NAME\""), "{}", people.out);
+}
+
+#[test]
+fn inspect_says_of_a_component_that_is_no_plugin_why_it_would_not_load() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("empty.wasm");
+    // The preamble of a component, and nothing after it.
+    std::fs::write(&path, b"\0asm\x0d\0\x01\0").expect("written");
+    let (report, status) = json(&["inspect", text(&path)]);
+    assert_eq!((status, &report["contract"]), (Some(1), &Value::Null), "{report}");
+    assert!(report["problem"].as_str().is_some_and(|problem| problem.contains("lifecycle@0.1.0")), "{report}");
+}
+
+#[test]
+fn what_is_no_component_is_refused_with_what_was_expected() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (missing, other) = (folder.path().join("missing.wasm"), folder.path().join("other.wasm"));
+    std::fs::write(&other, "hello").expect("written");
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, "{}").expect("written");
+    for (path, part) in [(&missing, "cannot be read"), (&other, "not a WebAssembly component")] {
+        for command in
+            [&["inspect", text(path)][..], &["validate", text(path), "--config", text(&config)], &["bench", text(path)]]
+        {
+            let ran = witgate(command);
+            assert_eq!(ran.status.code(), Some(1), "{command:?}");
+            assert!(ran.err.contains(part) && ran.err.contains("expected"), "{command:?}: {}", ran.err);
+            let (report, status) = json(command);
+            assert_eq!((&report["ok"], status), (&Value::Bool(false), Some(1)), "{command:?}: {report}");
+        }
+    }
+}
+
+#[test]
+fn validate_lists_every_problem_with_its_path() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join("config.json");
+    let validate = |component: &str, text_of_config: &str| {
+        std::fs::write(&config, text_of_config).expect("written");
+        json(&["validate", text(&plugin(component)), "--config", text(&config)])
+    };
+    let paths = |report: &Value| -> Vec<String> {
+        let problems = report["problems"].as_array().expect("a list");
+        problems.iter().map(|problem| problem["path"].as_str().unwrap_or("-").to_owned()).collect()
+    };
+    let (report, status) = validate("auth", r#"{"key_set": "customers", "jwt": {"key": "session"}}"#);
+    assert_eq!((&report["ok"], status), (&Value::Bool(true), Some(0)), "{report}");
+    // The schema's, of which there are several; the plugin's own words; and JSON's.
+    let (report, status) = validate("auth", r#"{"key_set": 5, "jwt": {"key": "k", "leeway_seconds": -1}}"#);
+    assert_eq!(
+        (paths(&report), status),
+        (vec!["jwt.leeway_seconds".to_owned(), "key_set".to_owned()], Some(1)),
+        "{report}"
+    );
+    let (report, _) = validate("rate_limit", r#"{"bucket": "b", "key": "header:a b"}"#);
+    assert_eq!(paths(&report), ["key"], "{report}");
+    let (report, _) = validate("auth", "{}");
+    assert_eq!(paths(&report), ["-"], "{report}");
+    let (report, _) = validate("auth", "{");
+    assert!(report["problems"][0]["message"].as_str().is_some_and(|text| text.contains("not JSON")), "{report}");
+}
+
+#[test]
+fn validate_survives_a_plugin_that_traps_on_its_configuration() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, "{}").expect("written");
+    let ran = witgate(&["validate", text(&guest("trap_configure")), "--config", text(&config)]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.out.contains("fails in `configure` (trap)"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn an_unknown_key_of_a_cases_file_is_shown_in_its_line() {
+    let (_folder, path) = cases("", "[[cases]]\nname = \"a\"\nrequst = {}\n");
+    let ran = witgate(&["test", text(&path)]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.err.contains("unknown key `requst`") && ran.err.contains("cases.toml:6:1"), "{}", ran.err);
+    assert!(ran.err.contains("6 | requst = {}"), "{}", ran.err);
+    let (report, _) = json(&["test", text(&path)]);
+    assert_eq!(report["diagnostics"][0]["line"], 6, "{report}");
+}
+
+#[test]
+fn a_grant_of_something_that_the_file_does_not_define_is_shown_in_its_line() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("cases.toml");
+    std::fs::write(&path, "plugin = \"x.wasm\"\ngrants = [\n  \"limiter:api\",\n]\n[[cases]]\nname = \"a\"\n")
+        .expect("written");
+    let ran = witgate(&["test", text(&path), "--plugin", text(&plugin("rate_limit"))]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.err.contains("cases.toml:3:3") && ran.err.contains("define `[buckets.api]`"), "{}", ran.err);
+}
+
+#[test]
+fn a_failing_case_is_told_by_what_was_expected_and_what_came() {
+    let (_folder, path) = cases(
+        "config = { request = \"buffered\", response = \"buffered\", mark = \"<\" }",
+        "[[cases]]\nname = \"passes\"\nrequest = { body = \"x\" }\nexpect = { upstream = { body = \"<x\" } }\n\
+         [[cases]]\nname = \"differs\"\nrequest = { method = \"POST\", path = \"/here\", body = \"x\" }\n\
+         response = { body = \"one\\ntwo\\nthree\" }\n\
+         expect = { upstream = { body = \"y\", path = \"/there\" }, client = { status = 404, body = \"<one\\n2\\nthree\" }, kv_absent = [\"last\"] }\n",
+    );
+    let ran = witgate(&["test", text(&path)]);
+    assert_eq!(ran.status.code(), Some(1), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("ok    passes") && ran.out.contains("FAIL  differs"), "{}", ran.out);
+    for part in [
+        "upstream.path\n        expected /there\n        got      /here\n",
+        "upstream.body\n        expected y\n        got      <x\n",
+        "client.status\n        expected 404\n        got      200\n",
+        "- 2\n        + two\n",
+        "expected no `last`",
+        "1 passed, 1 failed\n",
+    ] {
+        assert!(ran.out.contains(part), "{part:?} is not in\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_plugin_that_traps_fails_its_case_and_serves_the_next() {
+    let trap = "[[cases]]\nname = \"trap\"\nrequest = { headers = { x-do = \"trap\" }, body = \"x\" }\n";
+    let next = "[[cases]]\nname = \"next\"\nrequest = { body = \"x\" }\nexpect = { upstream = { body = \"x\" } }\n";
+    let (_folder, path) = cases("config = { request = \"chunks\" }", &format!("{trap}{next}"));
+    let ran = witgate(&["test", text(&path)]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.out.contains("FAIL  trap") && ran.out.contains("ok    next"), "{}", ran.out);
+    assert!(
+        ran.out.contains("got      fail (trap: ") && ran.out.contains("told to"),
+        "the guest's last words: {}",
+        ran.out
+    );
+    let expected =
+        "expect = { verdict = \"fail\", failure = \"trap\", hook = \"on-request-body\", client = { status = 500 } }\n";
+    let (_folder, path) = cases("config = { request = \"chunks\" }", &format!("{trap}{expected}{next}"));
+    let ran = witgate(&["test", text(&path)]);
+    assert!(ran.status.success(), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn the_same_seed_cuts_the_same_pieces() {
+    let (_folder, path) = cases(
+        "config = { request = \"chunks\", mark = \"<\" }",
+        "[[cases]]\nname = \"cut\"\nrequest = { body = \"a body of some length, to be cut\" }\nexpect = { upstream = { body = \"\" } }\n",
+    );
+    let got = |seed: &str| {
+        let (report, _) = json(&["test", text(&path), "--seed", seed]);
+        assert_eq!(report["seed"].to_string(), seed);
+        report["cases"][0]["differences"][0]["got"].as_str().expect("a text").to_owned()
+    };
+    assert_eq!(got("5"), got("5"));
+    assert!((0..8).any(|seed| got(&seed.to_string()) != got("5")), "other seeds cut other pieces");
+    assert_eq!(got("5").replace('<', ""), "a body of some length, to be cut");
+}
+
+#[test]
+fn golden_bodies_are_written_when_asked_for_and_compared_afterwards() {
+    let (folder, path) = cases(
+        "config = { request = \"buffered\" }",
+        "[[cases]]\nname = \"golden\"\nrequest = { headers = { x-do = \"respond\" }, body = \"12345\" }\n\
+         expect = { verdict = \"respond\", client = { status = 299, body = { file = \"golden/length.txt\" } } }\n",
+    );
+    let run = |arguments: &[&str]| witgate(&[&["test", text(&path)], arguments].concat());
+    let missing = run(&[]);
+    assert!(!missing.status.success() && missing.out.contains("--bless writes it"), "{}{}", missing.out, missing.err);
+    assert!(run(&["--bless"]).status.success());
+    let golden = folder.path().join("golden/length.txt");
+    assert_eq!(std::fs::read_to_string(&golden).expect("written"), "5");
+    assert!(run(&[]).status.success());
+    std::fs::write(&golden, "6").expect("written");
+    let differs = run(&[]);
+    assert!(!differs.status.success() && differs.out.contains("expected 6"), "{}", differs.out);
+}
+
+#[test]
+fn state_lasts_from_case_to_case_and_begins_anew_with_each_run() {
+    let (_folder, path) = cases(
+        "kv = { last = \"from the file\" }",
+        "[[cases]]\nname = \"what the file puts there\"\nrequest = { headers = { x-do = \"last\" } }\n\
+         expect = { verdict = \"respond\", client = { body = \"from the file\" } }\n\
+         [[cases]]\nname = \"what a case leaves\"\nrequest = { path = \"/left\" }\nexpect = { kv = { last = \"/left *\" } }\n\
+         [[cases]]\nname = \"is there for the next\"\nrequest = { headers = { x-do = \"last\" } }\n\
+         expect = { verdict = \"respond\", kv = { last = \"/left *\" } }\n\
+         [[cases]]\nname = \"a full namespace takes nothing more\"\nfault = \"kv-quota\"\n\
+         request = { path = \"/a-path-that-is-longer-than-the-one-before\" }\n\
+         expect = { verdict = \"fail\", hook = \"on-log\", kv = { last = \"/left *\" } }\n",
+    );
+    for _ in 0..2 {
+        let ran = witgate(&["test", text(&path)]);
+        assert!(ran.status.success(), "{}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn asserts_on_time_and_memory_fail_a_case_that_takes_more() {
+    let (_folder, path) = cases(
+        "",
+        "[[cases]]\nname = \"too much\"\nexpect = { max_time = \"0us\", max_memory = \"1KiB\" }\n\
+         [[cases]]\nname = \"enough\"\nexpect = { max_time = \"10s\", max_memory = \"16MiB\" }\n",
+    );
+    let (report, status) = json(&["test", text(&path)]);
+    assert_eq!(status, Some(1));
+    let paths: Vec<_> =
+        report["cases"][0]["differences"].as_array().expect("a list").iter().map(|it| &it["path"]).collect();
+    assert_eq!(paths, ["max_time", "max_memory"], "{report}");
+    assert_eq!(report["cases"][1]["ok"], true, "{report}");
+}
+
+#[test]
+fn bench_measures_each_hook_in_warm_and_in_new_instances() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"bucket": "b"}"#).expect("written");
+    let (report, status) =
+        json(&["bench", text(&plugin("rate_limit")), "--config", text(&config), "--calls", "50", "--header", "x-a: b"]);
+    assert_eq!(status, Some(0), "{report}");
+    let rows: Vec<_> = report["hooks"].as_array().expect("a list").iter().collect();
+    let names: Vec<_> = rows.iter().map(|row| (row["hook"].as_str(), row["instance"].as_str())).collect();
+    let hooks = ["on-request-headers", "on-response-headers"];
+    let expected: Vec<_> =
+        hooks.iter().flat_map(|hook| ["reused", "fresh"].map(|instance| (Some(*hook), Some(instance)))).collect();
+    assert_eq!(names, expected);
+    for row in rows {
+        assert_eq!(row["verdicts"], serde_json::json!({ "continue": 50 }), "{row}");
+        let times = ["p50_ns", "p90_ns", "p99_ns", "max_ns"].map(|key| row[key].as_u64().expect("a number"));
+        assert!(times.is_sorted() && times[0] > 0, "{row}");
+    }
+    assert!(report["memory_peak"].as_u64() > Some(65_536), "{report}");
+}
