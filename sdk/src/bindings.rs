@@ -25,6 +25,9 @@ pub mod imports {
                 import witgate:plugin/limiter@0.1.0;
                 import witgate:plugin/load@0.1.0;
                 import witgate:plugin/crypto@0.1.0;
+                import witgate:plugin/metrics@0.1.0;
+                import witgate:plugin/random@0.1.0;
+                import witgate:plugin/outbound@0.1.0;
             }",
         generate_all,
     });

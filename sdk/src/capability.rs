@@ -162,3 +162,103 @@ pub mod log {
         super::host::log::write(Level::Error, message);
     }
 }
+
+/// Metrics of the plugin's own, in the gateway's `/metrics`. Grant: `metrics`.
+///
+/// Names are lower-case letters, digits and underscores and appear as `witgate_plugin_custom_NAME`; the gateway adds the
+/// labels `plugin` and `route`.
+pub mod metrics {
+    pub use crate::bindings::imports::witgate::plugin::metrics::MetricError;
+
+    /// Adds to a counter.
+    ///
+    /// # Errors
+    /// See [`MetricError`].
+    pub fn count(name: &str, labels: &[(&str, &str)], by: u64) -> Result<(), MetricError> {
+        super::host::metrics::count(name, &owned(labels), by)
+    }
+
+    /// Sets a gauge.
+    ///
+    /// # Errors
+    /// See [`MetricError`].
+    pub fn gauge(name: &str, labels: &[(&str, &str)], value: f64) -> Result<(), MetricError> {
+        super::host::metrics::gauge(name, &owned(labels), value)
+    }
+
+    /// Puts a value into a histogram, with buckets from 0.0005 to 10.
+    ///
+    /// # Errors
+    /// See [`MetricError`].
+    pub fn observe(name: &str, labels: &[(&str, &str)], value: f64) -> Result<(), MetricError> {
+        super::host::metrics::observe(name, &owned(labels), value)
+    }
+
+    fn owned(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+        labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+}
+
+/// Random bytes, unpredictable and different in each instance. Grant: `random`.
+pub mod random {
+    /// At most 64 KiB; more is a trap.
+    pub fn bytes(length: u32) -> Vec<u8> {
+        super::host::random::bytes(length)
+    }
+
+    pub fn number() -> u64 {
+        super::host::random::number()
+    }
+}
+
+/// Requests to the operator's upstreams. Grant: `outbound:NAME`.
+pub mod outbound {
+    pub use crate::bindings::imports::witgate::plugin::outbound::{Call, CallError, Reply};
+
+    impl Call {
+        /// A GET of a path, which begins with a slash, from an upstream.
+        pub fn get(upstream: impl Into<String>, path_with_query: impl Into<String>) -> Self {
+            Self::new("GET", upstream, path_with_query)
+        }
+
+        /// A request without fields and body.
+        pub fn new(method: &str, upstream: impl Into<String>, path_with_query: impl Into<String>) -> Self {
+            Self {
+                upstream: upstream.into(),
+                method: method.to_owned(),
+                path_with_query: path_with_query.into(),
+                fields: Vec::new(),
+                body: Vec::new(),
+                timeout_ms: 0,
+            }
+        }
+
+        /// Adds a field.
+        #[must_use]
+        pub fn field(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+            self.fields.push(crate::Field { name: name.into(), value: value.into() });
+            self
+        }
+
+        #[must_use]
+        pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+            self.body = body.into();
+            self
+        }
+
+        /// For everything, up to the last byte of the reply; 5 seconds without it.
+        #[must_use]
+        pub fn timeout_ms(mut self, timeout: u32) -> Self {
+            self.timeout_ms = timeout;
+            self
+        }
+    }
+
+    /// Sends a request and waits for the whole response.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn fetch(call: &Call) -> Result<Reply, CallError> {
+        super::host::outbound::fetch(call)
+    }
+}

@@ -98,6 +98,14 @@ fn a_body_in_pieces_goes_on_while_it_comes() {
     assert_eq!(client.response().expect("an answer").text(), "ok");
 }
 
+#[test]
+fn the_responses_head_can_be_changed_after_a_request_body_in_pieces() {
+    let upstream = counting();
+    let gateway = gateway(&upstream, "request = \"chunks\", response = \"buffered\"", "");
+    let answer = post(&gateway, &[("x-do", "sign-response")], b"hello");
+    assert_eq!((answer.status, answer.header("x-length").as_deref()), (200, Some("6")));
+}
+
 fn gateway_config(gateway: &Gateway, from: std::net::SocketAddr, to: std::net::SocketAddr) -> String {
     let file = std::fs::read_to_string(gateway.site().config()).expect("the configuration");
     file.replace(&from.to_string(), &to.to_string())

@@ -15,6 +15,7 @@ mod plugins;
 mod policy;
 mod protocols;
 mod proxying;
+mod reach;
 mod reload;
 mod routing;
 mod settings;

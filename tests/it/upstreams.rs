@@ -56,7 +56,7 @@ fn a_request_that_met_a_closed_connection_is_sent_again_if_that_does_no_harm() {
     let answered = AtomicUsize::new(0);
     let upstream = Upstream::new(move |_, stream| {
         // Every second request finds its connection closed under it.
-        answered.fetch_add(1, Ordering::SeqCst) % 2 == 0
+        answered.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)
             && stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
     });
     // One thread, for threads do not share connections.

@@ -299,4 +299,10 @@ pub enum Grant {
     Bucket(String),
     /// `load:NAME`
     LoadScope(String),
+    /// `metrics`
+    Metrics,
+    /// `random`
+    Random,
+    /// `outbound:NAME`: an upstream
+    Outbound(String),
 }

@@ -3,7 +3,7 @@
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "plugin",
-    imports: { default: trappable },
+    imports: { "witgate:plugin/outbound.fetch": async | trappable, default: trappable },
     exports: { default: async },
     with: {
         "witgate:plugin/http.request": crate::host::http::RequestHandle,

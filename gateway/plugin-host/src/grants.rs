@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::service::{Bucket, HmacKey, KeySet, LoadScope};
+use crate::service::{Bucket, HmacKey, KeySet, LoadScope, MetricSink, OutboundTarget};
 
 /// The capabilities of one plugin in one place. Names are resolved when a generation is built: a plugin of an older
 /// generation keeps what it had.
@@ -27,6 +27,12 @@ pub struct Grants {
     pub buckets: BTreeMap<String, Arc<Bucket>>,
     /// `load:NAME`
     pub load_scopes: BTreeMap<String, Arc<LoadScope>>,
+    /// `metrics`: where they go.
+    pub metrics: Option<Arc<dyn MetricSink>>,
+    /// `random`
+    pub random: bool,
+    /// `outbound:NAME`
+    pub outbound: BTreeMap<String, Arc<dyn OutboundTarget>>,
 }
 
 impl Grants {
@@ -39,6 +45,11 @@ impl Grants {
             "crypto" => (self.digests || !self.keys.is_empty() || !self.key_sets.is_empty(), "crypto"),
             "limiter" => (!self.buckets.is_empty(), "limiter:NAME"),
             "load" => (!self.load_scopes.is_empty(), "load:NAME"),
+            "metrics" => (self.metrics.is_some(), "metrics"),
+            "random" => (self.random, "random"),
+            "outbound" => (!self.outbound.is_empty(), "outbound:NAME"),
+            // Nobody can be granted it in this version.
+            "inference" => (false, "inference"),
             _ => (true, ""),
         };
         if granted { Ok(()) } else { Err(grant) }
@@ -46,11 +57,12 @@ impl Grants {
 
     /// Feeds everything that makes these grants different from others.
     pub(crate) fn digest(&self, hash: &mut Sha256) {
-        let Self { log, clock, kv, digests, keys, key_sets, buckets, load_scopes } = self;
-        hash.update([u8::from(*log), u8::from(*clock), u8::from(*kv), u8::from(*digests)]);
+        let Self { log, clock, kv, digests, keys, key_sets, buckets, load_scopes, metrics, random, outbound } = self;
+        hash.update([*log, *clock, *kv, *digests, metrics.is_some(), *random].map(u8::from));
         named(hash, keys, |key| key.fingerprint().to_vec());
         named(hash, key_sets, |set| set.fingerprint().to_vec());
         named(hash, buckets, |bucket| bucket.id().to_le_bytes().to_vec());
+        named(hash, outbound, |target| target.identity().to_le_bytes().to_vec());
         named(hash, load_scopes, |scope| {
             let (id, limits) = scope.identity();
             [&id.to_le_bytes()[..], &limits.in_flight.to_le_bytes(), &limits.cpu_permille.to_le_bytes()].concat()
@@ -58,7 +70,7 @@ impl Grants {
     }
 }
 
-fn named<T>(hash: &mut Sha256, map: &BTreeMap<String, Arc<T>>, identity: impl Fn(&T) -> Vec<u8>) {
+fn named<T: ?Sized>(hash: &mut Sha256, map: &BTreeMap<String, Arc<T>>, identity: impl Fn(&T) -> Vec<u8>) {
     hash.update((map.len() as u64).to_le_bytes());
     for (name, value) in map {
         hash.update((name.len() as u64).to_le_bytes());

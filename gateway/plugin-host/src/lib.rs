@@ -59,7 +59,8 @@ pub use inspect::{Import, Inspection, KvStore, KvStoreError};
 pub use plugin::{Description, LoadedPlugin};
 pub use plugin_host::{HostSettings, PluginHost};
 pub use service::{
-    Admission, Bucket, BucketSpec, Decision, HashKind, HmacKey, KeySet, LoadLimits, LoadScope, LoadSignal,
+    Admission, Bucket, BucketSpec, Decision, HashKind, HmacKey, KeySet, LoadLimits, LoadScope, LoadSignal, Measure,
+    MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget,
 };
 pub use spec::{PluginLimits, PluginSpec};
 pub use stage::PluginStage;

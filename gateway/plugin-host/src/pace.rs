@@ -19,7 +19,8 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(grants: &Grants) -> Self {
-        Self { repeatable: !grants.kv, on_fiber: AtomicU32::new(0) }
+        let repeatable = !grants.kv && grants.metrics.is_none() && grants.outbound.is_empty();
+        Self { repeatable, on_fiber: AtomicU32::new(0) }
     }
 
     /// Whether the next hook runs on its thread's stack.

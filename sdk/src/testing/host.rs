@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::bindings::imports::witgate::plugin::limiter::Decision;
 use crate::bindings::imports::witgate::plugin::load::{Admission, LoadSignal};
+use crate::bindings::imports::witgate::plugin::outbound::{Call, CallError, Reply};
 
 /// What the route grants and what the world looks like, for the tests of this thread. Without grants a plugin reaches
 /// nothing: a use of time, shared state, the log or digests that is not granted panics, because the host would refuse to
@@ -30,7 +31,14 @@ pub struct World {
     scopes: BTreeMap<String, Scope>,
     values: BTreeMap<String, Vec<u8>>,
     log: Vec<String>,
+    metrics_granted: bool,
+    metrics: BTreeMap<String, f64>,
+    random: Option<u64>,
+    upstreams: BTreeMap<String, Answer>,
 }
+
+/// How an upstream answers.
+type Answer = fn(&Call) -> Result<Reply, CallError>;
 
 #[derive(Debug, Default, Clone)]
 struct Bucket {
@@ -136,6 +144,33 @@ impl World {
     pub fn load_scope(mut self, name: &str, lowest_admitted: u8) -> Self {
         self.scopes.insert(name.to_owned(), Scope { in_flight: 0, limit: 100, lowest_admitted });
         self
+    }
+
+    /// Grants `metrics`.
+    #[must_use]
+    pub fn metrics(mut self) -> Self {
+        self.metrics_granted = true;
+        self
+    }
+
+    /// Grants `random`: the same bytes in each test that begins with the same seed.
+    #[must_use]
+    pub fn random(mut self, seed: u64) -> Self {
+        self.random = Some(seed);
+        self
+    }
+
+    /// Grants `outbound` to an upstream that answers like this.
+    #[must_use]
+    pub fn upstream(mut self, name: &str, answer: fn(&Call) -> Result<Reply, CallError>) -> Self {
+        self.upstreams.insert(name.to_owned(), answer);
+        self
+    }
+
+    /// Value of a metric on the calling thread, by its name and labels as in `seen_total{kind="a"}`: a counter's total, a
+    /// gauge's last value, a histogram's number of values.
+    pub fn metric(series: &str) -> Option<f64> {
+        WORLD.with_borrow(|world| world.metrics.get(series).copied())
     }
 
     /// Makes this the world of the calling thread.
@@ -346,6 +381,84 @@ pub mod log {
     }
 }
 
+pub mod metrics {
+    use std::fmt::Write;
+
+    use super::{WORLD, missing, require_hook};
+    use crate::bindings::imports::witgate::plugin::metrics::MetricError;
+
+    fn record(name: &str, labels: &[(String, String)], change: impl FnOnce(f64) -> f64) -> Result<(), MetricError> {
+        require_hook();
+        let is_name = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_lowercase())
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        if !is_name(name) || labels.len() > 4 || !labels.iter().all(|(name, value)| is_name(name) && value.len() <= 64)
+        {
+            return Err(MetricError::Invalid);
+        }
+        let mut series = name.to_owned();
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let _ = write!(series, "{}{name}={value:?}", if at == 0 { '{' } else { ',' });
+        }
+        if !labels.is_empty() {
+            series.push('}');
+        }
+        WORLD.with_borrow_mut(|world| {
+            if !world.metrics_granted {
+                missing("metrics", "metrics");
+            }
+            let value = world.metrics.entry(series).or_default();
+            *value = change(*value);
+        });
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "tests count to less than 2^52")]
+    pub fn count(name: &str, labels: &[(String, String)], by: u64) -> Result<(), MetricError> {
+        record(name, labels, |value| value + by as f64)
+    }
+
+    pub fn gauge(name: &str, labels: &[(String, String)], to: f64) -> Result<(), MetricError> {
+        record(name, labels, |_| to)
+    }
+
+    pub fn observe(name: &str, labels: &[(String, String)], _value: f64) -> Result<(), MetricError> {
+        record(name, labels, |count| count + 1.0)
+    }
+}
+
+pub mod random {
+    use super::{WORLD, missing, require_hook};
+
+    pub fn bytes(length: u32) -> Vec<u8> {
+        assert!(length <= 64 * 1024, "the host traps a call for {length} random bytes, at most 65536");
+        (0..length).map(|_| number().to_le_bytes()[7]).collect()
+    }
+
+    pub fn number() -> u64 {
+        require_hook();
+        WORLD.with_borrow_mut(|world| match &mut world.random {
+            // Knuth's linear congruential generator: for tests, which want the same every time.
+            Some(state) => {
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *state
+            }
+            None => missing("random", "random"),
+        })
+    }
+}
+
+pub mod outbound {
+    use super::{Call, CallError, Reply, WORLD, require_hook};
+
+    pub fn fetch(call: &Call) -> Result<Reply, CallError> {
+        require_hook();
+        let answer = WORLD.with_borrow(|world| world.upstreams.get(&call.upstream).copied());
+        answer.ok_or(CallError::NotGranted)?(call)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::catch_unwind;
@@ -362,7 +475,9 @@ mod tests {
 
     #[test]
     fn what_is_not_granted_panics_and_says_how_to_grant_it() {
-        let uses: [(&str, &str, fn()); 4] = [
+        let uses: [(&str, &str, fn()); 6] = [
+            ("metrics", "metrics", || assert!(crate::metrics::count("n", &[], 1).is_ok())),
+            ("random", "random", || assert_eq!(crate::random::number(), 0)),
             ("clock", "now_ms", || assert_eq!(crate::clock::monotonic(), 0)),
             ("kv", "kv", || drop(crate::kv::get("k"))),
             ("log", "log", || crate::log::info("line")),
@@ -383,6 +498,23 @@ mod tests {
         crate::log::warn("line");
         assert_eq!(World::logged(), ["line"]);
         assert_eq!(crate::crypto::digest(crate::crypto::Hash::Sha512, b"").len(), 64);
+    }
+
+    #[test]
+    fn metrics_random_bytes_and_upstreams_can_be_had() {
+        use crate::outbound::{Call, CallError, Reply, fetch};
+
+        let answer =
+            |call: &Call| Ok(Reply { status: 200, fields: Vec::new(), body: call.path_with_query.clone().into() });
+        World::new().metrics().random(1).upstream("auth", answer).install();
+        crate::metrics::count("seen_total", &[("kind", "a")], 2).unwrap();
+        crate::metrics::count("seen_total", &[("kind", "a")], 3).unwrap();
+        assert_eq!(World::metric("seen_total{kind=\"a\"}"), Some(5.0));
+        assert!(crate::metrics::count("Bad", &[], 1).is_err());
+        assert_ne!(crate::random::number(), crate::random::number());
+        assert_eq!(crate::random::bytes(9).len(), 9);
+        assert_eq!(fetch(&Call::get("auth", "/me")).map(|reply| reply.body), Ok(b"/me".to_vec()));
+        assert_eq!(fetch(&Call::get("other", "/")).map(|reply| reply.body), Err(CallError::NotGranted));
     }
 
     #[test]

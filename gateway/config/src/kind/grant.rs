@@ -13,13 +13,15 @@ pub(crate) struct Granted<'n> {
     pub(crate) keys: &'n [String],
     pub(crate) buckets: &'n [String],
     pub(crate) load: &'n [String],
+    pub(crate) upstreams: &'n [String],
 }
 
 /// A grant; what it names exists.
 pub(crate) struct GrantName<'n>(pub(crate) Granted<'n>);
 
 /// Every form of a grant.
-const FORMS: [&str; 7] = ["log", "clock", "kv", "crypto", "crypto:NAME", "limiter:NAME", "load:NAME"];
+const FORMS: [&str; 10] =
+    ["log", "clock", "random", "kv", "metrics", "crypto", "crypto:NAME", "limiter:NAME", "load:NAME", "outbound:NAME"];
 
 impl Kind for GrantName<'_> {
     type Value = Located<Grant>;
@@ -31,22 +33,25 @@ impl Kind for GrantName<'_> {
 
     fn read(&self, node: &Node<'_>) -> Read<Self::Value> {
         let text = node.text().unwrap_or_default();
-        let Granted { keys, buckets, load } = self.0;
+        let Granted { keys, buckets, load, upstreams } = self.0;
         let (capability, name) =
             text.split_once(':').map_or((text, None), |(capability, name)| (capability, Some(name)));
         let grant = match (capability, name) {
             ("log", None) => Grant::Log,
             ("clock", None) => Grant::Clock,
             ("kv", None) => Grant::Kv,
+            ("metrics", None) => Grant::Metrics,
+            ("random", None) => Grant::Random,
             ("crypto", None) => Grant::Crypto,
             ("crypto", name) => Grant::Key(existing(node, name, keys, "[keys.NAME]` or `[key_sets.NAME]")?),
             ("limiter", name) => Grant::Bucket(existing(node, name, buckets, "[buckets.NAME]")?),
             ("load", name) => Grant::LoadScope(existing(node, name, load, "[load.NAME]")?),
-            (capability @ ("log" | "clock" | "kv"), Some(_)) => {
+            ("outbound", name) => Grant::Outbound(existing(node, name, upstreams, "[upstreams.NAME]")?),
+            (capability @ ("log" | "clock" | "kv" | "metrics" | "random"), Some(_)) => {
                 return Err(node.wrong(&self.expected(), format!("write \"{capability}\": it takes no name")));
             }
             (capability, _) => {
-                let capabilities = ["log", "clock", "kv", "crypto", "limiter", "load"];
+                let capabilities = ["log", "clock", "random", "kv", "metrics", "crypto", "limiter", "load", "outbound"];
                 let help =
                     did_you_mean(capability, capabilities, || "remove it, or write one of these with quotes".into());
                 return Err(node.wrong(&self.expected(), help));

@@ -45,7 +45,7 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let names = routes::Names {
         upstreams: &upstream_names,
         plugins: &plugin_names,
-        granted: Granted { keys: &secrets, buckets: &bucket_names, load: &load_names },
+        granted: Granted { keys: &secrets, buckets: &bucket_names, load: &load_names, upstreams: &upstream_names },
     };
     let body_limit = downstream.as_ref().ok().and_then(|downstream| downstream.body_limit);
     let routes = routes::read(root, &names, body_limit);

@@ -10,6 +10,9 @@ mod kv;
 mod limiter;
 mod load;
 mod log;
+mod metrics;
+mod outbound;
+mod random;
 pub(crate) mod wasi;
 
 use std::iter::Peekable;
@@ -64,6 +67,8 @@ pub(crate) struct Call {
     pub(crate) ticks_left: u64,
     /// Log lines that it may still write.
     pub(crate) lines_left: u32,
+    /// Requests that it may still send.
+    fetches_left: u32,
     /// How many of its next lines are in the log already, from before it was begun again.
     lines_written: u32,
     /// What it took from buckets so far. Kept between calls for its allocation.
@@ -112,6 +117,7 @@ impl HostState {
             stack: Stack::Fiber,
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
+            fetches_left: 0,
             lines_written: 0,
             taken: Vec::new(),
             replay: Vec::new().into_iter().peekable(),
@@ -127,6 +133,7 @@ impl HostState {
         call.exchange = Some(exchange);
         call.stack = Stack::Thread;
         call.lines_left = log::LINES_LIMIT;
+        call.fetches_left = outbound::CALLS_LIMIT;
         call.lines_written = 0;
     }
 
@@ -223,11 +230,15 @@ pub(crate) fn link(linker: &mut Linker<HostState>, interface: &str) -> wasmtime:
         "limiter" => plugin::limiter::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         "load" => plugin::load::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         "crypto" => plugin::crypto::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        "metrics" => plugin::metrics::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        "random" => plugin::random::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        "outbound" => plugin::outbound::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
         _ => Err(wasmtime::Error::msg("no such interface")),
     }
 }
 
 /// Interfaces that [`link`] knows.
-pub(crate) const INTERFACES: [&str; 8] = ["http", "access", "log", "clock", "kv", "limiter", "load", "crypto"];
+pub(crate) const INTERFACES: [&str; 12] =
+    ["http", "access", "log", "clock", "kv", "limiter", "load", "crypto", "metrics", "random", "outbound", "inference"];
 
 impl plugin::access::Host for HostState {}

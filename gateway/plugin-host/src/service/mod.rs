@@ -5,11 +5,15 @@ mod cpu;
 mod keys;
 mod kv;
 mod load;
+mod metric;
+mod outbound;
 mod registry;
 
 pub use bucket::{Bucket, BucketSpec, Decision};
 pub use keys::{HashKind, HmacKey, KeySet, digest};
 pub use load::{Admission, LoadLimits, LoadScope, LoadSignal};
+pub use metric::{Measure, MetricError, MetricSink};
+pub use outbound::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
 
 pub(crate) use cpu::{CpuMeter, CpuSampler, process_time};
 pub(crate) use kv::{KvError, Namespace};

@@ -41,6 +41,7 @@ fn grants(host: &PluginHost) -> Grants {
         key_sets: [("customers".into(), Arc::new(KeySet::new([(&b"k1"[..], "alice")])))].into(),
         buckets: [("api".into(), host.bucket("api", &rate))].into(),
         load_scopes: [("all".into(), host.load_scope("all", limits))].into(),
+        ..Grants::default()
     }
 }
 

@@ -40,6 +40,7 @@ pub fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
+#[expect(clippy::indexing_slicing, reason = "at compile time, where a mistake does not compile")]
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;

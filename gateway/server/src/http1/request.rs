@@ -157,7 +157,7 @@ fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
         None => return Err(invalid("the request target is neither a path nor an absolute URL")),
     };
     let malformed = || invalid("the request target is not a valid URL");
-    let authority = authority.map(|name| Authority::try_from(name)).transpose().map_err(|_| malformed())?;
+    let authority = authority.map(Authority::try_from).transpose().map_err(|_| malformed())?;
     let path = match path.first() {
         None => PathAndQuery::from_static("/"),
         // `http://host?query`

@@ -15,7 +15,7 @@ use crate::request_id;
 pub async fn to_failure(downstream: &mut Downstream<'_>, ctx: &mut RequestCtx, alarm: &mut Alarm, failure: Failure) {
     let begun = ctx.facts.status.is_some();
     let failure = match failure {
-        Failure::Stopped(outcome) => request::stopped(ctx, outcome),
+        Failure::Stopped(outcome) => request::stopped(ctx, *outcome),
         failure => failure,
     };
     if !matches!(failure, Failure::Answer(_) | Failure::Problem(_)) || begun {

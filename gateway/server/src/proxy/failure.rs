@@ -14,9 +14,9 @@ pub enum Failure {
     /// The gateway refuses it.
     Problem(Problem),
     /// A stage answered, refused or failed it.
-    Stopped(Outcome),
+    Stopped(Box<Outcome>),
     /// What a stage answered.
-    Answer(Answer),
+    Answer(Box<Answer>),
     Client(ClientError),
     Upstream(UpstreamError),
     /// The deadline passed.
@@ -77,7 +77,7 @@ pub fn told(failure: Failure) -> Told {
     let late = || Problem::new(Code::DeadlineExceeded, "The upstream did not answer in time.");
     Told::Problem(match failure {
         Failure::Problem(problem) => problem,
-        Failure::Answer(answer) => return Told::Answer(answer),
+        Failure::Answer(answer) => return Told::Answer(*answer),
         // Told apart before.
         Failure::Stopped(_) => Problem::new(Code::Internal, "The gateway could not serve the request."),
         Failure::Client(ClientError::Gone(_)) => return Told::Nothing,

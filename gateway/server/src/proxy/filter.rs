@@ -69,7 +69,11 @@ impl Filter {
         *home = Some(exchange);
         // The other direction may wait for the exchange.
         context.waker().wake_by_ref();
-        Poll::Ready(if matches!(outcome, Outcome::Continue) { Ok(piece) } else { Err(Failure::Stopped(outcome)) })
+        Poll::Ready(if matches!(outcome, Outcome::Continue) {
+            Ok(piece)
+        } else {
+            Err(Failure::Stopped(Box::new(outcome)))
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod forward;
 mod h2_sender;
 mod hop;
 mod origin;
+pub mod outbound;
 mod relay;
 mod request;
 mod serve;

@@ -122,7 +122,7 @@ pub async fn run_stages(
     let run = route.pipeline.run(hook, exchange, route);
     let (exchange, outcome) = relay::bounded(downstream, alarm, ctx.deadline, run).await?;
     ctx.exchange = Some(exchange);
-    if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err(Failure::Stopped(outcome)) }
+    if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err(Failure::Stopped(Box::new(outcome))) }
 }
 
 /// What became of a request that a stage stopped, for the client and for the record.
@@ -130,7 +130,7 @@ pub fn stopped(ctx: &mut RequestCtx, outcome: Outcome) -> Failure {
     let (step, failure) = match outcome {
         Outcome::Continue => return Failure::Late,
         Outcome::Refuse { step, refusal } => (step, Failure::Problem(refusal.into())),
-        Outcome::Respond { step, response } => (step, Failure::Answer(response.into())),
+        Outcome::Respond { step, response } => (step, Failure::Answer(Box::new(response.into()))),
         Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, &error))),
     };
     ctx.facts.stage = ctx.route.as_ref().and_then(|route| route.stage_name(step));

@@ -257,6 +257,8 @@ impl Serving<'_, '_> {
             self.settle(upstream, flow).await?;
         }
         let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
+        // Pieces of the request's body came after its head; this one has not been sent.
+        exchange.heads_sent = false;
         exchange.end_of_stream = left == Some(0);
         exchange.response = Some(ResponseHead { status, headers });
         self.stages(Hook::ResponseHeaders, admitted).await?;
@@ -342,7 +344,7 @@ fn length_of(body: &Bytes) -> u64 {
 }
 
 /// The words behind a status: the upstream's own, unless a stage has changed what they were for.
-fn reason_of<'a>(status: StatusCode, original: StatusCode, reason: &'a [u8]) -> &'a [u8] {
+fn reason_of(status: StatusCode, original: StatusCode, reason: &[u8]) -> &[u8] {
     if status == original { reason } else { status.canonical_reason().unwrap_or_default().as_bytes() }
 }
 

@@ -34,7 +34,7 @@ impl Builder {
         let mut problems = Problems::new();
         let certificates = certificates(sources, &mut problems);
         let upstreams = upstreams(sources, &mut problems);
-        let mut stages = Stages::new(self, sources, previous, &mut problems);
+        let mut stages = Stages::new(self, sources, previous, &upstreams, &mut problems);
         let mut routes = Vec::new();
         for route in &sources.config.routes {
             let name: Arc<str> = Arc::from(route.name.as_str());

@@ -12,6 +12,8 @@ use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
 
 use super::binding::{Binding, Past};
 use super::{Builder, Snapshot, Sources};
+use crate::proxy::outbound::Target;
+use crate::snapshot::Upstream;
 use crate::telemetry::{Metrics, StageMetrics};
 
 /// What plugins can be granted, resolved once for a generation.
@@ -23,6 +25,7 @@ pub struct Stages<'a> {
     key_sets: BTreeMap<&'a str, Arc<KeySet>>,
     buckets: BTreeMap<&'a str, Arc<Bucket>>,
     load_scopes: BTreeMap<&'a str, Arc<LoadScope>>,
+    upstreams: &'a BTreeMap<&'a str, Arc<Upstream>>,
     /// Of the generation before.
     past: &'a [Binding],
     plugins: Vec<Arc<LoadedPlugin>>,
@@ -35,6 +38,7 @@ impl<'a> Stages<'a> {
         Builder { host, metrics }: &'a Builder,
         sources: &'a Sources,
         previous: Option<&'a Snapshot>,
+        upstreams: &'a BTreeMap<&'a str, Arc<Upstream>>,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let config = &*sources.config;
@@ -56,6 +60,7 @@ impl<'a> Stages<'a> {
             key_sets: key_sets(sources, problems),
             buckets: buckets.collect(),
             load_scopes: load_scopes.collect(),
+            upstreams,
             past: previous.map_or(&[], |previous| &previous.bindings),
             plugins: Vec::new(),
             bindings: Vec::new(),
@@ -150,6 +155,13 @@ impl<'a> Stages<'a> {
                 }
                 Grant::Bucket(name) => grants.buckets.extend(entry(&self.buckets, name)),
                 Grant::LoadScope(name) => grants.load_scopes.extend(entry(&self.load_scopes, name)),
+                Grant::Metrics => grants.metrics = Some(Arc::clone(&self.metrics.custom) as _),
+                Grant::Random => grants.random = true,
+                Grant::Outbound(name) => {
+                    let target =
+                        self.upstreams.get(name.as_str()).map(|group| Arc::new(Target(Arc::clone(group))) as _);
+                    grants.outbound.extend(target.map(|target| (name.clone(), target)));
+                }
             }
         }
         grants

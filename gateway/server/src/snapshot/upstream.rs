@@ -41,6 +41,10 @@ impl Upstream {
         1 + self.rest.len()
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.first).chain(&self.rest).map(|endpoint| &**endpoint)
+    }
+
     /// The next endpoint in turn.
     pub fn next(&self) -> &Arc<Endpoint> {
         if self.rest.is_empty() {

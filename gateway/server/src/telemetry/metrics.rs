@@ -14,6 +14,8 @@ use prometheus::{
 use witgate_plugin_host::BreakerState;
 use witgate_stage::{FailureKind, Hook};
 
+use super::CustomMetrics;
+
 /// Seconds; from a local upstream's answer to the default deadline.
 const REQUEST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 /// Seconds; from an empty plugin to the default time limit of a hook.
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub generation: IntGauge,
     pub generations_live: IntGauge,
     pub access_records_dropped: IntCounter,
+    /// Those of plugins.
+    pub custom: Arc<CustomMetrics>,
     pub heads_refused: IntCounter,
     plugin_gauges: IntGaugeVec,
     breakers: IntGaugeVec,
@@ -143,6 +147,7 @@ impl Metrics {
             plugin_gauges: register!(IntGaugeVec::new(plugin_gauges, &["plugin", "state"])),
             breakers: register!(IntGaugeVec::new(breakers, &["plugin"])),
             fallbacks: register!(IntGaugeVec::new(fallbacks, &["route", "plugin", "fallback"])),
+            custom: Arc::default(),
             routes: Mutex::default(),
             stages: Mutex::default(),
             registry,
@@ -211,7 +216,9 @@ impl Metrics {
 
     /// Everything in the text format of Prometheus.
     pub fn render(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
+        self.custom.render(&mut text);
+        text
     }
 }
 
@@ -314,6 +321,7 @@ impl Drop for StageMetrics {
             return;
         }
         let (route, plugin) = &self.key;
+        self.metrics.custom.forget(plugin, route);
         for hook in Hook::ALL {
             let labels = [&**route, &**plugin, hook.label()];
             let _ = self.metrics.stage_duration.remove_label_values(&labels);

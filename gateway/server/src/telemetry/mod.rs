@@ -1,9 +1,11 @@
 //! What the gateway tells about itself: metrics, access records, and its log.
 
 mod access_log;
+mod custom;
 mod metrics;
 
 pub use access_log::{AccessLog, Record};
+pub use custom::CustomMetrics;
 pub use metrics::{Metrics, ReloadOutcome, RouteMetrics, StageMetrics};
 
 use tracing_subscriber::EnvFilter;

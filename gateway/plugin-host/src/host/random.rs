@@ -1,0 +1,37 @@
+//! `random`: bytes of the operating system's generator.
+
+use super::HostState;
+use crate::bindings::witgate::plugin::random::Host;
+
+/// Most bytes of one call: keys and nonces need a few dozen.
+const BYTES_LIMIT: u32 = 64 * 1024;
+
+impl Host for HostState {
+    fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
+        self.require_hook()?;
+        if length > BYTES_LIMIT {
+            return Err(wasmtime::Error::msg(format!("{length} random bytes in one call, at most {BYTES_LIMIT}")));
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        self.require_hook()?;
+        let mut bytes = [0; 8];
+        fill(&mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+}
+
+/// Fills all of `bytes`.
+fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let count = rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))?;
+        filled += count;
+    }
+    Ok(())
+}
