@@ -98,6 +98,8 @@ fn instances_of_a_plugin_are_limited() {
     ));
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\nx-do: spin\r\n\r\n");
+    // Before anybody else asks, or the one that spins might be the one that finds no instance.
+    gateway.eventually("it has begun", |gateway| gateway.metric("witgate_requests_in_flight") == 1.0);
     gateway.eventually("the only instance is busy", |gateway| {
         let answer = gateway.get("/");
         (answer.status, answer.header("retry-after").is_some()) == (503, true) && answer.code() == "OVERLOADED"
