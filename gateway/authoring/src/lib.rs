@@ -1,5 +1,5 @@
 //! What plugin authors do with a component before it is served: [`inspect`] it, [`validate`] a configuration for it,
-//! [`test`] it with cases from a file, and [`bench`] it.
+//! [`test`](fn@test) it with cases from a file, and [`bench`](fn@bench) it.
 //!
 //! All of them run the component on the plugin host that the gateway uses, with its limits and its checks, so what holds
 //! here holds there. Each command gives a report that is printed by `Display` for people and by `to_json` for tools.
