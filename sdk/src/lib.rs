@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(all(feature = "allocator", any(test, all(target_family = "wasm", not(target_feature = "atomics")))))]
+mod allocator;
 #[doc(hidden)]
 pub mod bindings;
 mod capability;
@@ -28,6 +30,10 @@ pub use header::{HeaderName, InvalidHeaderName};
 pub use plugin::{OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody, Plugin};
 pub use request::{Client, Request};
 pub use response::ResponseHead;
+
+#[cfg(all(feature = "allocator", target_family = "wasm", not(target_feature = "atomics")))]
+#[global_allocator]
+static ALLOCATOR: allocator::Recycling = allocator::Recycling::new();
 
 #[doc(hidden)]
 pub mod export_support {

@@ -57,7 +57,7 @@ fn response(answer: http::Response) -> Result<Verdict, Fault> {
         _ => Fault::invalid_output(&format!("status {status}"), error),
     })?;
     append_all(fields, |name, value| response.append(name, value))?;
-    Ok(Verdict::Respond(response))
+    Ok(Verdict::Respond(Box::new(response)))
 }
 
 fn refusal(answer: http::Refusal) -> Result<Verdict, Fault> {
@@ -65,7 +65,7 @@ fn refusal(answer: http::Refusal) -> Result<Verdict, Fault> {
     let mut refusal = Refusal::new(code.into(), message).map_err(|error| Fault::invalid_output("message", error))?;
     append_all(fields, |name, value| refusal.append(name, value))?;
     refusal.retry_after = retry_after_ms.map(Duration::from_millis);
-    Ok(Verdict::Refuse(refusal))
+    Ok(Verdict::Refuse(Box::new(refusal)))
 }
 
 fn append_all(

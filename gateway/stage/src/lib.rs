@@ -18,7 +18,7 @@ mod response;
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
 pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead};
-pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Step};
+pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Progress, Step};
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
 
@@ -27,7 +27,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-/// What a stage decided.
+/// What a stage decided. Answers are in boxes: a verdict is handed on many times, and most carry none.
 #[derive(Debug)]
 pub enum Verdict {
     /// On to the next stage, with these changes made to the head in hand.
@@ -36,9 +36,9 @@ pub enum Verdict {
     Replace(Edits, Bytes),
     /// Answer the client with this response. In a request hook nothing later sees the request; in a response hook the
     /// upstream's response is replaced.
-    Respond(Response),
+    Respond(Box<Response>),
     /// Answer the client with the gateway's own error envelope (not in `Hook::ResponseHeaders`).
-    Refuse(Refusal),
+    Refuse(Box<Refusal>),
 }
 
 /// A running hook: gives the exchange back, whatever happened.

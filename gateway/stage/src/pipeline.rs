@@ -1,9 +1,12 @@
 //! The ordered steps of a route.
 
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, Verdict};
+use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, StageFuture, Verdict};
 
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,10 +110,10 @@ impl Step {
         Self { stage, policy, last_good: None }
     }
 
-    /// What runs a hook once more that failed.
-    fn substitute(&self, hook: Hook, kind: FailureKind) -> Option<&dyn Stage> {
-        let last_good = self.last_good.as_deref().filter(|stage| stage.has(hook))?;
-        (self.policy.disposition(kind) == Disposition::LastGood).then_some(last_good)
+    /// Whether there is something to run a hook once more that failed.
+    fn has_substitute(&self, hook: Hook, kind: FailureKind) -> bool {
+        self.policy.disposition(kind) == Disposition::LastGood
+            && self.last_good.as_ref().is_some_and(|stage| stage.has(hook))
     }
 
     /// How a body is wanted, by either version.
@@ -133,9 +136,9 @@ pub enum Outcome {
     /// Every stage let it pass.
     Continue,
     /// This stage answered.
-    Respond { step: usize, response: Response },
+    Respond { step: usize, response: Box<Response> },
     /// This stage refused the request.
-    Refuse { step: usize, refusal: Refusal },
+    Refuse { step: usize, refusal: Box<Refusal> },
     /// This stage failed and its policy is to deny, or its last good version did not help.
     Failed { step: usize, error: StageError },
 }
@@ -185,63 +188,119 @@ impl Pipeline {
 
     /// Runs one hook of every stage that has it: in order for requests, in reverse for responses. Edits are made, and bytes
     /// replaced, after each stage, so the next one sees them. What becomes of the body is in `exchange.body`.
-    pub async fn run(
-        &self,
-        hook: Hook,
-        mut exchange: Box<Exchange>,
-        observer: &dyn Observer,
-    ) -> (Box<Exchange>, Outcome) {
+    ///
+    /// It has ended when this returns, unless a stage waits: most stages never do, and a future costs more than the rest.
+    pub fn begin<'a>(&'a self, hook: Hook, exchange: Box<Exchange>, observer: &'a dyn Observer) -> Progress<'a> {
         if !self.has(hook) {
-            return (exchange, Outcome::Continue);
+            return Progress::Ended(exchange, Outcome::Continue);
         }
-        // One reading of the clock for each stage: the end of one is the start of the next.
-        let mut started = Instant::now();
-        for (step, configured) in self.order(hook).iter().filter_map(|&at| self.steps.get(at).map(|step| (at, step))) {
-            let (returned, mut result) = match configured.stage.run(hook, exchange) {
-                Run::Ended(exchange, result) => (exchange, result),
-                Run::Waits(future) => future.await,
-            };
-            exchange = returned;
-            let ended = Instant::now();
-            observer.stage_ran(step, hook, ended - started, &result);
-            started = ended;
-            let mut on_failure = Disposition::Deny;
-            if let Err(error) = &result {
-                on_failure = configured.policy.disposition(error.kind);
-                if let Some(last_good) = configured.substitute(hook, error.kind) {
-                    // In a box of its own: it is rare, and it would make the future of every request larger.
-                    (exchange, result) = Box::pin(once_more(last_good, hook, exchange)).await;
-                    let ended = Instant::now();
-                    observer.stage_ran(step, hook, ended - started, &result);
-                    started = ended;
-                }
-            }
-            match result {
-                Ok(Verdict::Continue(edits)) => exchange.apply(hook, edits),
-                Ok(Verdict::Replace(edits, body)) => {
-                    exchange.apply(hook, edits);
-                    exchange.body = body;
-                }
-                Ok(Verdict::Respond(response)) => return (exchange, Outcome::Respond { step, response }),
-                Ok(Verdict::Refuse(refusal)) => return (exchange, Outcome::Refuse { step, refusal }),
-                Err(error) => match on_failure {
-                    Disposition::Deny | Disposition::LastGood => return (exchange, Outcome::Failed { step, error }),
-                    Disposition::Skip => {}
-                },
-            }
+        let started = Instant::now();
+        let mut pass = Pass { pipeline: self, hook, observer, position: 0, on_last_good: false, started };
+        match pass.advance(exchange) {
+            Advance::Ended(exchange, outcome) => Progress::Ended(exchange, outcome),
+            Advance::Waits(future) => Progress::Waits(Box::pin(pass.go_on(future))),
         }
-        (exchange, Outcome::Continue)
+    }
+
+    /// [`Pipeline::begin`] to its end.
+    pub async fn run(&self, hook: Hook, exchange: Box<Exchange>, observer: &dyn Observer) -> (Box<Exchange>, Outcome) {
+        match self.begin(hook, exchange, observer) {
+            Progress::Ended(exchange, outcome) => (exchange, outcome),
+            Progress::Waits(future) => future.await,
+        }
     }
 }
 
-async fn once_more(
-    stage: &dyn Stage,
+/// A run through the stages that was begun.
+pub enum Progress<'a> {
+    Ended(Box<Exchange>, Outcome),
+    /// Gives what `Ended` has.
+    Waits(Pin<Box<dyn Future<Output = (Box<Exchange>, Outcome)> + Send + 'a>>),
+}
+
+/// Where a run through the stages is.
+struct Pass<'a> {
+    pipeline: &'a Pipeline,
     hook: Hook,
-    exchange: Box<Exchange>,
-) -> (Box<Exchange>, Result<Verdict, StageError>) {
-    match stage.run(hook, exchange) {
-        Run::Ended(exchange, result) => (exchange, result),
-        Run::Waits(future) => future.await,
+    observer: &'a dyn Observer,
+    /// Index into the hook's order of the step whose turn it is.
+    position: usize,
+    /// That step has failed and has its turn once more, on its last good version.
+    on_last_good: bool,
+    /// When that turn began: one reading of the clock for each turn, for the end of one is the start of the next.
+    started: Instant,
+}
+
+enum Advance<'a> {
+    Ended(Box<Exchange>, Outcome),
+    Waits(StageFuture<'a>),
+}
+
+impl<'a> Pass<'a> {
+    fn turn(&self) -> Option<(usize, &'a Step)> {
+        let at = *self.pipeline.order(self.hook).get(self.position)?;
+        Some((at, self.pipeline.steps.get(at)?))
+    }
+
+    /// Runs stages until one waits or all have run.
+    fn advance(&mut self, mut exchange: Box<Exchange>) -> Advance<'a> {
+        while let Some((_, step)) = self.turn() {
+            let stage = if self.on_last_good { step.last_good.as_ref().unwrap_or(&step.stage) } else { &step.stage };
+            match stage.run(self.hook, exchange) {
+                Run::Waits(future) => return Advance::Waits(future),
+                Run::Ended(returned, result) => match self.judge(returned, result) {
+                    ControlFlow::Continue(returned) => exchange = returned,
+                    ControlFlow::Break((exchange, outcome)) => return Advance::Ended(exchange, outcome),
+                },
+            }
+        }
+        Advance::Ended(exchange, Outcome::Continue)
+    }
+
+    async fn go_on(mut self, mut future: StageFuture<'a>) -> (Box<Exchange>, Outcome) {
+        loop {
+            let (exchange, result) = future.await;
+            let exchange = match self.judge(exchange, result) {
+                ControlFlow::Continue(exchange) => exchange,
+                ControlFlow::Break(ended) => return ended,
+            };
+            future = match self.advance(exchange) {
+                Advance::Ended(exchange, outcome) => return (exchange, outcome),
+                Advance::Waits(future) => future,
+            };
+        }
+    }
+
+    /// Ends a turn: makes the changes that the stage asked for, and says how it goes on.
+    fn judge(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        result: Result<Verdict, StageError>,
+    ) -> ControlFlow<(Box<Exchange>, Outcome), Box<Exchange>> {
+        let Some((step, configured)) = self.turn() else { return ControlFlow::Continue(exchange) };
+        let ended = Instant::now();
+        self.observer.stage_ran(step, self.hook, ended - self.started, &result);
+        self.started = ended;
+        match result {
+            Ok(Verdict::Continue(edits)) => exchange.apply(self.hook, edits),
+            Ok(Verdict::Replace(edits, body)) => {
+                exchange.apply(self.hook, edits);
+                exchange.body = body;
+            }
+            Ok(Verdict::Respond(response)) => {
+                return ControlFlow::Break((exchange, Outcome::Respond { step, response }));
+            }
+            Ok(Verdict::Refuse(refusal)) => return ControlFlow::Break((exchange, Outcome::Refuse { step, refusal })),
+            Err(error) if !self.on_last_good && configured.has_substitute(self.hook, error.kind) => {
+                self.on_last_good = true;
+                return ControlFlow::Continue(exchange);
+            }
+            Err(error) if !self.on_last_good && configured.policy.disposition(error.kind) == Disposition::Skip => {}
+            Err(error) => return ControlFlow::Break((exchange, Outcome::Failed { step, error })),
+        }
+        self.position += 1;
+        self.on_last_good = false;
+        ControlFlow::Continue(exchange)
     }
 }
 
@@ -318,8 +377,8 @@ mod tests {
                     let body = [&exchange.body[..], self.name.as_bytes()].concat();
                     Ok(Verdict::Replace(Edits::default(), body.into()))
                 }
-                Deed::Respond => Ok(Verdict::Respond(Response::new(204, "").unwrap())),
-                Deed::Refuse => Ok(Verdict::Refuse(Refusal::new(ErrorCode::Forbidden, "no").unwrap())),
+                Deed::Respond => Ok(Verdict::Respond(Box::new(Response::new(204, "").unwrap()))),
+                Deed::Refuse => Ok(Verdict::Refuse(Box::new(Refusal::new(ErrorCode::Forbidden, "no").unwrap()))),
                 Deed::Fail(kind) => Err(StageError { stage: self.name.into(), kind, source: "told to".into() }),
             };
             Run::Ended(exchange, result)

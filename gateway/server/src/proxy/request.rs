@@ -7,7 +7,7 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
 use tracing::error;
-use witgate_stage::{Attributes, Exchange, FailureKind, Hook, Outcome, RequestHead, StageError};
+use witgate_stage::{Attributes, Exchange, FailureKind, Hook, Outcome, Progress, RequestHead, StageError};
 
 use crate::envelope::{Code, Problem};
 use crate::http1::field::Names;
@@ -119,8 +119,10 @@ pub async fn run_stages(
         return Ok(());
     }
     let Some(exchange) = ctx.exchange.take() else { return Ok(()) };
-    let run = route.pipeline.run(hook, exchange, route);
-    let (exchange, outcome) = relay::bounded(downstream, alarm, ctx.deadline, run).await?;
+    let (exchange, outcome) = match route.pipeline.begin(hook, exchange, route) {
+        Progress::Ended(exchange, outcome) => (exchange, outcome),
+        Progress::Waits(run) => relay::bounded(downstream, alarm, ctx.deadline, run).await?,
+    };
     ctx.exchange = Some(exchange);
     if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err(Failure::Stopped(Box::new(outcome))) }
 }
@@ -129,8 +131,8 @@ pub async fn run_stages(
 pub fn stopped(ctx: &mut RequestCtx, outcome: Outcome) -> Failure {
     let (step, failure) = match outcome {
         Outcome::Continue => return Failure::Late,
-        Outcome::Refuse { step, refusal } => (step, Failure::Problem(refusal.into())),
-        Outcome::Respond { step, response } => (step, Failure::Answer(Box::new(response.into()))),
+        Outcome::Refuse { step, refusal } => (step, Failure::Problem((*refusal).into())),
+        Outcome::Respond { step, response } => (step, Failure::Answer(Box::new((*response).into()))),
         Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, &error))),
     };
     ctx.facts.stage = ctx.route.as_ref().and_then(|route| route.stage_name(step));

@@ -7,19 +7,35 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::proto::MetricType;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use witgate_plugin_host::BreakerState;
-use witgate_stage::{FailureKind, Hook};
+use witgate_stage::{FailureKind, Hook, StageError, Verdict};
 
 use super::CustomMetrics;
+use super::tally::{Counts, Durations, Family};
 
-/// Seconds; from a local upstream's answer to the default deadline.
-const REQUEST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-/// Seconds; from an empty plugin to the default time limit of a hook.
-const STAGE_BUCKETS: [f64; 10] = [1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2];
+const fn microseconds<const N: usize>(bounds: [u64; N]) -> [Duration; N] {
+    let mut durations = [Duration::ZERO; N];
+    let mut at = 0;
+    while at < N {
+        durations[at] = Duration::from_micros(bounds[at]);
+        at += 1;
+    }
+    durations
+}
+
+/// From a local upstream's answer to the default deadline.
+static REQUEST_BOUNDS: [Duration; 13] = microseconds([
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
+    30_000_000,
+]);
+/// From an empty plugin to the default time limit of a hook.
+static STAGE_BOUNDS: [Duration; 10] = {
+    let mut bounds = microseconds([1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000]);
+    bounds[1] = Duration::from_nanos(2_500);
+    bounds
+};
 
 /// Methods that have a label of their own; a client could otherwise make as many series as it can think of methods.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
@@ -50,12 +66,7 @@ impl ReloadOutcome {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
     pub requests_in_flight: IntGauge,
-    stage_duration: HistogramVec,
-    stage_verdicts: IntCounterVec,
-    stage_failures: IntCounterVec,
     reloads: IntCounterVec,
     reload_last: IntGaugeVec,
     pub generation: IntGauge,
@@ -106,29 +117,13 @@ impl Metrics {
                 metric
             }};
         }
-        let requests = Opts::new("witgate_requests_total", "Requests that have ended.");
-        let request_duration = HistogramOpts::new(
-            "witgate_request_duration_seconds",
-            "From the end of a request's head to the end of the request.",
-        )
-        .buckets(REQUEST_BUCKETS.to_vec());
-        let stage_duration =
-            HistogramOpts::new("witgate_stage_duration_seconds", "Time that one hook of a stage took.")
-                .buckets(STAGE_BUCKETS.to_vec());
-        let stage_verdicts = Opts::new("witgate_stage_verdicts_total", "What the hooks of a stage decided.");
-        let stage_failures = Opts::new("witgate_stage_failures_total", "Hooks that decided nothing, by kind.");
         let reloads = Opts::new("witgate_reloads_total", "Attempts to reload the configuration.");
         let reload_last = Opts::new("witgate_reload_last_timestamp_seconds", "Unix time of the last attempt.");
         let plugin_gauges = Opts::new("witgate_plugin_instances", "Instances of plugins, and what became of them.");
         let breakers = Opts::new("witgate_plugin_breaker", "0: closed, 1: half-open, 2: open; calls fail at once.");
         let fallbacks = Opts::new("witgate_stage_fallback", "1: the plugin could not be loaded; what happens instead.");
         Ok(Arc::new(Self {
-            requests: register!(IntCounterVec::new(requests, &["route", "method", "status"])),
-            request_duration: register!(HistogramVec::new(request_duration, &["route"])),
             requests_in_flight: register!(IntGauge::new("witgate_requests_in_flight", "Requests being served.")),
-            stage_duration: register!(HistogramVec::new(stage_duration, &["route", "plugin", "hook"])),
-            stage_verdicts: register!(IntCounterVec::new(stage_verdicts, &["route", "plugin", "hook", "verdict"])),
-            stage_failures: register!(IntCounterVec::new(stage_failures, &["route", "plugin", "hook", "kind"])),
             reloads: register!(IntCounterVec::new(reloads, &["outcome"])),
             reload_last: register!(IntGaugeVec::new(reload_last, &["result"])),
             generation: register!(IntGauge::new("witgate_generation", "Number of the generation that serves.")),
@@ -160,8 +155,8 @@ impl Metrics {
         intern(&self.routes, Arc::clone(name), || RouteMetrics {
             metrics: Arc::clone(self),
             route: Arc::clone(name),
-            requests: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
-            duration: self.request_duration.with_label_values(&[name]),
+            requests: std::array::from_fn(|_| Counts::default()),
+            duration: Durations::new(&REQUEST_BOUNDS),
         })
     }
 
@@ -216,10 +211,64 @@ impl Metrics {
 
     /// Everything in the text format of Prometheus.
     pub fn render(&self) -> String {
-        let mut text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default();
+        let mut families = self.registry.gather();
+        families.extend(self.route_families().into_iter().chain(self.stage_families()).filter_map(Family::into_inner));
+        families.sort_by(|one, other| one.name().cmp(other.name()));
+        let mut text = TextEncoder::new().encode_to_string(&families).unwrap_or_default();
         self.custom.render(&mut text);
         text
     }
+
+    fn route_families(&self) -> [Family; 2] {
+        let mut requests = Family::new("witgate_requests_total", "Requests that have ended.", MetricType::COUNTER);
+        let mut durations = Family::new(
+            "witgate_request_duration_seconds",
+            "From the end of a request's head to the end of the request.",
+            MetricType::HISTOGRAM,
+        );
+        for (name, route) in living(&self.routes) {
+            for (method, counts) in METHODS.iter().zip(&route.requests) {
+                for (class, count) in CLASSES.iter().zip(counts.read()).filter(|(_, count)| *count > 0) {
+                    requests.count([("method", method), ("route", &name), ("status", class)], count);
+                }
+            }
+            durations.histogram([("route", &name)], route.duration.read());
+        }
+        [requests, durations]
+    }
+
+    fn stage_families(&self) -> [Family; 3] {
+        let mut durations =
+            Family::new("witgate_stage_duration_seconds", "Time that one hook of a stage took.", MetricType::HISTOGRAM);
+        let mut verdicts =
+            Family::new("witgate_stage_verdicts_total", "What the hooks of a stage decided.", MetricType::COUNTER);
+        let mut failures =
+            Family::new("witgate_stage_failures_total", "Hooks that decided nothing, by kind.", MetricType::COUNTER);
+        for ((route, plugin), stage) in living(&self.stages) {
+            let hooks =
+                Hook::ALL.iter().zip(&stage.hooks).filter_map(|(hook, tally)| Some((hook.label(), tally.get()?)));
+            for (hook, tally) in hooks {
+                let (hook, plugin, route) = (("hook", hook), ("plugin", &*plugin), ("route", &*route));
+                durations.histogram([hook, plugin, route], tally.duration.read());
+                for (verdict, count) in VERDICTS.iter().zip(tally.verdicts.read()) {
+                    verdicts.count([hook, plugin, route, ("verdict", verdict)], count);
+                }
+                for (kind, count) in FailureKind::ALL.iter().zip(tally.failures.read()) {
+                    failures.count([hook, ("kind", kind.label()), plugin, route], count);
+                }
+            }
+        }
+        [durations, verdicts, failures]
+    }
+}
+
+/// What is still held, in the order of its keys.
+fn living<K: Ord + Clone, V>(map: &Interned<K, V>) -> Vec<(K, Arc<V>)> {
+    // All upgraded under the lock and dropped after it, for the last holder takes the lock.
+    let mut living: Vec<_> =
+        map.lock().iter().filter_map(|(key, value)| Some((key.clone(), value.upgrade()?))).collect();
+    living.sort_by(|one, other| one.0.cmp(&other.0));
+    living
 }
 
 /// Metrics of one route.
@@ -227,9 +276,9 @@ impl Metrics {
 pub struct RouteMetrics {
     metrics: Arc<Metrics>,
     route: Arc<str>,
-    /// By method and status class; made when first needed, because most of them never are.
-    requests: [[OnceLock<IntCounter>; CLASSES.len()]; METHODS.len()],
-    duration: Histogram,
+    /// By method and status class.
+    requests: [Counts<{ CLASSES.len() }>; METHODS.len()],
+    duration: Durations<{ REQUEST_BOUNDS.len() }>,
 }
 
 impl RouteMetrics {
@@ -237,26 +286,16 @@ impl RouteMetrics {
     pub fn request_ended(&self, method: &Method, status: Option<StatusCode>, elapsed: Duration) {
         let method = METHODS.iter().position(|m| *m == method.as_str()).unwrap_or(METHODS.len() - 1);
         let class = status.map_or(0, |s| usize::from(s.as_u16() / 100)).min(CLASSES.len() - 1);
-        if let (Some(cell), Some(m), Some(c)) =
-            (self.requests.get(method).and_then(|row| row.get(class)), METHODS.get(method), CLASSES.get(class))
-        {
-            cell.get_or_init(|| self.metrics.requests.with_label_values(&[&*self.route, m, c])).inc();
+        if let Some(counts) = self.requests.get(method) {
+            counts.count(class);
         }
-        self.duration.observe(elapsed.as_secs_f64());
+        self.duration.observe(elapsed);
     }
 }
 
 impl Drop for RouteMetrics {
     fn drop(&mut self) {
-        if !forget(&self.metrics.routes, &self.route) {
-            return;
-        }
-        for method in METHODS {
-            for class in CLASSES {
-                let _ = self.metrics.requests.remove_label_values(&[&*self.route, method, class]);
-            }
-        }
-        let _ = self.metrics.request_duration.remove_label_values(&[&self.route]);
+        forget(&self.metrics.routes, &self.route);
     }
 }
 
@@ -266,71 +305,43 @@ pub struct StageMetrics {
     metrics: Arc<Metrics>,
     key: (Arc<str>, Arc<str>),
     /// Made when a hook first runs: most plugins have one or two.
-    hooks: [OnceLock<HookMetrics>; Hook::ALL.len()],
+    hooks: [OnceLock<HookTally>; Hook::ALL.len()],
 }
 
 #[derive(Debug)]
-struct HookMetrics {
-    duration: Histogram,
-    verdicts: [IntCounter; VERDICTS.len()],
-    failures: [IntCounter; FailureKind::ALL.len()],
+struct HookTally {
+    duration: Durations<{ STAGE_BOUNDS.len() }>,
+    verdicts: Counts<{ VERDICTS.len() }>,
+    failures: Counts<{ FailureKind::ALL.len() }>,
 }
 
 impl StageMetrics {
     /// Counts one run of a hook.
-    pub fn hook_ran(
-        &self,
-        hook: Hook,
-        elapsed: Duration,
-        result: &Result<witgate_stage::Verdict, witgate_stage::StageError>,
-    ) {
-        let Some(metrics) = self.hooks.get(hook as usize) else { return };
-        let metrics = metrics.get_or_init(|| self.make(hook));
-        metrics.duration.observe(elapsed.as_secs_f64());
-        let counter = match result {
-            Ok(witgate_stage::Verdict::Continue(_)) => metrics.verdicts.first(),
-            Ok(witgate_stage::Verdict::Replace(..)) => metrics.verdicts.get(1),
-            Ok(witgate_stage::Verdict::Respond(_)) => metrics.verdicts.get(2),
-            Ok(witgate_stage::Verdict::Refuse(_)) => metrics.verdicts.get(3),
+    pub fn hook_ran(&self, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>) {
+        let Some(tally) = self.hooks.get(hook as usize) else { return };
+        let tally = tally.get_or_init(|| HookTally {
+            duration: Durations::new(&STAGE_BOUNDS),
+            verdicts: Counts::default(),
+            failures: Counts::default(),
+        });
+        tally.duration.observe(elapsed);
+        match result {
+            Ok(Verdict::Continue(_)) => tally.verdicts.count(0),
+            Ok(Verdict::Replace(..)) => tally.verdicts.count(1),
+            Ok(Verdict::Respond(_)) => tally.verdicts.count(2),
+            Ok(Verdict::Refuse(_)) => tally.verdicts.count(3),
             Err(error) => {
-                FailureKind::ALL.iter().position(|k| *k == error.kind).and_then(|at| metrics.failures.get(at))
+                tally.failures.count(FailureKind::ALL.iter().position(|k| *k == error.kind).unwrap_or_default())
             }
-        };
-        if let Some(counter) = counter {
-            counter.inc();
-        }
-    }
-}
-
-impl StageMetrics {
-    fn make(&self, hook: Hook) -> HookMetrics {
-        let (metrics, (route, plugin)) = (&self.metrics, &self.key);
-        let labels = [&**route, &**plugin, hook.label()];
-        HookMetrics {
-            duration: metrics.stage_duration.with_label_values(&labels),
-            verdicts: VERDICTS.map(|v| metrics.stage_verdicts.with_label_values(&[&labels[..], &[v]].concat())),
-            failures: FailureKind::ALL
-                .map(|k| metrics.stage_failures.with_label_values(&[&labels[..], &[k.label()]].concat())),
         }
     }
 }
 
 impl Drop for StageMetrics {
     fn drop(&mut self) {
-        if !forget(&self.metrics.stages, &self.key) {
-            return;
-        }
-        let (route, plugin) = &self.key;
-        self.metrics.custom.forget(plugin, route);
-        for hook in Hook::ALL {
-            let labels = [&**route, &**plugin, hook.label()];
-            let _ = self.metrics.stage_duration.remove_label_values(&labels);
-            for verdict in VERDICTS {
-                let _ = self.metrics.stage_verdicts.remove_label_values(&[&labels[..], &[verdict]].concat());
-            }
-            for kind in FailureKind::ALL {
-                let _ = self.metrics.stage_failures.remove_label_values(&[&labels[..], &[kind.label()]].concat());
-            }
+        if forget(&self.metrics.stages, &self.key) {
+            let (route, plugin) = &self.key;
+            self.metrics.custom.forget(plugin, route);
         }
     }
 }
@@ -383,13 +394,9 @@ mod tests {
         stage.hook_ran(
             Hook::RequestHeaders,
             Duration::from_micros(3),
-            &Ok(witgate_stage::Verdict::Continue(witgate_stage::Edits::default())),
+            &Ok(Verdict::Continue(witgate_stage::Edits::default())),
         );
-        let error = witgate_stage::StageError {
-            stage: "auth".to_owned(),
-            kind: FailureKind::Trap,
-            source: "unreachable".into(),
-        };
+        let error = StageError { stage: "auth".to_owned(), kind: FailureKind::Trap, source: "unreachable".into() };
         stage.hook_ran(Hook::RequestHeaders, Duration::from_micros(3), &Err(error));
         let text = metrics.render();
         let labels = r#"hook="on-request-headers""#;

@@ -3,6 +3,7 @@
 mod access_log;
 mod custom;
 mod metrics;
+mod tally;
 
 pub use access_log::{AccessLog, Record};
 pub use custom::CustomMetrics;
