@@ -15,27 +15,33 @@ use witgate_stage::{FailureKind, Hook, StageError, Verdict};
 use super::CustomMetrics;
 use super::tally::{Counts, Durations, Family};
 
-const fn microseconds<const N: usize>(bounds: [u64; N]) -> [Duration; N] {
-    let mut durations = [Duration::ZERO; N];
-    let mut at = 0;
-    while at < N {
-        durations[at] = Duration::from_micros(bounds[at]);
-        at += 1;
-    }
-    durations
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+const fn ns(nanoseconds: u64) -> Duration {
+    Duration::from_nanos(nanoseconds)
 }
 
 /// From a local upstream's answer to the default deadline.
-static REQUEST_BOUNDS: [Duration; 13] = microseconds([
-    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
-    30_000_000,
-]);
+static REQUEST_BOUNDS: [Duration; 13] = [
+    ms(1),
+    Duration::from_micros(2_500),
+    ms(5),
+    ms(10),
+    ms(25),
+    ms(50),
+    ms(100),
+    ms(250),
+    ms(500),
+    ms(1_000),
+    ms(2_500),
+    ms(10_000),
+    ms(30_000),
+];
 /// From an empty plugin to the default time limit of a hook.
-static STAGE_BOUNDS: [Duration; 10] = {
-    let mut bounds = microseconds([1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000]);
-    bounds[1] = Duration::from_nanos(2_500);
-    bounds
-};
+static STAGE_BOUNDS: [Duration; 10] =
+    [ns(1_000), ns(2_500), ns(5_000), ns(10_000), ns(25_000), ns(50_000), ns(100_000), ns(250_000), ms(1), ms(10)];
 
 /// Methods that have a label of their own; a client could otherwise make as many series as it can think of methods.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"];
