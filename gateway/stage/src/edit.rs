@@ -1,5 +1,6 @@
 //! Changes that stages ask for, valid by construction.
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
@@ -98,12 +99,12 @@ fn allowed_name(name: &str, side: Side) -> Result<HeaderName, FieldError> {
 ///
 /// # Errors
 /// [`FieldError`], by name first, then by value.
-pub fn field(name: &str, value: &[u8], side: Side) -> Result<(HeaderName, HeaderValue), FieldError> {
-    let name = allowed_name(name, side)?;
+pub fn field(name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(HeaderName, HeaderValue), FieldError> {
+    let (name, value) = (allowed_name(name, side)?, Bytes::from(value.into()));
     if value.len() > VALUE_LIMIT {
         return Err(FieldError::TooLarge);
     }
-    let value = HeaderValue::from_bytes(value).map_err(|_| FieldError::InvalidValue)?;
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| FieldError::InvalidValue)?;
     Ok((name, value))
 }
 
@@ -136,14 +137,14 @@ impl Edits {
 
     /// # Errors
     /// [`FieldError`]; the list is then unchanged.
-    pub fn set(&mut self, name: &str, value: &[u8], side: Side) -> Result<(), FieldError> {
+    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(), FieldError> {
         let (name, value) = field(name, value, side)?;
         self.push(name.as_str().len() + value.len(), Edit::Set(name, value))
     }
 
     /// # Errors
     /// [`FieldError`]; the list is then unchanged.
-    pub fn append(&mut self, name: &str, value: &[u8], side: Side) -> Result<(), FieldError> {
+    pub fn append(&mut self, name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(), FieldError> {
         let (name, value) = field(name, value, side)?;
         self.push(name.as_str().len() + value.len(), Edit::Append(name, value))
     }
@@ -293,7 +294,7 @@ mod tests {
         /// Whatever a guest passes, what is accepted can stand in a head.
         #[test]
         fn no_accepted_field_can_split_a_message(name in any::<String>(), value in any::<Vec<u8>>()) {
-            if let Ok((name, value)) = field(&name, &value, Side::Response) {
+            if let Ok((name, value)) = field(&name, value, Side::Response) {
                 prop_assert!(!name.as_str().bytes().any(|byte| byte.is_ascii_control() || byte == b':' || byte == b' '));
                 prop_assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')));
             }
@@ -330,15 +331,15 @@ mod tests {
     #[test]
     fn a_long_value_is_refused() {
         let mut edits = Edits::default();
-        assert_eq!(edits.set("a", &vec![b'x'; VALUE_LIMIT], Side::Request), Ok(()));
-        assert_eq!(edits.set("a", &vec![b'x'; VALUE_LIMIT + 1], Side::Request), Err(FieldError::TooLarge));
+        assert_eq!(edits.set("a", vec![b'x'; VALUE_LIMIT], Side::Request), Ok(()));
+        assert_eq!(edits.set("a", vec![b'x'; VALUE_LIMIT + 1], Side::Request), Err(FieldError::TooLarge));
     }
 
     #[test]
     fn edits_are_limited_in_bytes_and_a_refused_one_leaves_no_trace() {
         let mut edits = Edits::default();
         let value = vec![b'x'; VALUE_LIMIT];
-        let made = (0..10).take_while(|_| edits.append("a", &value, Side::Request).is_ok()).count();
+        let made = (0..10).take_while(|_| edits.append("a", value.clone(), Side::Request).is_ok()).count();
         assert_eq!(made, 3, "the fourth value of 16 KiB is over 64 KiB with its name");
         assert_eq!(edits.iter().count(), 3);
         assert_eq!(edits.set("a", b"small", Side::Request), Ok(()));

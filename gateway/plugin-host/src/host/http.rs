@@ -48,6 +48,9 @@ impl View<'_> {
     }
 
     fn all(&self, name: &str) -> Vec<Vec<u8>> {
+        if self.edits.is_empty() {
+            return self.base.get_all(name).into_iter().map(bytes).collect();
+        }
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Vec::new() };
         self.edits.values(self.base, &name).map(bytes).collect()
     }
@@ -112,10 +115,10 @@ impl HostState {
     fn apply_all(&mut self, side: Side, ops: Vec<FieldOp>) -> Change {
         self.edit(side, |edits| {
             let mark = edits.mark();
-            let made = ops.iter().try_for_each(|op| match op {
-                FieldOp::Set(field) => edits.set(&field.name, &field.value, side),
-                FieldOp::Append(field) => edits.append(&field.name, &field.value, side),
-                FieldOp::Remove(name) => edits.remove(name, side),
+            let made = ops.into_iter().try_for_each(|op| match op {
+                FieldOp::Set(field) => edits.set(&field.name, field.value, side),
+                FieldOp::Append(field) => edits.append(&field.name, field.value, side),
+                FieldOp::Remove(name) => edits.remove(&name, side),
             });
             if made.is_err() {
                 edits.rewind(mark);
@@ -199,7 +202,7 @@ impl HostRequest for HostState {
     }
 
     fn set(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Change {
-        self.edit(Side::Request, |edits| edits.set(&name, &value, Side::Request))
+        self.edit(Side::Request, |edits| edits.set(&name, value, Side::Request))
     }
 
     fn remove(&mut self, _: Resource<RequestHandle>, name: String) -> Change {
@@ -256,7 +259,7 @@ impl HostResponseHead for HostState {
     }
 
     fn set(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Change {
-        self.edit(Side::Response, |edits| edits.set(&name, &value, Side::Response))
+        self.edit(Side::Response, |edits| edits.set(&name, value, Side::Response))
     }
 
     fn remove(&mut self, _: Resource<ResponseHandle>, name: String) -> Change {
