@@ -131,7 +131,7 @@ mod tests {
             histogram.get_bucket().iter().map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect();
         assert_eq!(buckets, [(1e-6, 2), (1e-3, 4)]);
         assert_eq!(histogram.get_sample_count(), 6);
-        assert!((histogram.get_sample_sum() - 5.002_003_002).abs() < 1e-9);
+        assert!((histogram.get_sample_sum() - 5.002_002_002).abs() < 1e-9);
     }
 
     #[test]
