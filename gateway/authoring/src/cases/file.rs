@@ -254,15 +254,25 @@ impl Verdict {
     }
 }
 
+/// The one of `all` that goes by this label.
+fn labelled<'de, T: Copy, D: Deserializer<'de>>(
+    deserializer: D,
+    all: &[T],
+    label: impl Fn(&T) -> &'static str,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    all.iter().copied().find(|one| label(one) == text).ok_or_else(|| {
+        let labels: Vec<_> = all.iter().map(|one| format!("\"{}\"", label(one))).collect();
+        de::Error::custom(format!("expected one of {}, got {text:?}", labels.join(", ")))
+    })
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HookName(pub(crate) Hook);
 
 impl<'de> Deserialize<'de> for HookName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let labels = Hook::ALL.map(|hook| format!("\"{}\"", hook.label())).join(", ");
-        let hook = Hook::ALL.into_iter().find(|hook| hook.label() == text);
-        hook.map(Self).ok_or_else(|| de::Error::custom(format!("expected one of {labels}, got {text:?}")))
+        labelled(deserializer, &Hook::ALL, |hook| hook.label()).map(Self)
     }
 }
 
@@ -271,10 +281,7 @@ pub(crate) struct Code(pub(crate) ErrorCode);
 
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let labels = ErrorCode::ALL.map(|code| format!("\"{}\"", code.label())).join(", ");
-        let code = ErrorCode::ALL.into_iter().find(|code| code.label() == text);
-        code.map(Self).ok_or_else(|| de::Error::custom(format!("expected one of {labels}, got {text:?}")))
+        labelled(deserializer, &ErrorCode::ALL, |code| code.label()).map(Self)
     }
 }
 

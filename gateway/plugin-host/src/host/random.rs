@@ -26,7 +26,7 @@ impl Host for HostState {
 }
 
 /// Fills all of `bytes`.
-fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
+pub(super) fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         let count = rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())

@@ -7,12 +7,11 @@
 //! Rust import much that they never call. Nothing here can wait: a guest that could sleep would hold its instance
 //! without spending run time.
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::{HostState, clock};
+use super::{HostState, clock, random};
 use crate::bindings::witgate::plugin::log::Level;
 
 /// Packages of which guests may import anything.
@@ -121,10 +120,7 @@ fn random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
         )));
     }
     let mut bytes = vec![0; usize::try_from(length)?];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        filled += getrandom(rest, GetRandomFlags::empty())?;
-    }
+    random::fill(&mut bytes)?;
     Ok(bytes)
 }
 

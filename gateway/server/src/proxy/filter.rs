@@ -141,14 +141,7 @@ pub async fn hold_response(
                 Poll::Pending => break,
             }
         }
-        if downstream.is_body_done()
-            && let Poll::Ready(error) = downstream.poll_gone(context)
-        {
-            return Poll::Ready(Err(ClientError::Gone(error).into()));
-        }
-        alarm
-            .poll_at(context, times.or(flow.patience(times.pause)))
-            .map(|()| Err(if times.is_late() { Failure::Late } else { flow.overdue() }))
+        flow.poll_over(context, downstream, alarm, times).map(Err)
     })
     .await
 }

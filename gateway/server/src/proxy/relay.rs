@@ -14,7 +14,7 @@ use witgate_stage::Exchange;
 use crate::proxy::alarm::Alarm;
 use crate::proxy::downstream::{ClientError, Downstream};
 use crate::proxy::failure::Failure;
-use crate::proxy::filter::{Filter, PIECE_LIMIT};
+use crate::proxy::filter::{Filter, PIECE_LIMIT, Piece};
 use crate::proxy::request;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError, WRITE_TIMEOUT};
 
@@ -183,11 +183,7 @@ impl RequestFlow {
         }
         if let Some(filter) = self.filter.as_mut().filter(|filter| filter.is_busy()) {
             let Poll::Ready(piece) = filter.poll(context, home)? else { return Ok(Poll::Pending) };
-            upstream.push(&piece.bytes);
-            if piece.last {
-                upstream.end(downstream.take_trailers());
-                self.done = true;
-            }
+            self.pass(&piece, downstream, upstream);
             return Ok(Poll::Ready(()));
         }
         // The other direction's stages have the exchange: it comes back, and with it a wake-up.
@@ -219,6 +215,15 @@ impl RequestFlow {
         Ok(Poll::Ready(()))
     }
 
+    /// Hands over what stages made of a piece.
+    fn pass(&mut self, piece: &Piece, downstream: &mut Downstream<'_>, upstream: &mut Upstream) {
+        upstream.push(&piece.bytes);
+        if piece.last {
+            upstream.end(downstream.take_trailers());
+            self.done = true;
+        }
+    }
+
     /// Counts bytes against the limit of the route.
     ///
     /// # Errors
@@ -231,7 +236,7 @@ impl RequestFlow {
     }
 
     /// Until when somebody has to move.
-    pub fn patience(&self, pause: Duration) -> Option<Instant> {
+    fn patience(&self, pause: Duration) -> Option<Instant> {
         let limit = match self.waiting {
             Waiting::Client => pause,
             Waiting::Endpoint => WRITE_TIMEOUT,
@@ -239,11 +244,24 @@ impl RequestFlow {
         (!self.done && !self.broken).then(|| self.moved + limit)
     }
 
-    pub fn overdue(&self) -> Failure {
-        match self.waiting {
+    /// Ready once nothing is left to wait for: the client is gone, the request is late, or nobody has moved for too long.
+    pub fn poll_over(
+        &self,
+        context: &mut Context<'_>,
+        downstream: &mut Downstream<'_>,
+        alarm: &mut Alarm,
+        times: Times,
+    ) -> Poll<Failure> {
+        if downstream.is_body_done()
+            && let Poll::Ready(error) = downstream.poll_gone(context)
+        {
+            return Poll::Ready(ClientError::Gone(error).into());
+        }
+        alarm.poll_at(context, times.or(self.patience(times.pause))).map(|()| match self.waiting {
+            _ if times.is_late() => Failure::Late,
             Waiting::Client => ClientError::Silent.into(),
             Waiting::Endpoint => UpstreamError::Stuck.into(),
-        }
+        })
     }
 }
 
@@ -277,14 +295,7 @@ pub async fn await_head(
                 Poll::Pending => break,
             }
         }
-        if downstream.is_body_done()
-            && let Poll::Ready(error) = downstream.poll_gone(context)
-        {
-            return Poll::Ready(Err(ClientError::Gone(error).into()));
-        }
-        alarm
-            .poll_at(context, times.or(flow.patience(times.pause)))
-            .map(|()| Err(if times.is_late() { Failure::Late } else { flow.overdue() }))
+        flow.poll_over(context, downstream, alarm, times).map(Err)
     })
     .await
 }
@@ -306,14 +317,7 @@ pub async fn settle(
     poll_fn(|context| {
         if let Some(filter) = flow.filter.as_mut().filter(|filter| filter.is_busy()) {
             match filter.poll(context, home) {
-                Poll::Ready(piece) => {
-                    let piece = piece?;
-                    upstream.push(&piece.bytes);
-                    if piece.last {
-                        upstream.end(downstream.take_trailers());
-                        flow.done = true;
-                    }
-                }
+                Poll::Ready(piece) => flow.pass(&piece?, downstream, upstream),
                 Poll::Pending => return alarm.poll_at(context, times.deadline).map(|()| Err(Failure::Late)),
             }
         }

@@ -253,8 +253,7 @@ impl Serving<'_, '_> {
         hop::strip(&mut headers, false);
         let left = upstream.body_left(status);
         let pipeline = &admitted.route.pipeline;
-        let is_wanted = pipeline.has(Hook::ResponseHeaders) || pipeline.has(Hook::ResponseBody);
-        if is_wanted && self.ctx.exchange.is_none() {
+        if pipeline.has(Hook::ResponseHeaders) || pipeline.has(Hook::ResponseBody) {
             self.settle(upstream, flow).await?;
         }
         let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };

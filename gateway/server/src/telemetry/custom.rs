@@ -1,10 +1,12 @@
 //! Metrics that plugins make. Names and labels are theirs, so everything is bounded here.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 
 use parking_lot::Mutex;
+use prometheus::proto::MetricType;
 use witgate_plugin_host::{Measure, MetricError, MetricSink};
+
+use super::tally;
 
 /// Metrics and series of one plugin: enough for what a plugin has to tell, little enough for whoever scrapes.
 const METRICS_LIMIT: usize = 32;
@@ -143,57 +145,32 @@ impl CustomMetrics {
         families.retain(|_, family| !family.series.is_empty());
     }
 
-    /// In Prometheus' text format.
-    pub fn render(&self, out: &mut String) {
-        for (name, family) in &*self.families.lock() {
-            // A string takes whatever is written.
-            let _ = family.write(out, &format!("witgate_plugin_custom_{name}"));
-        }
+    /// Everything that was recorded, with the labels that the gateway adds in front.
+    pub(super) fn families(&self) -> Vec<tally::Family> {
+        self.families.lock().iter().map(|(name, family)| family.read(name)).collect()
     }
 }
 
 impl Family {
-    fn write(&self, out: &mut String, name: &str) -> fmt::Result {
+    fn read(&self, name: &str) -> tally::Family {
         let kind = match self.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            Kind::Counter => MetricType::COUNTER,
+            Kind::Gauge => MetricType::GAUGE,
+            Kind::Histogram => MetricType::HISTOGRAM,
         };
-        writeln!(out, "# HELP {name} Made by a plugin.\n# TYPE {name} {kind}")?;
+        let mut family = tally::Family::new(&format!("witgate_plugin_custom_{name}"), "Made by a plugin.", kind);
         for ((plugin, route, own), value) in &self.series {
-            let mut labels = format!("plugin=\"{}\",route=\"{}\"", Escaped(plugin), Escaped(route));
-            for (name, value) in own {
-                write!(labels, ",{name}=\"{}\"", Escaped(value))?;
-            }
+            let mut labels = vec![("plugin", plugin.as_str()), ("route", route.as_str())];
+            labels.extend(own.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             match value {
-                Value::Counter(value) => writeln!(out, "{name}{{{labels}}} {value}")?,
-                Value::Gauge(value) => writeln!(out, "{name}{{{labels}}} {value}")?,
+                Value::Counter(value) => family.count(&labels, *value),
+                Value::Gauge(value) => family.gauge(&labels, *value),
                 Value::Histogram { buckets, count, sum } => {
-                    let mut below = 0;
-                    for (bound, bucket) in BUCKETS.iter().zip(buckets) {
-                        below += bucket;
-                        writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}")?;
-                    }
-                    writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}")?;
-                    writeln!(out, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}")?;
+                    family.histogram(&labels, tally::histogram(BUCKETS.into_iter().zip(*buckets), *count, *sum));
                 }
             }
         }
-        Ok(())
-    }
-}
-
-/// A label's value as the text format wants it.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
-            '\\' => f.write_str("\\\\"),
-            '"' => f.write_str("\\\""),
-            '\n' => f.write_str("\\n"),
-            other => f.write_char(other),
-        })
+        family
     }
 }
 
@@ -212,9 +189,8 @@ mod tests {
     }
 
     fn rendered(metrics: &CustomMetrics) -> String {
-        let mut text = String::new();
-        metrics.render(&mut text);
-        text
+        let families: Vec<_> = metrics.families().into_iter().filter_map(tally::Family::into_inner).collect();
+        prometheus::TextEncoder::new().encode_to_string(&families).unwrap()
     }
 
     #[test]

@@ -218,11 +218,10 @@ impl Metrics {
     /// Everything in the text format of Prometheus.
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
-        families.extend(self.route_families().into_iter().chain(self.stage_families()).filter_map(Family::into_inner));
+        let own = self.route_families().into_iter().chain(self.stage_families()).chain(self.custom.families());
+        families.extend(own.filter_map(Family::into_inner));
         families.sort_by(|one, other| one.name().cmp(other.name()));
-        let mut text = TextEncoder::new().encode_to_string(&families).unwrap_or_default();
-        self.custom.render(&mut text);
-        text
+        TextEncoder::new().encode_to_string(&families).unwrap_or_default()
     }
 
     fn route_families(&self) -> [Family; 2] {
@@ -235,10 +234,10 @@ impl Metrics {
         for (name, route) in living(&self.routes) {
             for (method, counts) in METHODS.iter().zip(&route.requests) {
                 for (class, count) in CLASSES.iter().zip(counts.read()).filter(|(_, count)| *count > 0) {
-                    requests.count([("method", method), ("route", &name), ("status", class)], count);
+                    requests.count(&[("method", method), ("route", &name), ("status", class)], count);
                 }
             }
-            durations.histogram([("route", &name)], route.duration.read());
+            durations.histogram(&[("route", &name)], route.duration.read());
         }
         [requests, durations]
     }
@@ -255,12 +254,12 @@ impl Metrics {
                 Hook::ALL.iter().zip(&stage.hooks).filter_map(|(hook, tally)| Some((hook.label(), tally.get()?)));
             for (hook, tally) in hooks {
                 let (hook, plugin, route) = (("hook", hook), ("plugin", &*plugin), ("route", &*route));
-                durations.histogram([hook, plugin, route], tally.duration.read());
+                durations.histogram(&[hook, plugin, route], tally.duration.read());
                 for (verdict, count) in VERDICTS.iter().zip(tally.verdicts.read()) {
-                    verdicts.count([hook, plugin, route, ("verdict", verdict)], count);
+                    verdicts.count(&[hook, plugin, route, ("verdict", verdict)], count);
                 }
                 for (kind, count) in FailureKind::ALL.iter().zip(tally.failures.read()) {
-                    failures.count([hook, ("kind", kind.label()), plugin, route], count);
+                    failures.count(&[hook, ("kind", kind.label()), plugin, route], count);
                 }
             }
         }

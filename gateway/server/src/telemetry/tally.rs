@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 /// Counters, one for each of a fixed list of labels.
 #[derive(Debug)]
@@ -57,23 +57,31 @@ impl<const N: usize> Durations<N> {
 
     /// As Prometheus' client libraries give it: buckets count all that is shorter, times are in seconds.
     pub(super) fn read(&self) -> Histogram {
-        let mut below = 0;
-        let mut histogram = Histogram::default();
-        let buckets = self.bounds.iter().zip(self.within.read()).map(|(bound, count)| {
-            below += count;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound.as_secs_f64());
-            bucket.set_cumulative_count(below);
-            bucket
-        });
-        histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(below + self.above.load(Ordering::Relaxed));
-        histogram.set_sample_sum(Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64());
-        histogram
+        let within = self.within.read();
+        let count = within.iter().sum::<u64>() + self.above.load(Ordering::Relaxed);
+        let sum = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
+        histogram(self.bounds.iter().map(Duration::as_secs_f64).zip(within), count, sum)
     }
 }
 
-/// A metric with the series of all that is counted; empty ones are not shown.
+/// A histogram from its buckets, each with its bound and what is in it alone.
+pub(super) fn histogram(buckets: impl Iterator<Item = (f64, u64)>, count: u64, sum: f64) -> Histogram {
+    let mut below = 0;
+    let buckets = buckets.map(|(bound, within)| {
+        below += within;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(below);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(count);
+    histogram.set_sample_sum(sum);
+    histogram
+}
+
+/// A metric with the series of all that is counted; empty ones are not shown. Labels stay in the order in which they come.
 pub(super) struct Family(MetricFamily);
 
 impl Family {
@@ -85,8 +93,7 @@ impl Family {
         Self(family)
     }
 
-    /// `labels` in the order of their names.
-    pub(super) fn count<const N: usize>(&mut self, labels: [(&str, &str); N], value: u64) {
+    pub(super) fn count(&mut self, labels: &[(&str, &str)], value: u64) {
         let mut counter = Counter::default();
         // Counters are floating-point numbers in the text format as well.
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
@@ -94,19 +101,24 @@ impl Family {
         self.metric(labels).set_counter(counter);
     }
 
-    /// `labels` in the order of their names.
-    pub(super) fn histogram<const N: usize>(&mut self, labels: [(&str, &str); N], histogram: Histogram) {
+    pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: f64) {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        self.metric(labels).set_gauge(gauge);
+    }
+
+    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], histogram: Histogram) {
         self.metric(labels).set_histogram(histogram);
     }
 
-    fn metric<const N: usize>(&mut self, labels: [(&str, &str); N]) -> &mut Metric {
-        let pairs = labels.map(|(name, value)| {
+    fn metric(&mut self, labels: &[(&str, &str)]) -> &mut Metric {
+        let pairs = labels.iter().map(|(name, value)| {
             let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(value.to_owned());
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
             pair
         });
-        self.0.mut_metric().push_mut(Metric::from_label(pairs.into()))
+        self.0.mut_metric().push_mut(Metric::from_label(pairs.collect()))
     }
 
     pub(super) fn into_inner(self) -> Option<MetricFamily> {
