@@ -229,7 +229,7 @@ fn a_guest_reaches_only_what_is_granted() {
         format!(
             "{}[key_sets.keys]\nfile = \"keys.txt\"\n[buckets.b]\nrate = \"1/h\"\nburst = 5\n\
              [load.edge]\nin_flight_limit = 100\ncpu_limit = \"100%\"\n\
-             [plugins.probe]\npath = \"{}\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n\
+             [plugins.probe]\npath = \"{}\"\nhook_timeout = \"500ms\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n\
              stages = [{{ plugin = \"probe\", grants = [{grants}] }}]\n",
             upstream.config("u"),
             guest("probe").display()
