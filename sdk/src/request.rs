@@ -135,6 +135,24 @@ impl<'a> Request<'a> {
         self.0.set_path_with_query(path_with_query)
     }
 
+    /// Changes the fields of the response to come, whoever makes it: the upstream, a plugin or the gateway. All changes are
+    /// made, or none.
+    ///
+    /// Cheaper than a hook for the response, and the only way to add to answers that no upstream gave. A response or a
+    /// refusal keeps the fields that it has itself.
+    ///
+    /// # Errors
+    /// See [`FieldError`]; nothing has changed then. [`FieldError::ReadOnly`] once the request's head has been sent, and
+    /// in response hooks.
+    pub fn apply_to_response(&self, edits: Edits) -> Result<(), FieldError> {
+        self.0.apply_to_response(edits.operations())
+    }
+
+    /// First value that [`Request::apply_to_response`] gives to a field so far, by earlier stages or this one.
+    pub fn response_field(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.response_field(name)
+    }
+
     /// An attribute: bytes that stages leave for later hooks and later stages of the same request.
     pub fn attr(&self, key: &str) -> Option<Vec<u8>> {
         self.0.attr(key)

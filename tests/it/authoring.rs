@@ -278,9 +278,9 @@ fn asserts_on_time_and_memory_fail_a_case_that_takes_more() {
 fn bench_measures_each_hook_in_warm_and_in_new_instances() {
     let folder = TempDir::new().expect("a temporary folder");
     let config = folder.path().join("config.json");
-    std::fs::write(&config, r#"{"bucket": "b"}"#).expect("written");
+    std::fs::write(&config, r#"{"tag": "b"}"#).expect("written");
     let (report, status) =
-        json(&["bench", text(&plugin("rate_limit")), "--config", text(&config), "--calls", "50", "--header", "x-a: b"]);
+        json(&["bench", text(&guest("tagger")), "--config", text(&config), "--calls", "50", "--header", "x-a: b"]);
     assert_eq!(status, Some(0), "{report}");
     let rows: Vec<_> = report["hooks"].as_array().expect("a list").iter().collect();
     let names: Vec<_> = rows.iter().map(|row| (row["hook"].as_str(), row["instance"].as_str())).collect();

@@ -17,6 +17,7 @@ mod protocols;
 mod proxying;
 mod reach;
 mod reload;
+mod response_edits;
 mod routing;
 mod settings;
 mod upstreams;

@@ -113,6 +113,16 @@ fn a_client_over_its_rate_is_told_when_to_come_back() {
 }
 
 #[test]
+fn a_client_is_told_where_it_stands_whoever_answers() {
+    let upstream = Upstream::saying("ok");
+    let gateway = guarded(&upstream, 3);
+    let answer = gateway.get_with("/", &[("x-api-key", "unknown")]);
+    assert_eq!((answer.status, answer.header("x-ratelimit-remaining").as_deref()), (401, Some("2")));
+    let answer = gateway.get_with("/", &[("x-api-key", "key-1")]);
+    assert_eq!((answer.status, answer.header("x-ratelimit-remaining").as_deref()), (200, Some("2")));
+}
+
+#[test]
 fn a_bucket_survives_a_reload_that_does_not_change_its_rate() {
     let upstream = Upstream::saying("ok");
     let gateway = guarded(&upstream, 2);

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
+    Attributes, Client, Edits, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
 };
 
 use crate::units::{show_size, show_time};
@@ -173,6 +173,7 @@ fn exchange(hook: Hook, more: &[(HeaderName, HeaderValue)]) -> Box<Exchange> {
         authority: Some("example.com".into()),
         client: Client { address: ([192, 0, 2, 1], 40_000).into(), tls: false, sni: None },
         attributes: Attributes::default(),
+        response_edits: Edits::default(),
         holds: Vec::new(),
     })
 }

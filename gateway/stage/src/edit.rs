@@ -108,8 +108,8 @@ pub fn field(name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(Heade
     Ok((name, value))
 }
 
-/// The changes that one hook asks for, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Changes that stages ask for, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     list: Vec<Edit>,
     bytes: usize,
@@ -203,6 +203,19 @@ impl Edits {
         kept.into_iter().flatten().chain(edited)
     }
 
+    /// Makes the changes to an answer of a stage or of the gateway: fields that it has itself stay as they are.
+    pub fn apply_beneath(&self, headers: &mut HeaderMap) {
+        if self.is_empty() {
+            return;
+        }
+        let own = std::mem::take(headers);
+        self.apply_to(headers);
+        for name in own.keys() {
+            headers.remove(name);
+        }
+        headers.extend(own);
+    }
+
     /// Makes the changes that concern fields, in order.
     pub fn apply_to(&self, headers: &mut HeaderMap) {
         for edit in &self.list {
@@ -271,6 +284,20 @@ mod tests {
                 let read: Vec<_> = edits.values(&base, &name).collect();
                 let sent: Vec<_> = made.get_all(&name).into_iter().collect();
                 prop_assert_eq!(read, sent);
+            }
+        }
+
+        /// Beneath an answer, a field is the answer's own or else what the edits alone make of it.
+        #[test]
+        fn an_answer_keeps_its_own_fields(own in any_headers(), edits in any_edits()) {
+            let (mut made, mut alone) = (own.clone(), HeaderMap::new());
+            edits.apply_beneath(&mut made);
+            edits.apply_to(&mut alone);
+            for name in NAMES {
+                let from = if own.contains_key(name) { &own } else { &alone };
+                let (got, wanted): (Vec<_>, Vec<_>) =
+                    (made.get_all(name).into_iter().collect(), from.get_all(name).into_iter().collect());
+                prop_assert_eq!(got, wanted);
             }
         }
 

@@ -99,11 +99,22 @@ pub struct Exchange {
     pub authority: Option<Arc<str>>,
     pub client: Client,
     pub attributes: Attributes,
+    /// Changes to the response's fields that stages asked for before there was a response.
+    pub response_edits: Edits,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
     pub holds: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Exchange {
+    /// Takes the upstream's response in, with the changes made that stages asked for beforehand. `stays`: no stage can put
+    /// another response in its place.
+    pub fn answered(&mut self, mut head: ResponseHead, stays: bool) {
+        if !self.response_edits.is_empty() {
+            head.apply(if stays { std::mem::take(&mut self.response_edits) } else { self.response_edits.clone() });
+        }
+        self.response = Some(head);
+    }
+
     /// Makes a stage's changes to the head that its hook is about.
     pub(crate) fn apply(&mut self, hook: Hook, edits: Edits) {
         match &mut self.response {

@@ -14,6 +14,7 @@ mod exchange;
 mod pipeline;
 mod refusal;
 mod response;
+mod stopwatch;
 
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
@@ -21,6 +22,7 @@ pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHea
 pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Progress, Step};
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
+pub use stopwatch::Stopwatch;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, StageFuture, Verdict};
+use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, StageFuture, Stopwatch, Verdict};
 
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -163,6 +163,8 @@ impl Pipeline {
             let modes = steps.iter().filter(|step| step.stage.has(hook)).map(|step| step.body_mode(hook));
             modes.max().unwrap_or_default()
         };
+        // The first reading of a process takes long: better now than when a request waits.
+        let _ = Stopwatch::start();
         let (request_body, response_body) = (mode(Hook::RequestBody), mode(Hook::ResponseBody));
         Self { steps, orders, request_body, response_body }
     }
@@ -194,8 +196,8 @@ impl Pipeline {
         if !self.has(hook) {
             return Progress::Ended(exchange, Outcome::Continue);
         }
-        let started = Instant::now();
-        let mut pass = Pass { pipeline: self, hook, observer, position: 0, on_last_good: false, started };
+        let stopwatch = Stopwatch::start();
+        let mut pass = Pass { pipeline: self, hook, observer, position: 0, on_last_good: false, stopwatch };
         match pass.advance(exchange) {
             Advance::Ended(exchange, outcome) => Progress::Ended(exchange, outcome),
             Advance::Waits(future) => Progress::Waits(Box::pin(pass.go_on(future))),
@@ -227,8 +229,8 @@ struct Pass<'a> {
     position: usize,
     /// That step has failed and has its turn once more, on its last good version.
     on_last_good: bool,
-    /// When that turn began: one reading of the clock for each turn, for the end of one is the start of the next.
-    started: Instant,
+    /// One reading for each turn, for the end of one is the start of the next.
+    stopwatch: Stopwatch,
 }
 
 enum Advance<'a> {
@@ -278,9 +280,7 @@ impl<'a> Pass<'a> {
         result: Result<Verdict, StageError>,
     ) -> ControlFlow<(Box<Exchange>, Outcome), Box<Exchange>> {
         let Some((step, configured)) = self.turn() else { return ControlFlow::Continue(exchange) };
-        let ended = Instant::now();
-        self.observer.stage_ran(step, self.hook, ended - self.started, &result);
-        self.started = ended;
+        self.observer.stage_ran(step, self.hook, self.stopwatch.lap(), &result);
         match result {
             Ok(Verdict::Continue(edits)) => exchange.apply(self.hook, edits),
             Ok(Verdict::Replace(edits, body)) => {
@@ -332,6 +332,7 @@ mod tests {
             authority: None,
             client: Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None },
             attributes: Attributes::default(),
+            response_edits: Edits::default(),
             holds: Vec::new(),
         })
     }

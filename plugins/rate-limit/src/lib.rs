@@ -23,10 +23,7 @@ mod key;
 mod standing;
 
 use serde::Deserialize;
-use witgate_sdk::{
-    Action, ConfigError, Error, ErrorCode, OnRequest, OnResponse, Plugin, Refusal, Request, ResponseAction,
-    ResponseHead, limiter,
-};
+use witgate_sdk::{Action, ConfigError, Error, ErrorCode, OnRequest, Plugin, Refusal, Request, limiter};
 
 use key::Key;
 use standing::Standing;
@@ -88,7 +85,7 @@ impl OnRequest for RateLimit {
         let decision = limiter::take(&self.bucket, &self.key.of(request), self.cost)?;
         let standing = Standing::from(&decision);
         if decision.allowed {
-            standing.leave(request, &self.bucket)?;
+            standing.show(request)?;
             return Ok(Action::Continue);
         }
         let refusal = Refusal::new(ErrorCode::RateLimitExceeded, "Too many requests; try again later.");
@@ -97,27 +94,14 @@ impl OnRequest for RateLimit {
     }
 }
 
-impl OnResponse for RateLimit {
-    fn on_response(
-        &self,
-        request: &Request<'_>,
-        response: &ResponseHead<'_>,
-        _end_of_stream: bool,
-    ) -> Result<ResponseAction, Error> {
-        if let Some(standing) = Standing::to_show(request, &self.bucket) {
-            response.apply(standing.edits())?;
-        }
-        Ok(ResponseAction::Continue)
-    }
-}
-
-witgate_sdk::export!(RateLimit: request, response);
+witgate_sdk::export!(RateLimit: request);
 
 #[cfg(test)]
 mod tests {
     use super::standing::{LIMIT, REMAINING, RESET};
     use super::*;
-    use witgate_sdk::testing::{TestRequest, TestResponse, World};
+    use witgate_sdk::Edits;
+    use witgate_sdk::testing::{TestRequest, World};
 
     fn plugin(config: &str) -> RateLimit {
         World::new().bucket("b", 2).install();
@@ -144,40 +128,28 @@ mod tests {
     #[test]
     fn an_allowed_request_gets_its_standing_on_the_response() {
         let plugin = plugin(r#"{"bucket": "b"}"#);
-        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
+        let request = TestRequest::new("GET", "/");
         assert!(passes(&plugin, &request));
-        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
         assert_eq!(
-            [LIMIT, REMAINING, RESET].map(|name| response.value(name)),
+            [LIMIT, REMAINING, RESET].map(|name| request.response_value(name)),
             ["2", "1", "3"].map(|value| Some(value.to_owned()))
         );
     }
 
     #[test]
-    fn a_response_without_standing_is_left_alone() {
+    fn what_another_plugin_says_of_rates_in_words_is_replaced() {
         let plugin = plugin(r#"{"bucket": "b"}"#);
-        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
-        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
-        assert_eq!(response.value(LIMIT), None);
-    }
-
-    #[test]
-    fn what_an_upstream_says_of_rates_is_replaced() {
-        let plugin = plugin(r#"{"bucket": "b"}"#);
-        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200).header(REMAINING, "0"));
+        let request = TestRequest::new("GET", "/");
+        request.request().apply_to_response(Edits::new().set(REMAINING, "few")).unwrap();
         assert!(passes(&plugin, &request));
-        plugin.on_response(&request.sent(), &response.head(), true).unwrap();
-        assert_eq!(response.value(REMAINING).as_deref(), Some("1"));
+        assert_eq!(request.response_value(REMAINING).as_deref(), Some("1"));
     }
 
     /// What the response shows after these stages, in the order of the route.
     fn shown(stages: &[RateLimit]) -> Option<(String, String)> {
-        let (request, response) = (TestRequest::new("GET", "/"), TestResponse::new(200));
+        let request = TestRequest::new("GET", "/");
         assert!(stages.iter().all(|stage| passes(stage, &request)));
-        for stage in stages.iter().rev() {
-            stage.on_response(&request.sent(), &response.head(), true).unwrap();
-        }
-        response.value(LIMIT).zip(response.value(REMAINING))
+        request.response_value(LIMIT).zip(request.response_value(REMAINING))
     }
 
     fn stages(configs: [&str; 2]) -> [RateLimit; 2] {

@@ -61,6 +61,10 @@ impl Fields {
         self.read_only.set(read_only);
     }
 
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.get()
+    }
+
     /// Adds a field without a check, as the other side sent it.
     pub(super) fn receive(&self, name: &str, value: &[u8]) {
         self.list.borrow_mut().push((name.to_ascii_lowercase(), value.to_owned()));

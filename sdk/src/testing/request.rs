@@ -19,6 +19,7 @@ pub struct RawRequest {
     path: RefCell<String>,
     client: String,
     fields: Fields,
+    response_fields: Fields,
     attributes: RefCell<Vec<(String, Vec<u8>)>>,
 }
 
@@ -92,6 +93,14 @@ impl RawRequest {
         Ok(())
     }
 
+    pub fn apply_to_response(&self, operations: &[FieldOp]) -> Result<(), FieldError> {
+        self.response_fields.apply(operations)
+    }
+
+    pub fn response_field(&self, name: &str) -> Option<Vec<u8>> {
+        if self.response_fields.is_read_only() { None } else { self.response_fields.get(name) }
+    }
+
     pub fn attr(&self, key: &str) -> Option<Vec<u8>> {
         self.attributes.borrow().iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
     }
@@ -130,6 +139,7 @@ impl TestRequest {
             path: RefCell::new(path.to_owned()),
             client: "192.0.2.1".to_owned(),
             fields: Fields::new(Side::Request),
+            response_fields: Fields::new(Side::Response),
             attributes: RefCell::default(),
         })
     }
@@ -157,6 +167,7 @@ impl TestRequest {
     /// What a response hook gets: the request as it was sent to the upstream, and read-only.
     pub fn sent(&self) -> Request<'_> {
         self.0.fields.start(true);
+        self.0.response_fields.start(true);
         Request::new(&self.0)
     }
 
@@ -168,6 +179,11 @@ impl TestRequest {
     /// All values of a header field as they are now.
     pub fn values(&self, name: &str) -> Vec<String> {
         self.0.fields.get_all(name).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// First value that the plugin gave to a field of the response to come, by [`Request::apply_to_response`].
+    pub fn response_value(&self, name: &str) -> Option<String> {
+        self.0.response_fields.get(name).map(|value| String::from_utf8_lossy(&value).into_owned())
     }
 
     /// Path and query as they are now.
@@ -237,6 +253,23 @@ mod tests {
         assert_eq!(request.set_path_with_query("/other"), Err(FieldError::ReadOnly));
         assert_eq!(request.set_attr("k", "v"), Ok(()));
         assert_eq!((test.value("x-a").as_deref(), test.path_with_query().as_str()), (Some("1"), "/"));
+    }
+
+    #[test]
+    fn fields_of_the_response_to_come_add_up_over_stages_until_it_is_there() {
+        let test = get();
+        test.request().apply_to_response(Edits::new().set("x-a", "1").append("set-cookie", "c=1")).unwrap();
+        let later = test.request();
+        assert_eq!(later.response_field("X-A").as_deref(), Some(&b"1"[..]));
+        assert_eq!(later.apply_to_response(Edits::new().set("content-length", "1")), Err(FieldError::Forbidden));
+        assert_eq!(later.apply_to_response(Edits::new().set("via", "1.1 own").remove("x-a")), Ok(()));
+        assert_eq!((test.response_value("x-a"), test.response_value("set-cookie")), (None, Some("c=1".to_owned())));
+        let value = vec![b'x'; VALUE_LIMIT];
+        let made = (0..10).take_while(|_| test.request().apply_to_response(Edits::new().set("x-b", &*value)).is_ok());
+        assert_eq!(made.count(), 3, "64 KiB for one request, over all hooks");
+        let sent = test.sent();
+        assert_eq!(sent.apply_to_response(Edits::new().set("x-a", "2")), Err(FieldError::ReadOnly));
+        assert_eq!(sent.response_field("set-cookie"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use witgate_stage::{
-    Attributes, BodyMode, Client, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
+    Attributes, BodyMode, Client, Edits, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
     ResponseHead, StageError, Verdict as StageVerdict,
 };
 
@@ -163,6 +163,9 @@ pub(crate) async fn run(
     };
     if let Some((hook, outcome)) = stopped {
         observed.stop(hook, outcome, statuses);
+        if let Some((_, head, _)) = &mut observed.client {
+            drive.exchange.response_edits.apply_beneath(&mut head.headers);
+        }
     }
     drive.log(&mut observed, prepared, started).await;
     observed.attributes = drive.exchange.attributes.clone();
@@ -184,6 +187,7 @@ fn exchange(case: &Case, prepared: &Prepared) -> Box<Exchange> {
         authority: Some(request.authority.as_str().into()),
         client: Client { address: request.client.0, tls: request.tls, sni: None },
         attributes: Attributes::default(),
+        response_edits: Edits::default(),
         holds: Vec::new(),
     })
 }
@@ -209,6 +213,7 @@ impl Drive<'_> {
             authority: None,
             client: self.exchange.client.clone(),
             attributes: Attributes::default(),
+            response_edits: Edits::default(),
             holds: Vec::new(),
         });
         let exchange = std::mem::replace(&mut self.exchange, placeholder);
@@ -231,7 +236,7 @@ impl Drive<'_> {
         knife: &mut Knife,
         received: &mut Bytes,
     ) -> Result<(), Stopped> {
-        self.exchange.response = Some(head.clone());
+        self.exchange.answered(head.clone(), false);
         self.exchange.end_of_stream = body.is_none();
         // Of the response nothing has been sent, whatever has been of the request.
         self.exchange.heads_sent = false;

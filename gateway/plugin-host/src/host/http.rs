@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
@@ -82,7 +83,9 @@ fn text(address: IpAddr) -> String {
 }
 
 /// An unchanged head.
-static NO_EDITS: std::sync::LazyLock<Edits> = std::sync::LazyLock::new(Edits::default);
+static NO_EDITS: LazyLock<Edits> = LazyLock::new(Edits::default);
+/// A head that is yet to come.
+static NO_FIELDS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 impl HostState {
     /// In a response hook the request is as it was sent, and the changes concern the response.
@@ -113,19 +116,21 @@ impl HostState {
     }
 
     fn apply_all(&mut self, side: Side, ops: Vec<FieldOp>) -> Change {
-        self.edit(side, |edits| {
-            let mark = edits.mark();
-            let made = ops.into_iter().try_for_each(|op| match op {
-                FieldOp::Set(field) => edits.set(&field.name, field.value, side),
-                FieldOp::Append(field) => edits.append(&field.name, field.value, side),
-                FieldOp::Remove(name) => edits.remove(&name, side),
-            });
-            if made.is_err() {
-                edits.rewind(mark);
-            }
-            made
-        })
+        self.edit(side, |edits| all_or_none(edits, side, ops))
     }
+}
+
+fn all_or_none(edits: &mut Edits, side: Side, ops: Vec<FieldOp>) -> Result<(), witgate_stage::FieldError> {
+    let mark = edits.mark();
+    let made = ops.into_iter().try_for_each(|op| match op {
+        FieldOp::Set(field) => edits.set(&field.name, field.value, side),
+        FieldOp::Append(field) => edits.append(&field.name, field.value, side),
+        FieldOp::Remove(name) => edits.remove(&name, side),
+    });
+    if made.is_err() {
+        edits.rewind(mark);
+    }
+    made
 }
 
 impl From<witgate_stage::FieldError> for FieldError {
@@ -215,6 +220,25 @@ impl HostRequest for HostState {
 
     fn set_path_with_query(&mut self, _: Resource<RequestHandle>, path_with_query: String) -> Change {
         self.edit(Side::Request, |edits| edits.set_path(&path_with_query))
+    }
+
+    fn apply_to_response(&mut self, _: Resource<RequestHandle>, ops: Vec<FieldOp>) -> Change {
+        let call = &mut self.call;
+        let exchange = call.exchange.as_deref_mut().ok_or_else(outside_hook)?;
+        if call.phase != Phase::Request || exchange.heads_sent {
+            return Ok(Err(FieldError::ReadOnly));
+        }
+        let edits = &mut exchange.response_edits;
+        call.response_mark.get_or_insert_with(|| edits.mark());
+        Ok(all_or_none(edits, Side::Response, ops).map_err(Into::into))
+    }
+
+    fn response_field(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
+        let exchange = self.exchange()?;
+        if self.call.phase != Phase::Request || exchange.response_edits.is_empty() {
+            return Ok(None);
+        }
+        Ok(View { base: &NO_FIELDS, edits: &exchange.response_edits }.first(&name))
     }
 
     fn attr(&mut self, _: Resource<RequestHandle>, key: String) -> Outcome<Option<Vec<u8>>> {

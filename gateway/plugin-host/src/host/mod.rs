@@ -62,6 +62,8 @@ pub(crate) struct Call {
     pub(crate) edits: Edits,
     /// The attributes before the first change of this call, for when it fails.
     pub(crate) attributes_before: Option<Attributes>,
+    /// Where the changes to a response to come ended before the first one of this call, for when it fails.
+    response_mark: Option<(usize, usize)>,
     pub(crate) stack: Stack,
     /// Epochs that the guest may still begin.
     pub(crate) ticks_left: u64,
@@ -114,6 +116,7 @@ impl HostState {
             exchange: None,
             edits: Edits::default(),
             attributes_before: None,
+            response_mark: None,
             stack: Stack::Fiber,
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
@@ -183,11 +186,14 @@ impl HostState {
         call.taken.clear();
         call.replay = Vec::new().into_iter().peekable();
         let (mut exchange, edits) = (call.exchange.take(), std::mem::take(&mut call.edits));
-        if let Some(before) = call.attributes_before.take()
-            && failed
-            && let Some(exchange) = exchange.as_mut()
-        {
-            exchange.attributes = before;
+        let (attributes, mark) = (call.attributes_before.take(), call.response_mark.take());
+        if let (true, Some(exchange)) = (failed, &mut exchange) {
+            if let Some(before) = attributes {
+                exchange.attributes = before;
+            }
+            if let Some(mark) = mark {
+                exchange.response_edits.rewind(mark);
+            }
         }
         (exchange, edits)
     }

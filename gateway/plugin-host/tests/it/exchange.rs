@@ -33,6 +33,7 @@ pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
         authority: Some("example.com".into()),
         client: Client { address: ([192, 0, 2, 1], 4711).into(), tls: false, sni: None },
         attributes: Attributes::default(),
+        response_edits: Edits::default(),
         holds: Vec::new(),
     })
 }

@@ -19,6 +19,9 @@ pub struct Guest {
     pub configure: String,
     pub on_request: String,
     pub on_response: String,
+    pub on_request_body: String,
+    pub on_response_body: String,
+    pub on_log: String,
     /// Pages of memory that it starts with.
     pub pages: usize,
 }
@@ -44,6 +47,9 @@ impl Default for Guest {
             configure: String::new(),
             on_request: String::new(),
             on_response: String::new(),
+            on_request_body: String::new(),
+            on_response_body: String::new(),
+            on_log: String::new(),
             pages: 2,
         }
     }
@@ -63,6 +69,23 @@ impl Guest {
         Self { on_request: body.into(), ..Self::default() }
     }
 
+    /// Exports every hook, takes bodies in chunks, and does this in each hook, which has `$request`, in response hooks
+    /// `$response`, and in body hooks `$data` and `$length`.
+    pub fn in_every_hook(body: &str) -> Self {
+        let exports = witgate_stage::Hook::ALL.map(|hook| format!("export witgate:plugin/{}@0.1.0;", hook.label()));
+        Self {
+            world_exports: format!("export witgate:plugin/lifecycle@0.1.0; {}", exports.concat()),
+            on_request: body.into(),
+            on_response: body.into(),
+            on_request_body: body.into(),
+            on_response_body: body.into(),
+            on_log: body.into(),
+            ..Self::default()
+        }
+        // `interest`, of which nobody reads more in the answer of a hook that continues.
+        .with_items(&format!(r#"(data (i32.const {}) "\01\01")"#, ANSWER + 4))
+    }
+
     pub fn importing(mut self, interface: &str) -> Self {
         self.world_imports.push_str(&format!("import {interface};"));
         self
@@ -80,6 +103,7 @@ impl Guest {
 
     fn module(&self) -> String {
         let Self { items, describe, configure, on_request, on_response, pages, .. } = self;
+        let Self { on_request_body, on_response_body, on_log, .. } = self;
         // Imports must come first in a module.
         let (imports, items): (Vec<&str>, Vec<&str>) =
             items.split_inclusive('\n').partition(|item| item.trim_start().starts_with("(import"));
@@ -109,6 +133,33 @@ impl Guest {
                  (i32.const {ANSWER}))"#
             )
         });
+        let request_body = exported("on-request-body").then(|| {
+            format!(
+                r#"(func (export "witgate:plugin/on-request-body@0.1.0#handle")
+                 (param $request i32) (param $data i32) (param $length i32) (param $end i32) (result i32)
+                 (global.set $heap (i32.const 8192))
+                 {on_request_body} (call $drop-request (local.get $request)) (i32.const {ANSWER}))"#
+            )
+        });
+        let response_body = exported("on-response-body").then(|| {
+            format!(
+                r#"(func (export "witgate:plugin/on-response-body@0.1.0#handle")
+                 (param $request i32) (param $response i32) (param $data i32) (param $length i32) (param $end i32) (result i32)
+                 (global.set $heap (i32.const 8192))
+                 {on_response_body} (call $drop-request (local.get $request)) (call $drop-response (local.get $response))
+                 (i32.const {ANSWER}))"#
+            )
+        });
+        let log = exported("on-log").then(|| {
+            format!(
+                r#"(func (export "witgate:plugin/on-log@0.1.0#handle")
+                 (param $request i32) (param $answered i32) (param $response i32) (param $status i32)
+                 (param i32 i32 i32 i32 i32 i32 i64 i64 i64)
+                 (global.set $heap (i32.const 8192))
+                 {on_log} (call $drop-request (local.get $request))
+                 (if (local.get $answered) (then (call $drop-response (local.get $response)))))"#
+            )
+        });
         let drop_request = request.as_ref().or(response.as_ref()).map(
             |_| r#"(import "witgate:plugin/http@0.1.0" "[resource-drop]request" (func $drop-request (param i32)))"#,
         );
@@ -127,12 +178,15 @@ impl Guest {
                 (global.set $heap (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                 (global.get $heap)
                 (global.set $heap (i32.add (global.get $heap) (local.get $size))))
-              {} {} {})"#,
+              {} {} {} {} {} {})"#,
             drop_request.unwrap_or_default(),
             drop_response.unwrap_or_default(),
             lifecycle.unwrap_or_default(),
             request.unwrap_or_default(),
             response.unwrap_or_default(),
+            request_body.unwrap_or_default(),
+            response_body.unwrap_or_default(),
+            log.unwrap_or_default(),
         )
         .replace("(param i32 i32 i32 $size i32)", "(param i32 i32 i32) (param $size i32)")
     }

@@ -14,6 +14,7 @@ mod breaker;
 mod exchange;
 mod guest;
 mod guests;
+mod hostile;
 mod isolation;
 mod loading;
 mod reuse;

@@ -49,6 +49,9 @@ async fn send(
     answer: Answer,
 ) -> Result<(), Failure> {
     let Answer { status, mut headers, body } = answer;
+    if let Some(exchange) = &ctx.exchange {
+        exchange.response_edits.apply_beneath(&mut headers);
+    }
     headers.insert(request_id::FIELD, ctx.id_field.clone());
     let length = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         Length::None

@@ -7,7 +7,7 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
 use tracing::error;
-use witgate_stage::{Attributes, Exchange, FailureKind, Hook, Outcome, Progress, RequestHead, StageError};
+use witgate_stage::{Attributes, Edits, Exchange, FailureKind, Hook, Outcome, Progress, RequestHead, StageError};
 
 use crate::envelope::{Code, Problem};
 use crate::http1::field::Names;
@@ -58,6 +58,7 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
         authority: authority.as_ref().map(|name| Arc::from(name.as_str())),
         client: origin.client.clone(),
         attributes: Attributes::default(),
+        response_edits: Edits::default(),
         holds: Vec::new(),
     }));
     let route = route?;

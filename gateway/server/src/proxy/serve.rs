@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use tracing::warn;
-use witgate_stage::{Attributes, BodyMode, Ended, Exchange, Hook, Outcome, ResponseHead};
+use witgate_stage::{Attributes, BodyMode, Edits, Ended, Exchange, Hook, Outcome, ResponseHead};
 
 use crate::gateway::Gateway;
 use crate::http1::response::is_bodiless;
@@ -60,6 +60,7 @@ async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
             authority: None,
             client: origin.client.clone(),
             attributes: Attributes::default(),
+            response_edits: Edits::default(),
             holds: Vec::new(),
         })
     };
@@ -260,7 +261,8 @@ impl Serving<'_, '_> {
         // Pieces of the request's body came after its head; this one has not been sent.
         exchange.heads_sent = false;
         exchange.end_of_stream = left == Some(0);
-        exchange.response = Some(ResponseHead { status, headers });
+        let stays = !pipeline.has(Hook::ResponseHeaders) && !pipeline.has(Hook::ResponseBody);
+        exchange.answered(ResponseHead { status, headers }, stays);
         self.stages(Hook::ResponseHeaders, admitted).await?;
         let (left, body) = match pipeline.body_mode(Hook::ResponseBody) {
             BodyMode::None => (left, ResponseBody::Flows(None)),
@@ -322,6 +324,9 @@ impl Serving<'_, '_> {
         };
         let ResponseParts { reason, mut headers, names, .. } = head;
         hop::strip(&mut headers, true);
+        if let Some(exchange) = &self.ctx.exchange {
+            exchange.response_edits.apply_to(&mut headers);
+        }
         headers.insert(request_id::FIELD, self.ctx.id_field.clone());
         client.switch(&reason, (&headers, &names));
         self.ctx.facts.status = Some(StatusCode::SWITCHING_PROTOCOLS);

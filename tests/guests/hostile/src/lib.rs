@@ -1,4 +1,6 @@
-//! Does whatever harm the request's `x-do` field names; `x-do-response` does the same on the response.
+//! Does whatever harm the request's `x-do` field names; `x-do-response` does the same on the response. Before that, fields
+//! in `x-later` (`name=value`, a name alone to remove it, a `+` in front to add one, `^` for a line break) are asked for on
+//! the response to come.
 
 use witgate_sdk::{
     Action, ConfigError, Edits, Error, ErrorCode, FieldError, OnRequest, OnResponse, Plugin, Refusal, Request,
@@ -71,8 +73,25 @@ const FORBIDDEN: [(&str, &str); 6] = [
     ("bad name", "x"),
 ];
 
+fn later(request: &Request<'_>) -> Result<(), FieldError> {
+    let Some(later) = request.header_str("x-later") else { return Ok(()) };
+    let later = later.replace('^', "\n");
+    let edits = later.split(',').fold(Edits::new(), |edits, field| match field.split_once('=') {
+        Some((name, value)) => match name.strip_prefix('+') {
+            Some(name) => edits.append(name, value),
+            None => edits.set(name, value),
+        },
+        None => edits.remove(field),
+    });
+    request.apply_to_response(edits)
+}
+
 impl OnRequest for Hostile {
     fn on_request(&self, request: &Request<'_>, _: bool) -> Result<Action, Error> {
+        let asked = later(request);
+        if asked.is_err() {
+            request.set("x-result", name(asked))?;
+        }
         let deed = request.header_str("x-do").unwrap_or_default();
         harm(&deed);
         match deed.as_str() {
@@ -130,6 +149,7 @@ impl OnResponse for Hostile {
         let deed = request.header_str("x-do-response").unwrap_or_default();
         harm(&deed);
         match deed.as_str() {
+            "later" => response.set("x-result", name(request.apply_to_response(Edits::new().set("x", "y"))))?,
             "set-request" => response.set("x-result", name(request.set("x", "y")))?,
             "forbidden-set" => {
                 let results: Vec<_> = FORBIDDEN.iter().map(|(field, value)| name(response.set(field, value))).collect();
