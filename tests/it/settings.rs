@@ -109,6 +109,91 @@ fn instances_of_a_plugin_are_limited() {
     assert!(gateway.metric_sum("witgate_stage_failures_total", &["kind=\"unavailable\""]) >= 1.0);
 }
 
+/// One route with the hostile plugin, `limits` in its table.
+fn limited(upstream: &Upstream, limits: &str) -> Gateway {
+    Gateway::with(&format!(
+        "{}[plugins.hostile]\npath = \"{}\"\nhook_timeout = \"2s\"\n{limits}\
+         [[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"hostile\" }}]\n",
+        upstream.config("u"),
+        guest("hostile").display()
+    ))
+}
+
+/// A request whose hook runs until its time limit.
+fn spinning(gateway: &Gateway) -> Connection {
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\nx-do: spin\r\n\r\n");
+    gateway.eventually("it has begun", |gateway| {
+        gateway.metric("witgate_plugin_instances{plugin=\"hostile\",state=\"idle\"}")
+            < gateway.metric("witgate_plugin_instances{plugin=\"hostile\",state=\"live\"}")
+    });
+    busy
+}
+
+#[test]
+fn hooks_at_once_are_limited() {
+    let upstream = Upstream::saying("ok");
+    let gateway = limited(&upstream, "concurrency_limit = 1\n");
+    let mut busy = spinning(&gateway);
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
+    assert_eq!(busy.response().expect("an answer").status, 500);
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn hooks_wait_in_a_queue_that_has_a_length() {
+    let upstream = Upstream::saying("ok");
+    let mut gateway = limited(&upstream, "concurrency_limit = 1\nqueue_limit = 1\nqueue_timeout = \"30s\"\n");
+    let mut busy = spinning(&gateway);
+    let mut waits = Connection::open(gateway.address());
+    waits.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: waited\r\n\r\n");
+    gateway.eventually("one waits", |gateway| {
+        gateway.metric("witgate_plugin_instances{plugin=\"hostile\",state=\"waiting\"}") == 1.0
+    });
+    assert_eq!(gateway.get("/").status, 503, "there is no second place in the queue");
+    assert_eq!(busy.response().expect("an answer").status, 500);
+    assert_eq!(waits.response().expect("an answer").status, 200);
+    let record = gateway.record("waited");
+    assert!(record["stages"][0]["queued_us"].as_f64() > Some(1_000.0), "{record}");
+    let labels = ["plugin=\"hostile\"", "in=\"queue\""];
+    assert!(gateway.metric_sum("witgate_stage_time_seconds_total", &labels) > 0.001);
+}
+
+#[test]
+fn a_hook_waits_only_so_long() {
+    let upstream = Upstream::saying("ok");
+    let gateway = limited(&upstream, "concurrency_limit = 1\nqueue_limit = 9\nqueue_timeout = \"10ms\"\n");
+    let mut busy = spinning(&gateway);
+    assert_eq!(gateway.get("/").status, 503);
+    assert_eq!(busy.response().expect("an answer").status, 500);
+}
+
+#[test]
+fn a_hook_takes_only_so_long_in_all() {
+    let upstream = Upstream::saying("ok");
+    let mut gateway = limited(&upstream, "wall_timeout = \"50ms\"\n");
+    let answer = gateway.get_with("/", &[("x-do", "spin"), ("x-request-id", "late")]);
+    assert_eq!((answer.status, answer.code().as_str()), (500, "PLUGIN_FAILED"));
+    let record = gateway.record("late");
+    assert!(record["error"].as_str().is_some_and(|error| error.contains("more than 50ms in all")), "{record}");
+    assert_eq!(record["stages"][0]["failures"], 1, "{record}");
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn a_plugin_with_an_instance_for_each_call_cannot_keep_what_it_saw() {
+    let upstream = Upstream::saying("ok");
+    for (isolation, told) in [("shared", "alice's"), ("request", "")] {
+        let gateway = limited(&upstream, &format!("isolation = \"{isolation}\"\n"));
+        for _ in 0..20 {
+            assert_eq!(gateway.get_with("/", &[("x-do", "keep"), ("x-secret", "alice's")]).status, 200);
+            let answer = gateway.get_with("/", &[("x-do", "tell")]);
+            assert_eq!((answer.status, answer.text().as_str()), (200, told), "{isolation}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_leaves_ends_its_request() {
     let (_hold, held) = std::sync::mpsc::channel::<()>();

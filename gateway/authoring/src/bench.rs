@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Edits, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
+    Attributes, Client, Edits, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Usage, Verdict,
 };
 
 use crate::units::{show_size, show_time};
@@ -174,6 +174,8 @@ fn exchange(hook: Hook, more: &[(HeaderName, HeaderValue)]) -> Box<Exchange> {
         client: Client { address: ([192, 0, 2, 1], 40_000).into(), tls: false, sni: None },
         attributes: Attributes::default(),
         response_edits: Edits::default(),
+        usage: Usage::default(),
+        accounts: None,
         holds: Vec::new(),
     })
 }

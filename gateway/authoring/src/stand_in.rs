@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use witgate_plugin_host::{BucketSpec, Grants, HmacKey, KeySet, LoadLimits, PluginHost, PluginLimits, PluginSpec};
+use witgate_plugin_host::{
+    BucketSpec, Grants, HmacKey, Isolation, KeySet, LoadLimits, PluginHost, PluginLimits, PluginSpec,
+};
 
 /// Most names taken from a configuration: a real one has a handful.
 const NAMES_LIMIT: usize = 256;
 
 /// What a plugin has in `gateway.toml` unless it says otherwise.
-pub(crate) const LIMITS: PluginLimits =
-    PluginLimits { memory: 16 << 20, hook_timeout: Duration::from_millis(10), instances: 4 };
+pub(crate) const LIMITS: PluginLimits = PluginLimits::new(16 << 20, Duration::from_millis(10), 4);
 
 /// A plugin as a route would have it that grants everything.
 pub(crate) fn spec(host: &PluginHost, wasm: Arc<[u8]>, config: &Value) -> PluginSpec {
@@ -20,6 +21,7 @@ pub(crate) fn spec(host: &PluginHost, wasm: Arc<[u8]>, config: &Value) -> Plugin
         wasm,
         config_json: config.to_string(),
         limits: LIMITS,
+        isolation: Isolation::Shared,
         grants: grants(host, config),
     }
 }

@@ -202,8 +202,26 @@ pub struct Plugin {
     pub memory_limit: usize,
     /// Run time of one hook.
     pub hook_timeout: Duration,
+    /// Time of one hook in all, with host calls and waiting.
+    pub wall_timeout: Duration,
+    pub isolation: Isolation,
     /// Instances at once, over all threads, for each distinct configuration.
     pub instances_limit: usize,
+    /// Hooks that run at once, at most `instances_limit`; none: as many.
+    pub concurrency_limit: Option<usize>,
+    /// Hooks that wait while as many run as may.
+    pub queue_limit: usize,
+    /// The longest that one waits.
+    pub queue_timeout: Duration,
+}
+
+/// What the calls of a plugin share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Instances serve one call after another.
+    Shared,
+    /// Every call has an instance of its own.
+    Request,
 }
 
 /// A rule: which requests, through which stages, to where.

@@ -20,27 +20,33 @@ mod guest;
 
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use exchange::{hook, request, stage};
 use guest::{Guest, LIMITS, TEXT, host, spec};
+use tokio::runtime::{Builder, Runtime};
 use witgate_plugin_host::{
     BucketSpec, Grants, HostSettings, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
 };
-use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Outcome, Pipeline, StageError, Step, Verdict};
+use witgate_stage::{Exchange, FailurePolicy, Hook, Observer, Outcome, Pipeline, StageError, Step, Usage, Verdict};
 
 /// Sees nothing: what metrics cost is the server's affair.
 struct Blind;
 
 impl Observer for Blind {
-    fn stage_ran(&self, _: usize, _: Hook, _: Duration, _: &Result<Verdict, StageError>) {}
+    fn stage_ran(&self, _: usize, _: Hook, _: (Duration, &Usage), _: &Result<Verdict, StageError>) {}
 }
+
+/// Has the timers that hooks on fibers need.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 
 /// Runs a future that ends without waiting, apart from giving way at an epoch.
 fn run<F: Future>(future: F) -> F::Output {
+    let _entered = RUNTIME.enter();
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -112,16 +118,21 @@ fn calls(criterion: &mut Criterion) {
             });
         });
     }
-    // The first call traps, so the second one finds no instance and starts one.
-    let plugin = load(&host, &Guest::when_told("unreachable"));
-    let stage = stage(&plugin);
-    group.bench_function("fresh, empty", |bencher| {
-        bencher.iter_batched(
-            || drop(run(hook(&stage, Hook::RequestHeaders, exchange::told()))),
-            |()| run(hook(&stage, Hook::RequestHeaders, request(&[]))).1.expect("the guest continues"),
-            BatchSize::PerIteration,
-        );
-    });
+    // All that a plugin with an instance for each call costs, whoever makes the instances.
+    for (name, spec) in
+        [("fresh, empty", spec(Guest::default().build())), ("fresh, empty, Rust", built("tests/guests", "empty"))]
+    {
+        let plugin = host.load(spec).expect("it loads");
+        let mut exchange = Some(head());
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let (returned, result) =
+                    run(plugin.run_fresh(Hook::RequestHeaders, exchange.take().expect("it comes back")));
+                black_box(result).expect("the guest continues");
+                exchange = Some(returned);
+            });
+        });
+    }
 }
 
 fn loading(criterion: &mut Criterion) {

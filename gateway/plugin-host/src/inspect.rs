@@ -20,7 +20,7 @@ use crate::stats::{Counters, Slot, Slots};
 use crate::{Description, Grants, LoadError, LoadedPlugin, PluginHost, PluginLimits, error_chain};
 
 /// Far above what a description takes, so that no plugin fails for want of it here.
-const LIMITS: PluginLimits = PluginLimits { memory: 256 << 20, hook_timeout: Duration::from_secs(1), instances: 1 };
+const LIMITS: PluginLimits = PluginLimits::new(256 << 20, Duration::from_secs(1), 1);
 
 /// What a component is and wants, found without granting it anything.
 #[derive(Debug)]
@@ -185,7 +185,8 @@ impl LoadedPlugin {
         if let Err(fault) = instance.configure_again(&template.config_json).await {
             return (exchange, Err(failed(fault)));
         }
-        let (exchange, answer) = instance.call(hook, exchange, template.hook_ticks, Past::default()).await;
+        let (exchange, answer) =
+            instance.call(hook, exchange, (template.hook_ticks, template.limits.wall_timeout), Past::default()).await;
         (exchange, answer.map_err(failed))
     }
 }

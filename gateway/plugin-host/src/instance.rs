@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::time::timeout;
 use wasmtime::component::{InstancePre, Resource, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
-use witgate_stage::{Ended, Exchange, FailureKind, Hook, Verdict};
+use witgate_stage::{Ended, Exchange, FailureKind, Hook, Stopwatch, Verdict};
 
 use crate::bindings::exports::witgate::plugin::{
     lifecycle, on_log, on_request_body, on_request_headers, on_response_body, on_response_headers,
@@ -15,7 +17,7 @@ use crate::engine::TICK;
 use crate::exports::Exports;
 use crate::fault::Fault;
 use crate::host::http::{HANDLE, RequestHandle, ResponseHandle};
-use crate::host::{Binding, HostState, Past, Phase, Stack};
+use crate::host::{Binding, HostState, Past, Phase, Stack, timed};
 use crate::spec::PluginLimits;
 use crate::stats::{Slot, count};
 use crate::verdict::{self, Answer};
@@ -181,6 +183,7 @@ impl Instance {
     /// Uses up to 512 KiB of the thread's stack for the guest, and some more for the host's functions.
     pub(crate) fn begin(&mut self, hook: Hook, exchange: Box<Exchange>) -> Begun {
         let end_of_stream = exchange.end_of_stream;
+        let mut stopwatch = Stopwatch::start();
         self.store.set_epoch_deadline(SLICE);
         self.store.data_mut().begin(hook.into(), exchange);
         let answer = match (hook, &self.hooks.request, &self.hooks.response) {
@@ -196,64 +199,68 @@ impl Instance {
             _ => Ok(Answer::Continue),
         };
         let past = if answer.is_err() { self.store.data_mut().overrun() } else { None };
-        let (exchange, answer) = self.end(answer);
+        let (exchange, answer) = self.end(answer, stopwatch.lap());
         match past {
             Some(past) => Begun::Overran(exchange, past),
             None => Begun::Ended(exchange, answer),
         }
     }
 
-    /// Runs a hook on a fiber, on which it gives way at every epoch. On an error the instance must be dropped.
+    /// Runs a hook on a fiber, on which it gives way at every epoch, for at most `wall` in all. On an error the instance
+    /// must be dropped.
     pub(crate) async fn call(
         &mut self,
         hook: Hook,
         exchange: Box<Exchange>,
-        ticks: u64,
+        (ticks, wall): (u64, Duration),
         past: Past,
     ) -> (Box<Exchange>, Result<Verdict, Fault>) {
-        let (end_of_stream, body) = (exchange.end_of_stream, exchange.body.clone());
-        let (answered, ended) = (exchange.response.as_ref().map(|_| response()), outcome(exchange.ended.as_ref()));
-        self.store.set_epoch_deadline(1);
-        self.store.data_mut().begin_on_fiber(hook.into(), exchange, ticks, past);
-        let Self { store, hooks, .. } = self;
-        let answer = match hook {
-            Hook::RequestHeaders => match &hooks.request {
-                Some(handle) => {
-                    let answer = handle.call_async(&mut *store, (request(), end_of_stream)).await;
-                    self.judged(answer, |(action,)| verdict::of_request(action))
-                }
-                None => Ok(Answer::Continue),
-            },
-            Hook::ResponseHeaders => match &hooks.response {
-                Some(handle) => {
-                    let answer = handle.call_async(&mut *store, (request(), response(), end_of_stream)).await;
-                    self.judged(answer, |(action,)| verdict::of_response(action))
-                }
-                None => Ok(Answer::Continue),
-            },
-            Hook::RequestBody => match &hooks.request_body {
-                Some(guest) => {
-                    let answer = guest.call_handle(&mut *store, request(), &body, end_of_stream).await;
-                    self.judged(answer, verdict::of_request_body)
-                }
-                None => Ok(Answer::Continue),
-            },
-            Hook::ResponseBody => match &hooks.response_body {
-                Some(guest) => {
-                    let answer = guest.call_handle(&mut *store, request(), response(), &body, end_of_stream).await;
-                    self.judged(answer, verdict::of_response_body)
-                }
-                None => Ok(Answer::Continue),
-            },
-            Hook::Log => match &hooks.log {
-                Some(guest) => {
-                    let answer = guest.call_handle(&mut *store, request(), answered, &ended).await;
-                    self.judged(answer, |()| Ok(Answer::Continue))
-                }
-                None => Ok(Answer::Continue),
-            },
+        let input = Input {
+            end_of_stream: exchange.end_of_stream,
+            body: exchange.body.clone(),
+            answered: exchange.response.is_some(),
+            outcome: outcome(exchange.ended.as_ref()),
         };
-        self.end(answer)
+        self.store.set_epoch_deadline(1);
+        let state = self.store.data_mut();
+        state.begin_on_fiber(hook.into(), exchange, ticks, past);
+        state.call.usage.bytes_in += input.body.len() as u64;
+        let mut took = Duration::ZERO;
+        let answer = timeout(wall, timed(self.call_guest(hook, &input), &mut took)).await;
+        let late = |_| Err(Fault::new(FailureKind::Deadline, format!("took more than {wall:?} in all")));
+        self.end(answer.unwrap_or_else(late), took)
+    }
+
+    async fn call_guest(&mut self, hook: Hook, input: &Input) -> Result<Answer, Fault> {
+        let Input { end_of_stream, ref body, answered, ref outcome } = *input;
+        let Self { store, hooks, .. } = self;
+        match hook {
+            Hook::RequestHeaders => {
+                let Some(handle) = &hooks.request else { return Ok(Answer::Continue) };
+                let answer = handle.call_async(&mut *store, (request(), end_of_stream)).await;
+                self.judged(answer, |(action,)| verdict::of_request(action))
+            }
+            Hook::ResponseHeaders => {
+                let Some(handle) = &hooks.response else { return Ok(Answer::Continue) };
+                let answer = handle.call_async(&mut *store, (request(), response(), end_of_stream)).await;
+                self.judged(answer, |(action,)| verdict::of_response(action))
+            }
+            Hook::RequestBody => {
+                let Some(guest) = &hooks.request_body else { return Ok(Answer::Continue) };
+                let answer = guest.call_handle(&mut *store, request(), body, end_of_stream).await;
+                self.judged(answer, verdict::of_request_body)
+            }
+            Hook::ResponseBody => {
+                let Some(guest) = &hooks.response_body else { return Ok(Answer::Continue) };
+                let answer = guest.call_handle(&mut *store, request(), response(), body, end_of_stream).await;
+                self.judged(answer, verdict::of_response_body)
+            }
+            Hook::Log => {
+                let Some(guest) = &hooks.log else { return Ok(Answer::Continue) };
+                let answer = guest.call_handle(&mut *store, request(), answered.then(response), outcome).await;
+                self.judged(answer, |()| Ok(Answer::Continue))
+            }
+        }
     }
 
     fn judged<A>(
@@ -264,12 +271,18 @@ impl Instance {
         verdict(answer.map_err(|error| self.fault(&error))?)
     }
 
-    /// Takes back what was lent.
-    fn end(&mut self, answer: Result<Answer, Fault>) -> (Box<Exchange>, Result<Verdict, Fault>) {
-        let (exchange, edits) = self.store.data_mut().end(answer.is_err());
-        let Some(exchange) = exchange else { unreachable!("host calls only borrow the exchange") };
+    /// Takes back what was lent, and notes what the call took: `took` is its processor time.
+    fn end(&mut self, answer: Result<Answer, Fault>, took: Duration) -> (Box<Exchange>, Result<Verdict, Fault>) {
+        let state = self.store.data_mut();
+        let (exchange, edits) = state.end(answer.is_err());
+        let mut usage = std::mem::take(&mut state.call.usage);
+        let Some(mut exchange) = exchange else { unreachable!("host calls only borrow the exchange") };
         self.calls_left = self.calls_left.saturating_sub(1);
         self.note_memory();
+        usage.guest = took.saturating_sub(usage.host);
+        usage.memory = self.store.data().memory.bytes();
+        usage.bytes_out += answer.as_ref().map_or(0, Answer::weight);
+        exchange.usage = usage;
         let verdict = |answer| match answer {
             Answer::Continue => Verdict::Continue(edits),
             Answer::Replace(bytes) => Verdict::Replace(edits, bytes),
@@ -297,6 +310,15 @@ impl Instance {
             state.binding.counters.memory_peak.fetch_max(self.memory_peak, Ordering::Relaxed);
         }
     }
+}
+
+/// What a hook is called with, besides handles.
+struct Input {
+    end_of_stream: bool,
+    body: Bytes,
+    /// There is a response to hand over.
+    answered: bool,
+    outcome: on_log::Outcome,
 }
 
 fn request() -> Resource<RequestHandle> {

@@ -12,14 +12,15 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! use witgate_plugin_host::{Grants, HostSettings, PluginHost, PluginLimits, PluginSpec};
+//! use witgate_plugin_host::{Grants, HostSettings, Isolation, PluginHost, PluginLimits, PluginSpec};
 //!
 //! let host = PluginHost::new(HostSettings { instances_limit: 8, ..HostSettings::default() })?;
 //! let refused = host.load(PluginSpec {
 //!     name: "auth".into(),
 //!     wasm: Arc::from(&b"\0asm\x01\0\0\0"[..]),
 //!     config_json: "{}".into(),
-//!     limits: PluginLimits { memory: 16 << 20, hook_timeout: Duration::from_millis(50), instances: 4 },
+//!     limits: PluginLimits::new(16 << 20, Duration::from_millis(50), 4),
+//!     isolation: Isolation::Shared,
 //!     grants: Grants { log: true, ..Grants::default() },
 //! });
 //! assert!(refused.is_err_and(|error| error.to_string().contains("core module")));
@@ -48,7 +49,9 @@ mod schema;
 mod service;
 mod spec;
 mod stage;
+mod standby;
 mod stats;
+mod turn;
 mod verdict;
 
 pub use breaker::BreakerState;
@@ -62,7 +65,7 @@ pub use service::{
     Admission, Bucket, BucketSpec, Decision, HashKind, HmacKey, KeySet, LoadLimits, LoadScope, LoadSignal, Measure,
     MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget,
 };
-pub use spec::{PluginLimits, PluginSpec};
+pub use spec::{Isolation, PluginLimits, PluginSpec};
 pub use stage::PluginStage;
 pub use stats::PluginStats;
 

@@ -15,6 +15,7 @@ use crate::host::Binding;
 use crate::instance::{Instance, Template, ticks};
 use crate::plugin::{Description, Interest, LoadedPlugin, places};
 use crate::service::Namespace;
+use crate::standby::Maker;
 use crate::stats::{Counters, Slots};
 use crate::{LoadError, PluginSpec, error_chain, imports, schema};
 
@@ -24,8 +25,8 @@ pub(crate) fn load(
     spec: &PluginSpec,
     compiled: Arc<Compiled>,
     namespace: Option<Arc<Namespace>>,
-    host_slots: &Arc<Slots>,
-) -> Result<LoadedPlugin, LoadError> {
+    (host_slots, maker): (&Arc<Slots>, &Maker),
+) -> Result<Arc<LoadedPlugin>, LoadError> {
     let template = template(spec, &compiled, namespace)?;
     let slots = Slots::new(spec.limits.instances);
     let places = places(&slots, host_slots).ok_or_else(|| LoadError::Start {
@@ -49,7 +50,9 @@ pub(crate) fn load(
             return Err(LoadError::BodyInterest { hook: hook.label() });
         }
     }
-    Ok(LoadedPlugin::new(template, (description, interest), instance, (slots, Arc::clone(host_slots)), compiled))
+    let slots = (slots, Arc::clone(host_slots));
+    let template = (template, spec.isolation);
+    Ok(LoadedPlugin::new(template, (description, interest), instance, slots, (compiled, maker)))
 }
 
 impl From<lifecycle::BodyMode> for BodyMode {

@@ -1,11 +1,11 @@
 //! A plugin that is loaded, and its pool of instances.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tracing::{info, warn};
-use witgate_stage::{BodyMode, Exchange, FailureKind, Hook, Run, StageError, Verdict};
+use witgate_stage::{BodyMode, Exchange, FailureKind, Hook, Run, StageError, Stopwatch, Verdict};
 
 use crate::BreakerState;
 use crate::breaker::{Breaker, Change, Pass};
@@ -13,8 +13,12 @@ use crate::compile::Compiled;
 use crate::fault::Fault;
 use crate::host::Past;
 use crate::instance::{Begun, Instance, Template};
+use crate::load::run_here;
 use crate::pace::Pace;
+use crate::spec::Isolation;
+use crate::standby::{Maker, STANDBY_LIMIT};
 use crate::stats::{PluginStats, Slot, Slots, count};
+use crate::turn::{Turn, Turns};
 
 /// What a plugin says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +42,14 @@ pub struct LoadedPlugin {
     pub(crate) template: Template,
     pub(crate) description: Description,
     interest: Interest,
-    /// Warm instances. The one used last is used next: its memory is in the caches.
+    /// Instances that wait for a call. The one used last is used next: its memory is in the caches. Those of a plugin with
+    /// [`Isolation::Request`] have not been called before.
     #[expect(clippy::vec_box, reason = "an instance moves out and in at every call: a pointer is less to move")]
     idle: Mutex<Vec<Box<Instance>>>,
     pace: Pace,
     breaker: Breaker,
+    turns: Turns,
+    standby: Option<Standby>,
     /// This plugin's places.
     slots: Arc<Slots>,
     /// All plugins' places.
@@ -51,18 +58,51 @@ pub struct LoadedPlugin {
     _compiled: Arc<Compiled>,
 }
 
+/// How a plugin with [`Isolation::Request`] has instances made before they are needed.
+struct Standby {
+    maker: Maker,
+    plugin: Weak<LoadedPlugin>,
+    /// Instances that are to stand by.
+    wanted: usize,
+    /// They have been ordered.
+    ordered: AtomicBool,
+}
+
 impl LoadedPlugin {
     pub(crate) fn new(
-        template: Template,
+        (template, isolation): (Template, Isolation),
         (description, interest): (Description, Interest),
         first: Instance,
         (slots, host_slots): (Arc<Slots>, Arc<Slots>),
-        compiled: Arc<Compiled>,
-    ) -> Self {
+        (compiled, maker): (Arc<Compiled>, &Maker),
+    ) -> Arc<Self> {
         let idle = Mutex::new(vec![Box::new(first)]);
         let pace = Pace::new(&template.binding.grants);
-        let breaker = Breaker::default();
-        Self { template, description, interest, idle, pace, breaker, slots, host_slots, _compiled: compiled }
+        let turns = Turns::new(&template.limits);
+        let plugin = Arc::new_cyclic(|plugin| {
+            let standby = (isolation == Isolation::Request).then(|| Standby {
+                maker: maker.clone(),
+                plugin: Weak::clone(plugin),
+                // The others are for calls that run.
+                wanted: (template.limits.instances / 4).clamp(1, STANDBY_LIMIT),
+                ordered: AtomicBool::new(false),
+            });
+            Self {
+                template,
+                description,
+                interest,
+                idle,
+                pace,
+                breaker: Breaker::default(),
+                turns,
+                standby,
+                slots,
+                host_slots,
+                _compiled: compiled,
+            }
+        });
+        plugin.order_standby(1);
+        plugin
     }
 
     /// Name in the configuration.
@@ -96,7 +136,9 @@ impl LoadedPlugin {
             recycled: read(&counters.recycled),
             discarded: read(&counters.discarded),
             overran: read(&counters.overran),
+            waiting: self.turns.waiting(),
             exhausted: read(&counters.exhausted),
+            cold: read(&counters.cold),
             log_lines_dropped: read(&counters.log_lines_dropped),
             memory_peak: counters.memory_peak.load(Ordering::Relaxed),
             breaker: self.breaker(),
@@ -121,9 +163,14 @@ impl LoadedPlugin {
             Err(left) => return Run::Ended(exchange, Err(self.stage_error(kept_away(left)))),
         };
         let is_short = matches!(hook, Hook::RequestHeaders | Hook::ResponseHeaders);
-        let warm = if is_short && self.pace.on_thread() { self.idle().pop() } else { None };
-        let Some(instance) = warm else { return Run::Waits(Box::pin(self.run_on_fiber(hook, exchange, pass))) };
-        self.run_on_thread(hook, exchange, instance, pass)
+        if is_short
+            && self.pace.on_thread()
+            && let Some(turn) = self.turns.take()
+            && let Some(instance) = self.pop()
+        {
+            return self.run_on_thread(hook, exchange, instance, (turn, pass));
+        }
+        Run::Waits(Box::pin(self.run_on_fiber(hook, exchange, pass)))
     }
 
     fn run_on_thread<'a>(
@@ -131,17 +178,17 @@ impl LoadedPlugin {
         hook: Hook,
         exchange: Box<Exchange>,
         mut instance: Box<Instance>,
-        pass: Pass<'a>,
+        (turn, pass): (Turn<'a>, Pass<'a>),
     ) -> Run<'a> {
         let poison = self.poison();
         match instance.begin(hook, exchange) {
-            Begun::Ended(exchange, answer) => {
-                let answer = self.ended((poison, pass), instance, answer);
+            Begun::Ended(mut exchange, answer) => {
+                let answer = self.ended((poison, pass), instance, &mut exchange, answer);
                 Run::Ended(exchange, answer)
             }
             Begun::Overran(exchange, past) => {
                 poison.clear();
-                Run::Waits(Box::pin(self.run_again(hook, exchange, (instance.into_slots(), past), pass)))
+                Run::Waits(Box::pin(self.run_again(hook, exchange, (instance.into_slots(), past), (turn, pass))))
             }
         }
     }
@@ -152,12 +199,17 @@ impl LoadedPlugin {
         exchange: Box<Exchange>,
         pass: Pass<'_>,
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
-        match self.check_out().await {
-            Ok(instance) => {
-                self.go_on((hook, exchange), instance, (self.template.hook_ticks, Past::default()), pass).await
-            }
-            Err(fault) => (exchange, self.judged(pass, Err(fault))),
-        }
+        let mut stopwatch = Stopwatch::start();
+        let (turn, instance) = match self.check_out().await {
+            Ok(found) => found,
+            Err(fault) => return (exchange, self.judged(pass, Err(fault))),
+        };
+        let queued = stopwatch.lap();
+        let ticks = self.template.hook_ticks;
+        let (mut exchange, answer) =
+            self.go_on((hook, exchange), instance, (ticks, Past::default()), (turn, pass)).await;
+        exchange.usage.queued = queued;
+        (exchange, answer)
     }
 
     /// Runs a hook that was stopped after its slice once more, and a number of others, on fibers.
@@ -166,7 +218,7 @@ impl LoadedPlugin {
         hook: Hook,
         exchange: Box<Exchange>,
         (slots, past): ([Slot; 2], Past),
-        pass: Pass<'_>,
+        (turn, pass): (Turn<'_>, Pass<'_>),
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
         self.pace.slow_down();
         count(&self.template.binding.counters.overran);
@@ -176,7 +228,7 @@ impl LoadedPlugin {
         };
         // The slice was one of its ticks.
         let ticks = self.template.hook_ticks.saturating_sub(1);
-        self.go_on((hook, exchange), instance, (ticks, past), pass).await
+        self.go_on((hook, exchange), instance, (ticks, past), (turn, pass)).await
     }
 
     async fn go_on(
@@ -184,22 +236,26 @@ impl LoadedPlugin {
         (hook, exchange): (Hook, Box<Exchange>),
         mut instance: Box<Instance>,
         (ticks, past): (u64, Past),
-        pass: Pass<'_>,
+        (turn, pass): (Turn<'_>, Pass<'_>),
     ) -> (Box<Exchange>, Result<Verdict, StageError>) {
         let poison = self.poison();
-        let (exchange, answer) = instance.call(hook, exchange, ticks, past).await;
-        (exchange, self.ended((poison, pass), instance, answer))
+        let wall = self.template.limits.wall_timeout;
+        let (mut exchange, answer) = instance.call(hook, exchange, (ticks, wall), past).await;
+        let answer = self.ended((poison, pass), instance, &mut exchange, answer);
+        drop(turn);
+        (exchange, answer)
     }
 
     fn ended(
         &self,
         (poison, pass): (Poison<'_>, Pass<'_>),
         instance: Box<Instance>,
+        exchange: &mut Exchange,
         answer: Result<Verdict, Fault>,
     ) -> Result<Verdict, StageError> {
         if answer.is_ok() {
             poison.clear();
-            self.check_in(instance);
+            exchange.usage.recycled = self.check_in(instance);
         }
         self.judged(pass, answer)
     }
@@ -233,22 +289,62 @@ impl LoadedPlugin {
         Poison(Some(&self.template.binding.counters.discarded))
     }
 
-    async fn check_out(&self) -> Result<Box<Instance>, Fault> {
-        let warm = self.idle().pop();
-        match warm {
-            Some(instance) => Ok(instance),
+    /// An instance to run on, and the turn for it.
+    async fn check_out(&self) -> Result<(Turn<'_>, Box<Instance>), Fault> {
+        let turn = self.turns.wait().await.map_err(|reason| self.exhausted(reason.to_string()))?;
+        let instance = match self.pop() {
+            Some(instance) => instance,
             // In a box of its own: it is rare, and it would make the future of every call several times as large.
-            None => Box::pin(self.start()).await.map(Box::new),
+            None => Box::pin(self.start()).await.map(Box::new)?,
+        };
+        Ok((turn, instance))
+    }
+
+    /// An instance that waits for a call.
+    fn pop(&self) -> Option<Box<Instance>> {
+        let mut idle = self.idle();
+        let instance = idle.pop();
+        let left = idle.len();
+        drop(idle);
+        self.order_standby(left);
+        instance
+    }
+
+    /// Orders instances unless enough of them are left.
+    fn order_standby(&self, left: usize) {
+        let Some(Standby { maker, plugin, wanted, ordered }) = &self.standby else { return };
+        if left <= wanted / 2 && !ordered.swap(true, Ordering::Relaxed) {
+            maker.order(plugin);
+        }
+    }
+
+    /// Makes one instance to stand by, and orders the next. Called on the thread that makes them, one for all plugins.
+    pub(crate) fn fill_standby(&self) {
+        let Some(Standby { maker, plugin, wanted, ordered }) = &self.standby else { return };
+        ordered.store(false, Ordering::Relaxed);
+        if self.idle().len() >= *wanted {
+            return;
+        }
+        // Without a place, or if it fails, the next call orders again, or makes an instance itself and tells what is wrong.
+        let Some(slots) = places(&self.slots, &self.host_slots) else { return };
+        let Ok(instance) = run_here(self.start_in(slots)) else { return };
+        self.idle().push(Box::new(instance));
+        if !ordered.swap(true, Ordering::Relaxed) {
+            maker.order(plugin);
         }
     }
 
     async fn start(&self) -> Result<Instance, Fault> {
-        let template = &self.template;
         let Some(slots) = places(&self.slots, &self.host_slots) else {
-            count(&template.binding.counters.exhausted);
-            return Err(Fault::new(FailureKind::Unavailable, "every instance is busy"));
+            return Err(self.exhausted("every instance is busy".to_owned()));
         };
+        count(&self.template.binding.counters.cold);
         self.start_in(slots).await
+    }
+
+    fn exhausted(&self, reason: String) -> Fault {
+        count(&self.template.binding.counters.exhausted);
+        Fault::new(FailureKind::Unavailable, reason)
     }
 
     async fn start_in(&self, slots: [Slot; 2]) -> Result<Instance, Fault> {
@@ -260,12 +356,18 @@ impl LoadedPlugin {
         Ok(instance)
     }
 
-    fn check_in(&self, instance: Box<Instance>) {
-        if instance.is_spent() {
+    /// Puts an instance back. True: it goes instead, because it has served enough.
+    fn check_in(&self, instance: Box<Instance>) -> bool {
+        if self.standby.is_some() {
+            return false;
+        }
+        let spent = instance.is_spent();
+        if spent {
             count(&self.template.binding.counters.recycled);
         } else {
             self.idle().push(instance);
         }
+        spent
     }
 
     fn stage_error(&self, fault: Fault) -> StageError {

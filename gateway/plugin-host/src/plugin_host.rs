@@ -8,6 +8,7 @@ use wasmtime::Engine;
 use crate::cache::Cache;
 use crate::compile::{self, Compiled};
 use crate::service::{Bucket, BucketSpec, CpuMeter, InFlight, LoadLimits, LoadScope, Namespace, Registry};
+use crate::standby::Maker;
 use crate::stats::Slots;
 use crate::{HostError, LoadError, LoadedPlugin, PluginSpec, engine, load};
 
@@ -41,6 +42,7 @@ struct Shared {
     engine: Engine,
     cache: Option<Cache>,
     slots: Arc<Slots>,
+    maker: Maker,
     cpu: Arc<CpuMeter>,
     plugins: Registry<[u8; 32], LoadedPlugin>,
     compiled: Registry<[u8; 32], Compiled>,
@@ -64,6 +66,7 @@ impl PluginHost {
             engine,
             cache,
             slots: Slots::new(instances_limit as usize),
+            maker: Maker::start()?,
             cpu,
             plugins: Registry::default(),
             compiled: Registry::default(),
@@ -87,7 +90,7 @@ impl PluginHost {
         }
         let compiled = self.compiled(&spec.wasm)?;
         let namespace = spec.grants.kv.then(|| shared.namespaces.share(spec.name.clone(), Arc::default));
-        let plugin = Arc::new(load::load(&spec, compiled, namespace, &shared.slots)?);
+        let plugin = load::load(&spec, compiled, namespace, (&shared.slots, &shared.maker))?;
         Ok(shared.plugins.share(digest, || plugin))
     }
 

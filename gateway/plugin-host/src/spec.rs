@@ -17,7 +17,19 @@ pub struct PluginSpec {
     /// The plugin's own configuration: JSON text of an object.
     pub config_json: String,
     pub limits: PluginLimits,
+    pub isolation: Isolation,
     pub grants: Grants,
+}
+
+/// What the calls of one plugin share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// Instances serve one call after another, so what a call leaves in its instance's memory is there for later ones, of
+    /// other requests as well. For code that the operator trusts with its requests.
+    #[default]
+    Shared,
+    /// Every call has an instance of its own, which nobody has called before. For code of tenants.
+    Request,
 }
 
 /// Hard caps of one plugin.
@@ -28,23 +40,50 @@ pub struct PluginLimits {
     /// Time that one hook may run, in steps of the epoch clock (1 ms). Time in which the guest waits for other tasks of
     /// its thread is not counted.
     pub hook_timeout: Duration,
-    /// Instances at once, over all threads. Also the number of hooks that can run at once.
+    /// Time that one hook may take in all, with its host calls and whatever it waits for.
+    pub wall_timeout: Duration,
+    /// Instances at once, over all threads.
     pub instances: usize,
+    /// Hooks that may run at once, over all threads; as many as there are instances, if that is fewer.
+    pub concurrency: usize,
+    /// Hooks that may wait for their turn when as many run as may.
+    pub queue: usize,
+    /// The longest that one of them waits.
+    pub queue_timeout: Duration,
+}
+
+impl PluginLimits {
+    /// Without a queue, and with as many hooks at once as there are instances; a hook may take 10 s in all.
+    pub const fn new(memory: usize, hook_timeout: Duration, instances: usize) -> Self {
+        Self {
+            memory,
+            hook_timeout,
+            wall_timeout: Duration::from_secs(10),
+            instances,
+            concurrency: usize::MAX,
+            queue: 0,
+            queue_timeout: Duration::from_secs(1),
+        }
+    }
 }
 
 impl PluginSpec {
     /// Equal for specs that can share instances.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let Self { name, wasm, config_json, limits, grants } = self;
-        let PluginLimits { memory, hook_timeout, instances } = limits;
+        let Self { name, wasm, config_json, limits, isolation, grants } = self;
+        let PluginLimits { memory, hook_timeout, wall_timeout, instances, concurrency, queue, queue_timeout } = limits;
         let mut hash = Sha256::new();
         for part in [name.as_bytes(), &Sha256::digest(wasm), config_json.as_bytes()] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        hash.update((*memory as u64).to_le_bytes());
-        hash.update(hook_timeout.as_nanos().to_le_bytes());
-        hash.update((*instances as u64).to_le_bytes());
+        for count in [memory, instances, concurrency, queue] {
+            hash.update((*count as u64).to_le_bytes());
+        }
+        for time in [hook_timeout, wall_timeout, queue_timeout] {
+            hash.update(time.as_nanos().to_le_bytes());
+        }
+        hash.update([u8::from(*isolation == Isolation::Request)]);
         grants.digest(&mut hash);
         hash.finalize().into()
     }

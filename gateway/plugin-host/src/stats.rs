@@ -20,8 +20,12 @@ pub struct PluginStats {
     pub discarded: u64,
     /// Counter: calls that took more than an epoch or two on their thread's stack and were begun again on a fiber.
     pub overran: u64,
-    /// Counter: calls that found no instance free.
+    /// Calls that wait for their turn now.
+    pub waiting: usize,
+    /// Counter: calls that were refused because every instance was busy, or whose turn did not come in time.
     pub exhausted: u64,
+    /// Counter: calls that had to wait until an instance was made.
+    pub cold: u64,
     /// Counter: lines that a guest wrote beyond its allowance.
     pub log_lines_dropped: u64,
     /// Most bytes of memory that one instance has had.
@@ -38,6 +42,7 @@ pub(crate) struct Counters {
     pub(crate) discarded: AtomicU64,
     pub(crate) overran: AtomicU64,
     pub(crate) exhausted: AtomicU64,
+    pub(crate) cold: AtomicU64,
     pub(crate) log_lines_dropped: AtomicU64,
     pub(crate) memory_peak: AtomicUsize,
 }

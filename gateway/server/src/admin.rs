@@ -81,7 +81,10 @@ impl Admin {
                 ("created", stats.created),
                 ("recycled", stats.recycled),
                 ("discarded", stats.discarded),
+                ("overran", stats.overran),
+                ("waiting", stats.waiting as u64),
                 ("exhausted", stats.exhausted),
+                ("cold", stats.cold),
             ];
             figures.map(|(state, count)| (plugin.name().to_owned(), state, count))
         });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::{Edit, Edits, FieldError, Hook};
+use crate::{Accounts, Edit, Edits, FieldError, Hook, Usage};
 
 /// Head of a request. Stages see it as it came, the upstream as they left it.
 #[derive(Debug, Clone)]
@@ -101,6 +101,10 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// Changes to the response's fields that stages asked for before there was a response.
     pub response_edits: Edits,
+    /// What the hook that ran last took: its stage says so.
+    pub usage: Usage,
+    /// What all hooks took so far, if that is wanted.
+    pub accounts: Option<Accounts>,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
     pub holds: Vec<Box<dyn Any + Send + Sync>>,
 }

@@ -15,6 +15,7 @@ mod pipeline;
 mod refusal;
 mod response;
 mod stopwatch;
+mod usage;
 
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
@@ -23,6 +24,7 @@ pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
 pub use stopwatch::Stopwatch;
+pub use usage::{Account, Accounts, Usage};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, StageFuture, Stopwatch, Verdict};
+use crate::{Exchange, FailureKind, Refusal, Response, Run, Stage, StageError, StageFuture, Stopwatch, Usage, Verdict};
 
 /// A point of a request's life at which stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,9 +125,9 @@ impl Step {
 
 /// Sees what every stage did: for metrics and logs.
 pub trait Observer: Send + Sync {
-    /// `step` is the index of the stage in the route's list. `elapsed` includes making the changes of the stage before. A
-    /// hook that is run once more, on a last good version, is seen twice.
-    fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>);
+    /// `step` is the index of the stage in the route's list. `took`: the time that passed, with making the changes of the
+    /// stage before, and what the stage says of it. A hook that is run once more, on a last good version, is seen twice.
+    fn stage_ran(&self, step: usize, hook: Hook, took: (Duration, &Usage), result: &Result<Verdict, StageError>);
 }
 
 /// How a run through the stages ended.
@@ -280,7 +280,11 @@ impl<'a> Pass<'a> {
         result: Result<Verdict, StageError>,
     ) -> ControlFlow<(Box<Exchange>, Outcome), Box<Exchange>> {
         let Some((step, configured)) = self.turn() else { return ControlFlow::Continue(exchange) };
-        self.observer.stage_ran(step, self.hook, self.stopwatch.lap(), &result);
+        let took = (self.stopwatch.lap(), &std::mem::take(&mut exchange.usage));
+        self.observer.stage_ran(step, self.hook, took, &result);
+        if let Some(accounts) = &mut exchange.accounts {
+            accounts.book(step, self.hook, took, result.is_err());
+        }
         match result {
             Ok(Verdict::Continue(edits)) => exchange.apply(self.hook, edits),
             Ok(Verdict::Replace(edits, body)) => {
@@ -333,6 +337,8 @@ mod tests {
             client: Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None },
             attributes: Attributes::default(),
             response_edits: Edits::default(),
+            usage: Usage::default(),
+            accounts: None,
             holds: Vec::new(),
         })
     }
@@ -390,7 +396,7 @@ mod tests {
     struct Seen(Mutex<Vec<(usize, Hook, bool)>>);
 
     impl Observer for Seen {
-        fn stage_ran(&self, step: usize, hook: Hook, _: Duration, result: &Result<Verdict, StageError>) {
+        fn stage_ran(&self, step: usize, hook: Hook, _: (Duration, &Usage), result: &Result<Verdict, StageError>) {
             self.0.lock().unwrap().push((step, hook, result.is_ok()));
         }
     }

@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use witgate_stage::{
     Attributes, BodyMode, Client, Edits, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
-    ResponseHead, StageError, Verdict as StageVerdict,
+    ResponseHead, StageError, Usage, Verdict as StageVerdict,
 };
 
 use super::content::Fields;
@@ -108,7 +108,7 @@ impl Knife {
 struct Clock(Mutex<Duration>);
 
 impl Observer for Clock {
-    fn stage_ran(&self, _: usize, _: Hook, elapsed: Duration, _: &Result<StageVerdict, StageError>) {
+    fn stage_ran(&self, _: usize, _: Hook, (elapsed, _): (Duration, &Usage), _: &Result<StageVerdict, StageError>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += elapsed;
     }
 }
@@ -188,6 +188,8 @@ fn exchange(case: &Case, prepared: &Prepared) -> Box<Exchange> {
         client: Client { address: request.client.0, tls: request.tls, sni: None },
         attributes: Attributes::default(),
         response_edits: Edits::default(),
+        usage: Usage::default(),
+        accounts: None,
         holds: Vec::new(),
     })
 }
@@ -214,6 +216,8 @@ impl Drive<'_> {
             client: self.exchange.client.clone(),
             attributes: Attributes::default(),
             response_edits: Edits::default(),
+            usage: Usage::default(),
+            accounts: None,
             holds: Vec::new(),
         });
         let exchange = std::mem::replace(&mut self.exchange, placeholder);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use toml::Spanned;
 use witgate_plugin_host::{
-    Bucket, BucketSpec, Grants, HmacKey, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
+    Bucket, BucketSpec, Grants, HmacKey, Isolation, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
     PluginLimits, PluginSpec, PluginStage,
 };
 use witgate_stage::{
@@ -61,7 +61,8 @@ impl World {
             ..stand_in::LIMITS
         };
         let name = wasm_path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let spec = PluginSpec { name, config_json: file.config.to_string(), limits, grants, wasm };
+        let isolation = Isolation::Shared;
+        let spec = PluginSpec { name, config_json: file.config.to_string(), limits, isolation, grants, wasm };
         let plugin = host.load(spec).map_err(|source| CommandError::Plugin { path: wasm_path.to_owned(), source })?;
         let stage = FaultyStage { stage: PluginStage::new(Arc::clone(&plugin)), fault: Mutex::new(None) };
         let faults = Arc::new(stage);

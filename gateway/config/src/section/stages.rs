@@ -55,7 +55,7 @@ const ON_TIMEOUT: Key<Choice<Disposition>> = Key {
     name: "on_timeout",
     kind: DISPOSITION,
     example: "\"skip\"",
-    doc: "The same, if the plugin is stopped at its `hook_timeout`.",
+    doc: "The same, if the plugin is stopped at its `hook_timeout` or its `wall_timeout`.",
 };
 
 const ON_OVERLOAD: Key<Choice<Disposition>> = Key {

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::HostState;
+use super::HostCall;
 use crate::bindings::witgate::plugin::clock::Host;
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
         Ok(u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX))
     }

@@ -8,7 +8,7 @@ use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 use witgate_stage::{Edit, Edits, Exchange, ResponseHead, Side};
 
-use super::{HostState, Phase, outside_hook};
+use super::{HostCall, HostState, Phase, Weight, outside_hook};
 use crate::bindings::witgate::plugin::http::{Field, FieldError, FieldOp, Host, HostRequest, HostResponseHead, Peer};
 
 /// The request of the hook that runs. There is one at a time, so a handle carries nothing.
@@ -145,15 +145,17 @@ impl From<witgate_stage::FieldError> for FieldError {
     }
 }
 
-impl Host for HostState {}
+impl Host for HostCall<'_> {}
 
-impl HostRequest for HostState {
+impl HostRequest for HostCall<'_> {
     fn id(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
-        Ok(self.exchange()?.id.as_ref().to_owned())
+        let id = self.exchange()?.id.as_ref().to_owned();
+        Ok(self.give(id))
     }
 
     fn method(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
-        Ok(self.exchange()?.request.method.as_str().to_owned())
+        let method = self.exchange()?.request.method.as_str().to_owned();
+        Ok(self.give(method))
     }
 
     fn path_with_query(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
@@ -162,13 +164,15 @@ impl HostRequest for HostState {
             _ => None,
         });
         let path = edited.last().unwrap_or(&self.exchange()?.request.path);
-        Ok(path.as_str().to_owned())
+        let path = path.as_str().to_owned();
+        Ok(self.give(path))
     }
 
     fn authority(&mut self, _: Resource<RequestHandle>) -> Outcome<Option<String>> {
         let Exchange { authority, request, .. } = self.exchange()?;
         let host = || request.headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
-        Ok(authority.as_deref().or_else(host).map(str::to_owned))
+        let authority = authority.as_deref().or_else(host).map(str::to_owned);
+        Ok(self.give(authority))
     }
 
     fn scheme(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
@@ -176,7 +180,8 @@ impl HostRequest for HostState {
     }
 
     fn route(&mut self, _: Resource<RequestHandle>) -> Outcome<String> {
-        Ok(self.exchange()?.route.as_ref().to_owned())
+        let route = self.exchange()?.route.as_ref().to_owned();
+        Ok(self.give(route))
     }
 
     fn client(&mut self, _: Resource<RequestHandle>) -> Outcome<Peer> {
@@ -191,38 +196,50 @@ impl HostRequest for HostState {
     }
 
     fn get(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
-        Ok(self.request_view()?.first(&name))
+        self.passed(name.len());
+        let value = self.request_view()?.first(&name);
+        Ok(self.give(value))
     }
 
     fn get_all(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Vec<Vec<u8>>> {
-        Ok(self.request_view()?.all(&name))
+        self.passed(name.len());
+        let values = self.request_view()?.all(&name);
+        Ok(self.give(values))
     }
 
     fn get_many(&mut self, _: Resource<RequestHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
-        self.request_view()?.many(&names)
+        self.passed(names.weight());
+        let values = self.request_view()?.many(&names)?;
+        Ok(self.give(values))
     }
 
     fn entries(&mut self, _: Resource<RequestHandle>) -> Outcome<Vec<Field>> {
-        Ok(self.request_view()?.entries())
+        let entries = self.request_view()?.entries();
+        Ok(self.give(entries))
     }
 
     fn set(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Change {
+        self.passed(name.len() + value.len());
         self.edit(Side::Request, |edits| edits.set(&name, value, Side::Request))
     }
 
     fn remove(&mut self, _: Resource<RequestHandle>, name: String) -> Change {
+        self.passed(name.len());
         self.edit(Side::Request, |edits| edits.remove(&name, Side::Request))
     }
 
     fn apply(&mut self, _: Resource<RequestHandle>, ops: Vec<FieldOp>) -> Change {
+        self.passed(ops.weight());
         self.apply_all(Side::Request, ops)
     }
 
     fn set_path_with_query(&mut self, _: Resource<RequestHandle>, path_with_query: String) -> Change {
+        self.passed(path_with_query.len());
         self.edit(Side::Request, |edits| edits.set_path(&path_with_query))
     }
 
     fn apply_to_response(&mut self, _: Resource<RequestHandle>, ops: Vec<FieldOp>) -> Change {
+        self.passed(ops.weight());
         let call = &mut self.call;
         let exchange = call.exchange.as_deref_mut().ok_or_else(outside_hook)?;
         if call.phase != Phase::Request || exchange.heads_sent {
@@ -234,18 +251,23 @@ impl HostRequest for HostState {
     }
 
     fn response_field(&mut self, _: Resource<RequestHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
+        self.passed(name.len());
         let exchange = self.exchange()?;
         if self.call.phase != Phase::Request || exchange.response_edits.is_empty() {
             return Ok(None);
         }
-        Ok(View { base: &NO_FIELDS, edits: &exchange.response_edits }.first(&name))
+        let value = View { base: &NO_FIELDS, edits: &exchange.response_edits }.first(&name);
+        Ok(self.give(value))
     }
 
     fn attr(&mut self, _: Resource<RequestHandle>, key: String) -> Outcome<Option<Vec<u8>>> {
-        Ok(self.exchange()?.attributes.get(&key).map(<[u8]>::to_vec))
+        self.passed(key.len());
+        let value = self.exchange()?.attributes.get(&key).map(<[u8]>::to_vec);
+        Ok(self.give(value))
     }
 
     fn set_attr(&mut self, _: Resource<RequestHandle>, key: String, value: Vec<u8>) -> Change {
+        self.passed(key.len() + value.len());
         let call = &mut self.call;
         let attributes = &mut call.exchange.as_deref_mut().ok_or_else(outside_hook)?.attributes;
         call.attributes_before.get_or_insert_with(|| attributes.clone());
@@ -257,7 +279,7 @@ impl HostRequest for HostState {
     }
 }
 
-impl HostResponseHead for HostState {
+impl HostResponseHead for HostCall<'_> {
     fn status(&mut self, _: Resource<ResponseHandle>) -> Outcome<u16> {
         let edited = self.call.edits.iter().filter_map(|edit| match edit {
             Edit::Status(status) => Some(*status),
@@ -271,26 +293,34 @@ impl HostResponseHead for HostState {
     }
 
     fn get(&mut self, _: Resource<ResponseHandle>, name: String) -> Outcome<Option<Vec<u8>>> {
-        Ok(self.response_view()?.first(&name))
+        self.passed(name.len());
+        let value = self.response_view()?.first(&name);
+        Ok(self.give(value))
     }
 
     fn get_many(&mut self, _: Resource<ResponseHandle>, names: Vec<String>) -> Outcome<Vec<Option<Vec<u8>>>> {
-        self.response_view()?.many(&names)
+        self.passed(names.weight());
+        let values = self.response_view()?.many(&names)?;
+        Ok(self.give(values))
     }
 
     fn entries(&mut self, _: Resource<ResponseHandle>) -> Outcome<Vec<Field>> {
-        Ok(self.response_view()?.entries())
+        let entries = self.response_view()?.entries();
+        Ok(self.give(entries))
     }
 
     fn set(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Change {
+        self.passed(name.len() + value.len());
         self.edit(Side::Response, |edits| edits.set(&name, value, Side::Response))
     }
 
     fn remove(&mut self, _: Resource<ResponseHandle>, name: String) -> Change {
+        self.passed(name.len());
         self.edit(Side::Response, |edits| edits.remove(&name, Side::Response))
     }
 
     fn apply(&mut self, _: Resource<ResponseHandle>, ops: Vec<FieldOp>) -> Change {
+        self.passed(ops.weight());
         self.apply_all(Side::Response, ops)
     }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
-use super::HostState;
+use super::{HostCall, HostState};
 use crate::bindings::witgate::plugin::access::AccessError;
 use crate::bindings::witgate::plugin::limiter::{Decision, Host};
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn take(&mut self, bucket: String, key: Vec<u8>, cost: u32) -> wasmtime::Result<Result<Decision, AccessError>> {
+        self.passed(bucket.len() + key.len());
         self.require_hook()?;
         let Some(bucket) = self.binding.grants.buckets.get(&bucket) else { return Ok(Err(AccessError::NotGranted)) };
         let bucket = Arc::clone(bucket);
@@ -24,7 +25,8 @@ impl Host for HostState {
     }
 
     fn buckets(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.binding.grants.buckets.keys().cloned().collect())
+        let names = self.binding.grants.buckets.keys().cloned().collect::<Vec<_>>();
+        Ok(self.give(names))
     }
 }
 

@@ -1,16 +1,18 @@
 //! `load`: admission by load, by the name of a scope.
 
 use super::limiter::millis;
-use super::{HostState, outside_hook};
+use super::{HostCall, HostState, outside_hook};
 use crate::bindings::witgate::plugin::access::AccessError;
 use crate::bindings::witgate::plugin::load::{Admission, Host, LoadSignal};
 use crate::service;
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn admit(&mut self, scope: String, priority: u8) -> wasmtime::Result<Result<Admission, AccessError>> {
+        self.passed(scope.len());
         self.require_hook()?;
-        let Some(scope) = self.binding.grants.load_scopes.get(&scope) else { return Ok(Err(AccessError::NotGranted)) };
-        let exchange = self.call.exchange.as_deref_mut().ok_or_else(outside_hook)?;
+        let HostState { binding, call, .. } = &mut **self;
+        let Some(scope) = binding.grants.load_scopes.get(&scope) else { return Ok(Err(AccessError::NotGranted)) };
+        let exchange = call.exchange.as_deref_mut().ok_or_else(outside_hook)?;
         Ok(Ok(match scope.admit(priority, &mut exchange.holds) {
             service::Admission::Admitted => Admission { admitted: true, retry_after_ms: 0 },
             service::Admission::Refused(after) => Admission { admitted: false, retry_after_ms: millis(after) },
@@ -18,6 +20,7 @@ impl Host for HostState {
     }
 
     fn signal(&mut self, scope: String) -> wasmtime::Result<Result<LoadSignal, AccessError>> {
+        self.passed(scope.len());
         self.require_hook()?;
         let Some(scope) = self.binding.grants.load_scopes.get(&scope) else { return Ok(Err(AccessError::NotGranted)) };
         let signal = scope.signal();
@@ -30,6 +33,7 @@ impl Host for HostState {
     }
 
     fn scopes(&mut self) -> wasmtime::Result<Vec<String>> {
-        Ok(self.binding.grants.load_scopes.keys().cloned().collect())
+        let names = self.binding.grants.load_scopes.keys().cloned().collect::<Vec<_>>();
+        Ok(self.give(names))
     }
 }

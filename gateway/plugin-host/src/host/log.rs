@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::HostState;
+use super::{HostCall, HostState};
 use crate::bindings::witgate::plugin::log::{Host, Level};
 use crate::stats::count;
 
@@ -11,8 +11,9 @@ pub(super) const LINES_LIMIT: u32 = 32;
 /// Longest line, in bytes, before escaping.
 const LINE_LIMIT: usize = 4096;
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.passed(message.len());
         self.log_line(level, &message);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `metrics`: figures of a plugin's own, for whoever shows the gateway's.
 
-use super::HostState;
+use super::HostCall;
 use crate::bindings::witgate::plugin::metrics::{Host, MetricError};
 use crate::service::{self, Measure};
 
@@ -14,13 +14,14 @@ impl From<service::MetricError> for MetricError {
     }
 }
 
-impl HostState {
+impl HostCall<'_> {
     fn record(
         &mut self,
         name: &str,
         labels: &[(String, String)],
         measure: Measure,
     ) -> wasmtime::Result<Result<(), MetricError>> {
+        self.passed(name.len() + labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>());
         self.require_hook()?;
         let Some(sink) = &self.binding.grants.metrics else {
             return Err(wasmtime::Error::msg("the grant \"metrics\" is missing"));
@@ -30,7 +31,7 @@ impl HostState {
     }
 }
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn count(
         &mut self,
         name: String,

@@ -3,6 +3,7 @@
 //! A guest-visible error is a WIT value. A call that the contract does not allow, such as touching shared state in
 //! `configure`, is a trap, and so is anything outside the granted slice of WASI.
 
+mod call;
 mod clock;
 mod crypto;
 pub(crate) mod http;
@@ -18,8 +19,11 @@ pub(crate) mod wasi;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker};
-use witgate_stage::{Attributes, Edits, Exchange};
+use wasmtime::component::Linker;
+use witgate_stage::{Attributes, Edits, Exchange, Usage};
+
+use call::Timed;
+pub(crate) use call::{HostCall, Weight, timed};
 
 use crate::bindings::witgate::plugin;
 use crate::grants::Grants;
@@ -60,6 +64,8 @@ pub(crate) struct Call {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// Changes to the head of this phase.
     pub(crate) edits: Edits,
+    /// What it took so far.
+    pub(crate) usage: Usage,
     /// The attributes before the first change of this call, for when it fails.
     pub(crate) attributes_before: Option<Attributes>,
     /// Where the changes to a response to come ended before the first one of this call, for when it fails.
@@ -115,6 +121,7 @@ impl HostState {
             phase: Phase::Setup,
             exchange: None,
             edits: Edits::default(),
+            usage: Usage::default(),
             attributes_before: None,
             response_mark: None,
             stack: Stack::Fiber,
@@ -228,17 +235,17 @@ fn outside_hook() -> wasmtime::Error {
 /// Links one interface of the contract. The caller has checked that it is granted and that its version is served.
 pub(crate) fn link(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
     match interface {
-        "http" => plugin::http::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "access" => plugin::access::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "log" => plugin::log::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "clock" => plugin::clock::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "kv" => plugin::kv::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "limiter" => plugin::limiter::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "load" => plugin::load::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "crypto" => plugin::crypto::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "metrics" => plugin::metrics::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "random" => plugin::random::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
-        "outbound" => plugin::outbound::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+        "http" => plugin::http::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "access" => plugin::access::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "log" => plugin::log::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "clock" => plugin::clock::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "kv" => plugin::kv::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "limiter" => plugin::limiter::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "load" => plugin::load::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "crypto" => plugin::crypto::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "metrics" => plugin::metrics::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "random" => plugin::random::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "outbound" => plugin::outbound::add_to_linker::<_, Timed>(linker, HostState::host_call),
         _ => Err(wasmtime::Error::msg("no such interface")),
     }
 }
@@ -247,4 +254,4 @@ pub(crate) fn link(linker: &mut Linker<HostState>, interface: &str) -> wasmtime:
 pub(crate) const INTERFACES: [&str; 12] =
     ["http", "access", "log", "clock", "kv", "limiter", "load", "crypto", "metrics", "random", "outbound", "inference"];
 
-impl plugin::access::Host for HostState {}
+impl plugin::access::Host for HostCall<'_> {}

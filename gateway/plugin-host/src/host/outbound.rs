@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
-use super::HostState;
+use super::{HostCall, Weight};
 use crate::bindings::witgate::plugin::http::Field;
 use crate::bindings::witgate::plugin::outbound::{Call, CallError, Host, Reply};
 use crate::service::{OutboundCall, OutboundError};
@@ -37,8 +37,10 @@ const FORBIDDEN: [HeaderName; 10] = [
     header::UPGRADE,
 ];
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     async fn fetch(&mut self, call: Call) -> wasmtime::Result<Result<Reply, CallError>> {
+        let Call { upstream, method, path_with_query, fields, body, .. } = &call;
+        self.passed(upstream.len() + method.len() + path_with_query.len() + fields.weight() + body.len());
         self.require_hook()?;
         let Some(left) = self.call.fetches_left.checked_sub(1) else { return Ok(Err(CallError::TooMany)) };
         self.call.fetches_left = left;
@@ -49,12 +51,11 @@ impl Host for HostState {
             Ok(call) => call,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(match target.fetch(call).await {
-            Ok(reply) => Ok(Reply {
-                status: reply.status.as_u16(),
-                fields: reply.headers.iter().map(field).collect(),
-                body: reply.body.into(),
-            }),
+        Ok(match self.wait_for(target.fetch(call)).await {
+            Ok(reply) => {
+                let fields = self.give(reply.headers.iter().map(field).collect());
+                Ok(Reply { status: reply.status.as_u16(), fields, body: self.give(reply.body.into()) })
+            }
             Err(OutboundError::TooLarge) => Err(CallError::TooLarge),
             Err(OutboundError::Timeout) => Err(CallError::Timeout),
             Err(OutboundError::Unavailable) => Err(CallError::Unavailable),

@@ -1,12 +1,12 @@
 //! `random`: bytes of the operating system's generator.
 
-use super::HostState;
+use super::HostCall;
 use crate::bindings::witgate::plugin::random::Host;
 
 /// Most bytes of one call: keys and nonces need a few dozen.
 const BYTES_LIMIT: u32 = 64 * 1024;
 
-impl Host for HostState {
+impl Host for HostCall<'_> {
     fn bytes(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         self.require_hook()?;
         if length > BYTES_LIMIT {
@@ -14,7 +14,7 @@ impl Host for HostState {
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         fill(&mut bytes)?;
-        Ok(bytes)
+        Ok(self.give(bytes))
     }
 
     fn number(&mut self) -> wasmtime::Result<u64> {

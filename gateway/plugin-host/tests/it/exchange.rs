@@ -6,7 +6,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Edits, Exchange, FailureKind, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
+    Attributes, Client, Edits, Exchange, FailureKind, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Usage,
+    Verdict,
 };
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -34,6 +35,8 @@ pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
         client: Client { address: ([192, 0, 2, 1], 4711).into(), tls: false, sni: None },
         attributes: Attributes::default(),
         response_edits: Edits::default(),
+        usage: Usage::default(),
+        accounts: None,
         holds: Vec::new(),
     })
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
-use witgate_plugin_host::{Grants, HostSettings, LoadError, LoadedPlugin, PluginHost, PluginLimits, PluginSpec};
+use witgate_plugin_host::{
+    Grants, HostSettings, Isolation, LoadError, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
+};
 
 /// A guest in pieces: bodies of functions in the text format, and a world.
 #[derive(Clone)]
@@ -212,15 +214,21 @@ impl Guest {
     }
 }
 
-pub const LIMITS: PluginLimits =
-    PluginLimits { memory: 1 << 20, hook_timeout: Duration::from_millis(30), instances: 4 };
+pub const LIMITS: PluginLimits = PluginLimits::new(1 << 20, Duration::from_millis(30), 4);
 
 pub fn host() -> PluginHost {
     PluginHost::new(HostSettings { instances_limit: 16, ..HostSettings::default() }).unwrap()
 }
 
 pub fn spec(wasm: Arc<[u8]>) -> PluginSpec {
-    PluginSpec { name: "test".into(), wasm, config_json: "{}".into(), limits: LIMITS, grants: Grants::default() }
+    PluginSpec {
+        name: "test".into(),
+        wasm,
+        config_json: "{}".into(),
+        limits: LIMITS,
+        isolation: Isolation::Shared,
+        grants: Grants::default(),
+    }
 }
 
 pub fn load(guest: &Guest) -> Arc<LoadedPlugin> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use witgate_plugin_host::{
-    BucketSpec, Concern, Grants, HmacKey, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits, PluginSpec,
+    BucketSpec, Concern, Grants, HmacKey, Isolation, KeySet, LoadLimits, LoadedPlugin, PluginHost, PluginLimits,
+    PluginSpec,
 };
 use witgate_stage::{FailureKind, Hook, Verdict};
 
@@ -20,6 +21,7 @@ fn spec(name: &str) -> PluginSpec {
         panic!("{path}: {error}: run `cargo xtask test`, which builds the guests first");
     });
     PluginSpec {
+        isolation: Isolation::Shared,
         name: name.into(),
         wasm: wasm.into(),
         config_json: "{}".into(),

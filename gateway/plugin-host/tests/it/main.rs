@@ -17,5 +17,8 @@ mod guests;
 mod hostile;
 mod isolation;
 mod loading;
+mod own_instance;
 mod reuse;
 mod services;
+mod turns;
+mod usage;

@@ -124,6 +124,7 @@ impl Connections {
             bytes_in: 0,
             bytes_out: u64::try_from(answer.body.len()).unwrap_or(u64::MAX),
             duration_ms: 0.0,
+            stages: Vec::new(),
             error: Some(&message),
         });
         let _ = tokio::time::timeout(LINGER, async {

@@ -1,19 +1,19 @@
 //! What lives as long as one request.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
-use witgate_stage::{Exchange, RequestHead};
+use witgate_stage::{Account, Exchange, RequestHead};
 
 use crate::envelope::rfc3339;
 use crate::gateway::Gateway;
 use crate::proxy::origin::{Incoming, Origin};
 use crate::request_id;
 use crate::snapshot::{Route, Snapshot};
-use crate::telemetry::Record;
+use crate::telemetry::{Record, StageRecord};
 
 /// State of one request. When it is dropped, however the request ended, its one access record is written.
 pub struct RequestCtx {
@@ -81,6 +81,34 @@ impl RequestCtx {
         }
     }
 
+    /// Whether what stages take is to be noted for the record.
+    pub fn wants_accounts(&self) -> bool {
+        self.gateway.access_log.is_on()
+    }
+
+    /// Empty if the exchange was lost with a stage that was cut off.
+    fn stage_records(&self) -> Vec<StageRecord<'_>> {
+        let accounts = self.exchange.as_ref().and_then(|exchange| exchange.accounts.as_ref());
+        let Some((route, accounts)) = self.route.as_ref().zip(accounts) else { return Vec::new() };
+        let record = |account: &Account| {
+            let Account { step, hook, runs, failures, elapsed, usage } = *account;
+            let stage = route.pipeline.steps().get(step)?.stage.name();
+            Some(StageRecord {
+                stage,
+                hook: hook.label(),
+                runs,
+                failures,
+                duration_us: micros(elapsed),
+                guest_us: micros(usage.guest),
+                host_us: micros(usage.host),
+                queued_us: micros(usage.queued),
+                bytes_in: usage.bytes_in,
+                bytes_out: usage.bytes_out,
+            })
+        };
+        accounts.iter().filter_map(record).collect()
+    }
+
     fn write_record(&self) {
         let facts = &self.facts;
         self.gateway.access_log.write(&Record {
@@ -100,9 +128,15 @@ impl RequestCtx {
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
             duration_ms: self.started.elapsed().as_secs_f64() * 1000.0,
+            stages: self.stage_records(),
             error: facts.error.as_deref(),
         });
     }
+}
+
+/// To a tenth: what is shorter is noise.
+fn micros(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e7).round() / 10.0
 }
 
 /// Name of a protocol version in access records.

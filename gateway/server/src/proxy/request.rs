@@ -7,7 +7,9 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
 use tracing::error;
-use witgate_stage::{Attributes, Edits, Exchange, FailureKind, Hook, Outcome, Progress, RequestHead, StageError};
+use witgate_stage::{
+    Accounts, Attributes, Edits, Exchange, FailureKind, Hook, Outcome, Progress, RequestHead, StageError, Usage,
+};
 
 use crate::envelope::{Code, Problem};
 use crate::http1::field::Names;
@@ -59,6 +61,8 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
         client: origin.client.clone(),
         attributes: Attributes::default(),
         response_edits: Edits::default(),
+        usage: Usage::default(),
+        accounts: ctx.wants_accounts().then(Accounts::default),
         holds: Vec::new(),
     }));
     let route = route?;

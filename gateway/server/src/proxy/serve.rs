@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use tracing::warn;
-use witgate_stage::{Attributes, BodyMode, Edits, Ended, Exchange, Hook, Outcome, ResponseHead};
+use witgate_stage::{Attributes, BodyMode, Edits, Ended, Exchange, Hook, Outcome, ResponseHead, Usage};
 
 use crate::gateway::Gateway;
 use crate::http1::response::is_bodiless;
@@ -61,6 +61,8 @@ async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
             client: origin.client.clone(),
             attributes: Attributes::default(),
             response_edits: Edits::default(),
+            usage: Usage::default(),
+            accounts: None,
             holds: Vec::new(),
         })
     };

@@ -20,7 +20,7 @@ use rustls::sign::CertifiedKey;
 use witgate_config::{Config, Diagnostic};
 use witgate_plugin_host::LoadedPlugin;
 use witgate_route::RouteTable;
-use witgate_stage::{Hook, Observer, Pipeline, StageError, Verdict};
+use witgate_stage::{Hook, Observer, Pipeline, StageError, Usage, Verdict};
 
 use crate::telemetry::{RouteMetrics, StageMetrics};
 
@@ -104,9 +104,9 @@ impl Route {
 }
 
 impl Observer for Route {
-    fn stage_ran(&self, step: usize, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>) {
+    fn stage_ran(&self, step: usize, hook: Hook, took: (Duration, &Usage), result: &Result<Verdict, StageError>) {
         if let Some(metrics) = self.stage_metrics.get(step) {
-            metrics.hook_ran(hook, elapsed, result);
+            metrics.hook_ran(hook, took, result);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use witgate_config::{self as config, Diagnostic, Grant, Located, StageKind};
 use witgate_plugin_host::{
-    Bucket, BucketSpec, Concern, Grants, HmacKey, KeySet, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
+    Bucket, BucketSpec, Concern, Grants, HmacKey, Isolation, KeySet, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
     PluginLimits, PluginSpec, PluginStage,
 };
 use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
@@ -126,7 +126,15 @@ impl<'a> Stages<'a> {
             limits: PluginLimits {
                 memory: plugin.memory_limit,
                 hook_timeout: plugin.hook_timeout,
+                wall_timeout: plugin.wall_timeout,
                 instances: plugin.instances_limit,
+                concurrency: plugin.concurrency_limit.unwrap_or(plugin.instances_limit),
+                queue: plugin.queue_limit,
+                queue_timeout: plugin.queue_timeout,
+            },
+            isolation: match plugin.isolation {
+                config::Isolation::Shared => Isolation::Shared,
+                config::Isolation::Request => Isolation::Request,
             },
             grants: self.resolve(grants),
         };

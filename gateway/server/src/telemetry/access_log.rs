@@ -46,9 +46,50 @@ pub struct Record<'a> {
     pub bytes_out: u64,
     /// From the end of the request's head to the end of the request.
     pub duration_ms: f64,
+    /// What the hooks of stages took, in the order in which they first ran.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord<'a>>,
     /// What went wrong, for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
+}
+
+/// All runs of one hook of a stage for a request. Times in microseconds.
+#[derive(Debug, Serialize)]
+pub struct StageRecord<'a> {
+    pub stage: &'a str,
+    pub hook: &'static str,
+    /// More than one for a body that came in pieces.
+    #[serde(skip_serializing_if = "is_one")]
+    pub runs: u32,
+    #[serde(skip_serializing_if = "is_none")]
+    pub failures: u32,
+    pub duration_us: f64,
+    /// Processor time in the guest.
+    pub guest_us: f64,
+    /// Processor time in the guest's host calls.
+    pub host_us: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub queued_us: f64,
+    /// Bytes copied to the guest.
+    pub bytes_in: u64,
+    /// Bytes copied from it.
+    pub bytes_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_nothing(time: &f64) -> bool {
+    *time == 0.0
 }
 
 /// Takes records on the request path and writes them on a thread of its own.

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use prometheus::proto::MetricType;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use witgate_plugin_host::BreakerState;
-use witgate_stage::{FailureKind, Hook, StageError, Verdict};
+use witgate_stage::{FailureKind, Hook, StageError, Usage, Verdict};
 
 use super::CustomMetrics;
-use super::tally::{Counts, Durations, Family};
+use super::tally::{Counts, Durations, Family, Peak, Sums, TimeSum};
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -49,6 +49,11 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// What a stage can decide, as labels.
 const VERDICTS: [&str; 4] = ["continue", "replace", "respond", "refuse"];
+
+/// Where a hook's time is spent, as labels.
+const TIMES: [&str; 3] = ["guest", "host", "queue"];
+/// Which way bytes were copied, seen from the guest, as labels.
+const DIRECTIONS: [&str; 2] = ["in", "out"];
 
 /// Outcome of one attempt to reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,13 +247,30 @@ impl Metrics {
         [requests, durations]
     }
 
-    fn stage_families(&self) -> [Family; 3] {
+    fn stage_families(&self) -> [Family; 7] {
         let mut durations =
             Family::new("witgate_stage_duration_seconds", "Time that one hook of a stage took.", MetricType::HISTOGRAM);
         let mut verdicts =
             Family::new("witgate_stage_verdicts_total", "What the hooks of a stage decided.", MetricType::COUNTER);
         let mut failures =
             Family::new("witgate_stage_failures_total", "Hooks that decided nothing, by kind.", MetricType::COUNTER);
+        let mut times = Family::new(
+            "witgate_stage_time_seconds_total",
+            "Time of hooks: in the guest and in its host calls, which is processor time, and in the queue.",
+            MetricType::COUNTER,
+        );
+        let mut bytes =
+            Family::new("witgate_stage_bytes_total", "Bytes copied to guests and from them.", MetricType::COUNTER);
+        let mut recycled = Family::new(
+            "witgate_stage_recycled_total",
+            "Hooks after which an instance was replaced for its age or size.",
+            MetricType::COUNTER,
+        );
+        let mut memory = Family::new(
+            "witgate_stage_memory_peak_bytes",
+            "Most memory that an instance had after a hook.",
+            MetricType::GAUGE,
+        );
         for ((route, plugin), stage) in living(&self.stages) {
             let hooks =
                 Hook::ALL.iter().zip(&stage.hooks).filter_map(|(hook, tally)| Some((hook.label(), tally.get()?)));
@@ -261,9 +283,19 @@ impl Metrics {
                 for (kind, count) in FailureKind::ALL.iter().zip(tally.failures.read()) {
                     failures.count(&[hook, ("kind", kind.label()), plugin, route], count);
                 }
+                let costs = &tally.costs;
+                for (place, time) in TIMES.iter().zip(&costs.times) {
+                    times.count_seconds(&[hook, ("in", place), plugin, route], time.read());
+                }
+                for (direction, count) in DIRECTIONS.iter().zip(costs.bytes.read()) {
+                    bytes.count(&[("direction", direction), hook, plugin, route], count);
+                }
+                let [count] = costs.recycled.read();
+                recycled.count(&[hook, plugin, route], count);
+                memory.gauge(&[hook, plugin, route], costs.memory_peak.read());
             }
         }
-        [durations, verdicts, failures]
+        [durations, verdicts, failures, times, bytes, recycled, memory]
     }
 }
 
@@ -318,18 +350,32 @@ struct HookTally {
     duration: Durations<{ STAGE_BOUNDS.len() }>,
     verdicts: Counts<{ VERDICTS.len() }>,
     failures: Counts<{ FailureKind::ALL.len() }>,
+    costs: Costs,
+}
+
+/// What a stage's hooks cost, beyond the time that passed.
+#[derive(Debug, Default)]
+struct Costs {
+    /// In the order of [`TIMES`].
+    times: [TimeSum; TIMES.len()],
+    /// In the order of [`DIRECTIONS`].
+    bytes: Sums<{ DIRECTIONS.len() }>,
+    recycled: Counts<1>,
+    memory_peak: Peak,
 }
 
 impl StageMetrics {
     /// Counts one run of a hook.
-    pub fn hook_ran(&self, hook: Hook, elapsed: Duration, result: &Result<Verdict, StageError>) {
+    pub fn hook_ran(&self, hook: Hook, (elapsed, usage): (Duration, &Usage), result: &Result<Verdict, StageError>) {
         let Some(tally) = self.hooks.get(hook as usize) else { return };
         let tally = tally.get_or_init(|| HookTally {
             duration: Durations::new(&STAGE_BOUNDS),
             verdicts: Counts::default(),
             failures: Counts::default(),
+            costs: Costs::default(),
         });
         tally.duration.observe(elapsed);
+        tally.costs.add(usage);
         match result {
             Ok(Verdict::Continue(_)) => tally.verdicts.count(0),
             Ok(Verdict::Replace(..)) => tally.verdicts.count(1),
@@ -339,6 +385,24 @@ impl StageMetrics {
                 tally.failures.count(FailureKind::ALL.iter().position(|k| *k == error.kind).unwrap_or_default())
             }
         }
+    }
+}
+
+impl Costs {
+    fn add(&self, usage: &Usage) {
+        let Usage { guest, host, queued, bytes_in, bytes_out, memory, recycled } = *usage;
+        let [in_guest, in_host, in_queue] = &self.times;
+        in_guest.add(guest);
+        in_host.add(host);
+        // Nearly always nothing, and a cache line less to write.
+        if !queued.is_zero() {
+            in_queue.add(queued);
+        }
+        self.bytes.add([bytes_in, bytes_out]);
+        if recycled {
+            self.recycled.count(0);
+        }
+        self.memory_peak.raise(memory);
     }
 }
 
@@ -396,18 +460,38 @@ mod tests {
     fn verdicts_and_failures_of_a_stage_are_counted_apart() {
         let metrics = Metrics::new().unwrap();
         let stage = metrics.stage(&"r".into(), &"auth".into());
+        let usage = Usage {
+            guest: Duration::from_millis(250),
+            host: Duration::from_millis(500),
+            queued: Duration::from_secs(1),
+            bytes_in: 10,
+            bytes_out: 20,
+            memory: 65_536,
+            recycled: true,
+        };
         stage.hook_ran(
             Hook::RequestHeaders,
-            Duration::from_micros(3),
+            (Duration::from_micros(3), &usage),
             &Ok(Verdict::Continue(witgate_stage::Edits::default())),
         );
         let error = StageError { stage: "auth".to_owned(), kind: FailureKind::Trap, source: "unreachable".into() };
-        stage.hook_ran(Hook::RequestHeaders, Duration::from_micros(3), &Err(error));
+        stage.hook_ran(Hook::RequestHeaders, (Duration::from_micros(3), &Usage { memory: 5, ..usage }), &Err(error));
         let text = metrics.render();
         let labels = r#"hook="on-request-headers""#;
         assert!(text.contains(&format!(
             r#"witgate_stage_verdicts_total{{{labels},plugin="auth",route="r",verdict="continue"}} 1"#
         )));
+        for line in [
+            format!(r#"witgate_stage_time_seconds_total{{{labels},in="guest",plugin="auth",route="r"}} 0.5"#),
+            format!(r#"witgate_stage_time_seconds_total{{{labels},in="host",plugin="auth",route="r"}} 1"#),
+            format!(r#"witgate_stage_time_seconds_total{{{labels},in="queue",plugin="auth",route="r"}} 2"#),
+            format!(r#"witgate_stage_bytes_total{{direction="in",{labels},plugin="auth",route="r"}} 20"#),
+            format!(r#"witgate_stage_bytes_total{{direction="out",{labels},plugin="auth",route="r"}} 40"#),
+            format!(r#"witgate_stage_recycled_total{{{labels},plugin="auth",route="r"}} 2"#),
+            format!(r#"witgate_stage_memory_peak_bytes{{{labels},plugin="auth",route="r"}} 65536"#),
+        ] {
+            assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
+        }
         assert!(
             text.contains(&format!(
                 r#"witgate_stage_failures_total{{{labels},kind="trap",plugin="auth",route="r"}} 1"#

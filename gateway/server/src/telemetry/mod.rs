@@ -5,7 +5,7 @@ mod custom;
 mod metrics;
 mod tally;
 
-pub use access_log::{AccessLog, Record};
+pub use access_log::{AccessLog, Record, StageRecord};
 pub use custom::CustomMetrics;
 pub use metrics::{Metrics, ReloadOutcome, RouteMetrics, StageMetrics};
 

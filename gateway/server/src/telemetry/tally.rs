@@ -1,7 +1,7 @@
 //! Counts of the request path. All of one route, or of one hook of a stage, lie next to each other in memory: every request
 //! passes here, and what counting costs is mostly fetching cache lines.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -29,6 +29,64 @@ impl<const N: usize> Counts<N> {
     }
 }
 
+/// Sums, one for each of a fixed list of labels.
+#[derive(Debug)]
+pub(super) struct Sums<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Sums<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl<const N: usize> Sums<N> {
+    pub(super) fn add(&self, more: [u64; N]) {
+        for (sum, more) in self.0.iter().zip(more).filter(|(_, more)| *more > 0) {
+            sum.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> [u64; N] {
+        std::array::from_fn(|at| self.0.get(at).map_or(0, |sum| sum.load(Ordering::Relaxed)))
+    }
+}
+
+/// A sum of durations.
+#[derive(Debug, Default)]
+pub(super) struct TimeSum {
+    nanoseconds: AtomicU64,
+}
+
+impl TimeSum {
+    pub(super) fn add(&self, duration: Duration) {
+        // 584 years fit.
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
+    }
+}
+
+/// The largest of what it was told.
+#[derive(Debug, Default)]
+pub(super) struct Peak(AtomicUsize);
+
+impl Peak {
+    pub(super) fn raise(&self, value: usize) {
+        // Nearly always lower, and reading costs less than writing.
+        if value > self.0.load(Ordering::Relaxed) {
+            self.0.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    pub(super) fn read(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64
+    }
+}
+
 /// A histogram of durations, with `N` bounds. Its parts are read one after the other: a scrape in the middle of a request
 /// may find it in a bucket and not yet in the sum.
 #[derive(Debug)]
@@ -36,13 +94,13 @@ pub(super) struct Durations<const N: usize> {
     bounds: &'static [Duration; N],
     within: Counts<N>,
     above: AtomicU64,
-    nanoseconds: AtomicU64,
+    sum: TimeSum,
 }
 
 impl<const N: usize> Durations<N> {
     /// `bounds`: of the buckets, inclusive and ascending.
     pub(super) fn new(bounds: &'static [Duration; N]) -> Self {
-        Self { bounds, within: Counts::default(), above: AtomicU64::new(0), nanoseconds: AtomicU64::new(0) }
+        Self { bounds, within: Counts::default(), above: AtomicU64::new(0), sum: TimeSum::default() }
     }
 
     pub(super) fn observe(&self, duration: Duration) {
@@ -50,17 +108,14 @@ impl<const N: usize> Durations<N> {
             Some(bucket) => self.within.count(bucket),
             None => _ = self.above.fetch_add(1, Ordering::Relaxed),
         }
-        // 584 years of requests fit.
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.sum.add(duration);
     }
 
     /// As Prometheus' client libraries give it: buckets count all that is shorter, times are in seconds.
     pub(super) fn read(&self) -> Histogram {
         let within = self.within.read();
         let count = within.iter().sum::<u64>() + self.above.load(Ordering::Relaxed);
-        let sum = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
-        histogram(self.bounds.iter().map(Duration::as_secs_f64).zip(within), count, sum)
+        histogram(self.bounds.iter().map(Duration::as_secs_f64).zip(within), count, self.sum.read().as_secs_f64())
     }
 }
 
@@ -98,6 +153,12 @@ impl Family {
         // Counters are floating-point numbers in the text format as well.
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
         counter.set_value(value as f64);
+        self.metric(labels).set_counter(counter);
+    }
+
+    pub(super) fn count_seconds(&mut self, labels: &[(&str, &str)], value: Duration) {
+        let mut counter = Counter::default();
+        counter.set_value(value.as_secs_f64());
         self.metric(labels).set_counter(counter);
     }
 

@@ -2,6 +2,8 @@
 //! in `x-later` (`name=value`, a name alone to remove it, a `+` in front to add one, `^` for a line break) are asked for on
 //! the response to come.
 
+use std::sync::Mutex;
+
 use witgate_sdk::{
     Action, ConfigError, Edits, Error, ErrorCode, FieldError, OnRequest, OnResponse, Plugin, Refusal, Request,
     Response, ResponseAction, ResponseHead,
@@ -86,6 +88,9 @@ fn later(request: &Request<'_>) -> Result<(), FieldError> {
     request.apply_to_response(edits)
 }
 
+/// What the deed `keep` leaves in the instance's memory.
+static SECRET: Mutex<String> = Mutex::new(String::new());
+
 impl OnRequest for Hostile {
     fn on_request(&self, request: &Request<'_>, _: bool) -> Result<Action, Error> {
         let asked = later(request);
@@ -95,6 +100,8 @@ impl OnRequest for Hostile {
         let deed = request.header_str("x-do").unwrap_or_default();
         harm(&deed);
         match deed.as_str() {
+            "keep" => SECRET.lock().unwrap().clone_from(&request.header_str("x-secret").unwrap_or_default()),
+            "tell" => return Ok(Action::Respond(Response::new(200).body(SECRET.lock().unwrap().clone()))),
             "edit-then-trap" => {
                 request.set("x-edited", "yes")?;
                 harm("trap");
