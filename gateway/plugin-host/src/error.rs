@@ -47,15 +47,14 @@ pub enum LoadError {
     )]
     UnknownImport { import: String },
     #[error(
-        "plugin imports {import}, and this gateway serves witgate:plugin@0.1; rebuild the plugin with an SDK of that \
-         version"
+        "plugin speaks {name}, and this gateway serves {served}; rebuild the plugin with an SDK of that version, or \
+         serve it by a gateway of its own"
     )]
-    ImportVersion { import: String },
-    #[error(
-        "plugin does not export witgate:plugin/lifecycle@0.1.0, which every plugin must{}",
-        other.as_ref().map(|name| format!("; it exports {name}: rebuild it with an SDK of version 0.1")).unwrap_or_default()
-    )]
-    NoLifecycle { other: Option<String> },
+    UnknownVersion { name: String, served: String },
+    #[error("plugin mixes versions of the contract: {} and {}; rebuild it with one SDK", names[0], names[1])]
+    MixedVersions { names: [String; 2] },
+    #[error("plugin does not export witgate:plugin/lifecycle@0.1.0, which every plugin must")]
+    NoLifecycle,
     #[error("plugin exports no hook; expected on-request-headers or on-response-headers of witgate:plugin@0.1.0")]
     NoHook,
     #[error("plugin does not fit the contract witgate:plugin@0.1.0: {reason}")]
@@ -106,8 +105,9 @@ impl LoadError {
             Self::NotComponent { .. }
             | Self::Compile { .. }
             | Self::UnknownImport { .. }
-            | Self::ImportVersion { .. }
-            | Self::NoLifecycle { .. }
+            | Self::UnknownVersion { .. }
+            | Self::MixedVersions { .. }
+            | Self::NoLifecycle
             | Self::NoHook
             | Self::Mismatch { .. }
             | Self::Start { .. }

@@ -9,10 +9,10 @@ use wasmtime::component::types::ComponentItem;
 use witgate_stage::{Exchange, Hook, StageError, Verdict};
 
 use crate::compile::{self, Compiled};
+use crate::contract::{Contract, Name, PACKAGE};
 use crate::exports::Exports;
 use crate::fault::Fault;
-use crate::host::{self, Binding, HostState, Past, wasi};
-use crate::imports::{Name, PACKAGE};
+use crate::host::{Binding, HostState, Past, wasi};
 use crate::instance::{Instance, Template, ticks};
 use crate::load::{checked, run_here};
 use crate::service::{KvError, Namespace};
@@ -104,7 +104,7 @@ fn imports(compiled: &Compiled) -> Vec<Import> {
     let ty = component.component_type();
     let names: BTreeSet<_> = ty.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
     let import = |name: String| {
-        let wanted = Name::parse(&name).filter(Name::is_served);
+        let wanted = Name::parse(&name).filter(|name| name.package == PACKAGE);
         let grant = wanted.and_then(|wanted| nothing.allow(wanted.interface).err());
         Import { name, grant }
     };
@@ -115,16 +115,15 @@ fn imports(compiled: &Compiled) -> Vec<Import> {
 fn describe(compiled: &Compiled) -> Result<(Description, Option<String>), LoadError> {
     let component = &compiled.component;
     let engine = component.engine().clone();
+    let contract = Contract::of(component)?;
     let mismatch = |error: wasmtime::Error| LoadError::Mismatch { reason: error_chain(&error) };
     let mut linker: Linker<HostState> = Linker::new(&engine);
     for (import, item) in component.component_type().imports(&engine) {
         let unknown = || LoadError::UnknownImport { import: import.to_owned() };
         let name = Name::parse(import).ok_or_else(unknown)?;
         let ComponentItem::ComponentInstance(wanted) = item.ty else { return Err(unknown()) };
-        if name.package == PACKAGE && !name.is_served() {
-            return Err(LoadError::ImportVersion { import: import.to_owned() });
-        } else if name.package == PACKAGE && host::INTERFACES.contains(&name.interface) {
-            host::link(&mut linker, name.interface).map_err(mismatch)?;
+        if name.package == PACKAGE && contract.interfaces.contains(&name.interface) {
+            (contract.link)(&mut linker, name.interface).map_err(mismatch)?;
         } else if wasi::PACKAGES.contains(&name.package) {
             let interface = format!("{}/{}", name.package, name.interface);
             let mut instance = linker.instance(import).map_err(mismatch)?;
@@ -134,7 +133,7 @@ fn describe(compiled: &Compiled) -> Result<(Description, Option<String>), LoadEr
         }
     }
     let pre = linker.instantiate_pre(component).map_err(mismatch)?;
-    let exports = Exports::probe(&engine, &pre)?;
+    let exports = Exports::probe(contract, &pre)?;
     let binding =
         Binding { name: "inspected".into(), grants: Grants::default(), namespace: None, counters: Counters::default() };
     let template = Template {

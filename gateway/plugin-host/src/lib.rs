@@ -31,6 +31,7 @@ mod bindings;
 mod breaker;
 mod cache;
 mod compile;
+mod contract;
 mod engine;
 mod error;
 mod exports;

@@ -9,6 +9,7 @@ use witgate_stage::{BodyMode, Hook};
 
 use crate::bindings::exports::witgate::plugin::lifecycle;
 use crate::compile::Compiled;
+use crate::contract::Contract;
 use crate::exports::Exports;
 use crate::fault::Fault;
 use crate::host::Binding;
@@ -68,9 +69,10 @@ impl From<lifecycle::BodyMode> for BodyMode {
 fn template(spec: &PluginSpec, compiled: &Compiled, namespace: Option<Arc<Namespace>>) -> Result<Template, LoadError> {
     let component = &compiled.component;
     let engine = component.engine().clone();
-    let linker = imports::link(&engine, component, &spec.grants)?;
+    let contract = Contract::of(component)?;
+    let linker = imports::link((contract, component), &spec.grants)?;
     let pre = linker.instantiate_pre(component).map_err(|error| LoadError::Mismatch { reason: error_chain(&error) })?;
-    let exports = Exports::probe(&engine, &pre)?;
+    let exports = Exports::probe(contract, &pre)?;
     let binding = Arc::new(Binding {
         name: spec.name.as_str().into(),
         grants: spec.grants.clone(),

@@ -84,7 +84,7 @@ fn an_import_of_a_later_contract_is_named_with_what_is_served() {
 fn a_component_without_lifecycle_or_hook_is_refused() {
     let exports = "export witgate:plugin/on-request-headers@0.1.0;";
     let error = load_error(&Guest { world_exports: exports.into(), ..Guest::default() });
-    assert!(matches!(error, LoadError::NoLifecycle { other: None }), "{error}");
+    assert!(matches!(error, LoadError::NoLifecycle), "{error}");
     let exports = "export witgate:plugin/lifecycle@0.1.0;";
     let error = load_error(&Guest { world_exports: exports.into(), ..Guest::default() });
     assert!(matches!(error, LoadError::NoHook), "{error}");
