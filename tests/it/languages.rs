@@ -10,6 +10,7 @@ use witgate_tests::gateway::binary;
 use witgate_tests::{Gateway, Upstream, client};
 
 use crate::examples::{Trial, root, serve, trials};
+use crate::projects::a_new_project_does_what_it_says;
 
 const ALICE: &str = "Bearer alice-key-0001";
 const BOB: &str = "Bearer bob-key-00002";
@@ -22,7 +23,7 @@ fn project(language: &str) -> PathBuf {
 }
 
 /// A gateway with the project's own configuration.
-fn gateway(project: &Path, upstream: &Upstream) -> Gateway {
+pub(crate) fn gateway(project: &Path, upstream: &Upstream) -> Gateway {
     let file = project.join("gateway.toml");
     // Compiling a whole language's runtime takes as long as it takes: once, into a cache that is kept.
     let cache = root().join("target/guests/cache");
@@ -115,7 +116,7 @@ fn the_first_plugin_in_go_does_what_all_do() {
 }
 
 /// Lines of the `console` blocks of a page.
-fn console(page: &str) -> Vec<&str> {
+pub(crate) fn console(page: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut inside = false;
     for line in page.lines() {
@@ -197,4 +198,24 @@ fn the_page_for_c_leads_to_a_plugin_on_a_route() {
 #[test]
 fn the_page_for_go_leads_to_a_plugin_on_a_route() {
     leads_to_a_plugin_on_a_route("go");
+}
+
+#[test]
+fn a_new_project_in_javascript_does_what_it_says() {
+    a_new_project_does_what_it_says("js");
+}
+
+#[test]
+fn a_new_project_in_python_does_what_it_says() {
+    a_new_project_does_what_it_says("python");
+}
+
+#[test]
+fn a_new_project_in_c_does_what_it_says() {
+    a_new_project_does_what_it_says("c");
+}
+
+#[test]
+fn a_new_project_in_go_does_what_it_says() {
+    a_new_project_does_what_it_says("go");
 }

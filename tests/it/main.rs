@@ -13,6 +13,7 @@ mod limits;
 mod malformed;
 mod plugins;
 mod policy;
+mod projects;
 mod protocols;
 mod proxying;
 mod reach;

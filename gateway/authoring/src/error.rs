@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 use serde_json::{Value, json};
 use witgate_config::Diagnostic;
@@ -23,17 +24,21 @@ pub enum CommandError {
     Plugin { path: PathBuf, source: LoadError },
     #[error("{}", diagnostic.render(Some(text)))]
     Cases { diagnostic: Box<Diagnostic>, text: String },
+    #[error("`{command}` in {folder} failed ({status})", folder = folder.display())]
+    Build { command: String, folder: PathBuf, status: ExitStatus, output: String },
     #[error("{0}")]
     Usage(String),
 }
 
 impl CommandError {
-    /// For tools: `ok` (false) and `error`; of a mistake in a cases file `diagnostics` besides, as `witgate check` has them.
+    /// For tools: `ok` (false) and `error`; of a mistake in a cases file `diagnostics` besides, as `witgate check` has
+    /// them, and of a build that failed `output`.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Cases { diagnostic, .. } => {
                 json!({ "ok": false, "error": diagnostic.message, "diagnostics": [diagnostic.to_json()] })
             }
+            Self::Build { output, .. } => json!({ "ok": false, "error": self.to_string(), "output": output }),
             other => json!({ "ok": false, "error": other.to_string() }),
         }
     }

@@ -13,9 +13,9 @@ use crate::{CommandError, component};
 /// What was found.
 #[derive(Debug)]
 pub struct Inspected {
-    path: PathBuf,
-    bytes: usize,
-    found: Inspection,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: usize,
+    pub(crate) found: Inspection,
 }
 
 /// Looks at a component without granting it anything.

@@ -1,8 +1,9 @@
-//! What plugin authors do with a component before it is served: [`inspect`] it, [`validate`] a configuration for it,
-//! [`test`](fn@test) it with cases from a file, and [`bench`](fn@bench) it.
+//! What plugin authors do before a plugin is served: begin a project ([`new`]) and [`build`] it, [`inspect`] the
+//! component, [`validate`] a configuration for it, [`test`](fn@test) it with cases from a file, and [`bench`](fn@bench)
+//! it.
 //!
-//! All of them run the component on the plugin host that the gateway uses, with its limits and its checks, so what holds
-//! here holds there. Each command gives a report that is printed by `Display` for people and by `to_json` for tools.
+//! Components run on the plugin host that the gateway uses, with its limits and its checks, so what holds here holds
+//! there. Each command gives a report that is printed by `Display` for people and by `to_json` for tools.
 
 mod bench;
 mod cases;
@@ -11,6 +12,7 @@ mod diff;
 mod error;
 mod inspect;
 mod log;
+mod project;
 mod stand_in;
 mod units;
 mod validate;
@@ -19,6 +21,7 @@ pub use bench::{Bench, BenchOptions, bench};
 pub use cases::{TestOptions, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
+pub use project::{Built, Created, Language, build, new};
 pub use validate::{ConfigFrom, Validated, validate};
 
 use http::StatusCode;

@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Inspect, validate, test and measure a plugin, without a gateway.
+    /// Begin, build, inspect, validate, test and measure a plugin, without a gateway.
     Plugin {
         #[command(subcommand)]
         command: plugin::PluginCommand,

@@ -10,17 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use versions::{COMPONENTIZE_JS, COMPONENTIZE_PY, GO, NODE, ZIG};
 
 use crate::failure::Failure;
 use crate::process;
 use crate::progress::Progress;
 use crate::workspace::{self, Host};
 
-const COMPONENTIZE_JS: &str = "0.23.0";
-const COMPONENTIZE_PY: &str = "0.25.1";
-const GO: &str = "1.27.3";
-const NODE: &str = "24.19.0";
-const ZIG: &str = "0.17.0";
+// The versions that the gateway names to plugin authors.
+#[path = "../../../gateway/authoring/src/project/versions.rs"]
+mod versions;
 
 /// Written last, when everything else of a toolchain is there.
 const MARK: &str = ".whole";

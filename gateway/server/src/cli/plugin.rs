@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use witgate_authoring::{self as authoring, BenchOptions, CommandError, ConfigFrom, Statuses, TestOptions};
+use witgate_authoring::{self as authoring, BenchOptions, CommandError, ConfigFrom, Language, Statuses, TestOptions};
 
 use super::Format;
 use crate::envelope::Code;
@@ -15,6 +15,37 @@ use crate::envelope::Code;
 /// What `witgate plugin` can do.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
+    /// Begin a plugin: write a project that builds as it is, with cases to test it.
+    ///
+    /// The folder gets a small plugin with a configuration, the contract (and for Rust the SDK), the recipe that builds
+    /// it, `cases.toml`, a `gateway.toml` that has it on a route, and a README. What is there already is left alone: a
+    /// folder with something in it is refused.
+    New {
+        /// The folder; its last part is the plugin's name: lower-case letters, digits and hyphens.
+        #[arg(value_name = "NAME")]
+        folder: PathBuf,
+        /// The language of its source.
+        #[arg(long, value_enum, default_value_t = Lang::Rust)]
+        lang: Lang,
+        /// `human` for people; `json` for tools: {"ok", "folder", "name", "language", "files", "next"}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Build the component of a project and check it.
+    ///
+    /// Runs the project's own recipe: `cargo build --release --target wasm32-wasip2` where there is a Cargo.toml, `npm
+    /// run build` where there is a package.json, `make` where there is a Makefile. What that prints is shown if it
+    /// fails. Then the component is looked at, as `inspect` does. Exit status 0: the gateway would load it, given its
+    /// grants. 1: it would not, it was not built, or a tool is missing; the message says which, and how to install it.
+    Build {
+        /// The project's folder.
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+        /// `human` for people; `json` for tools: {"ok", "language", "command", "file", "bytes", "description", "hooks",
+        /// "problem"}; of a build that failed {"ok", "error", "output"}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
     /// Tell what a component is: description, hooks, grants it needs, schema of its configuration, size.
     ///
     /// Needs no grants and no configuration. Compiles the component and measures how long that takes, and how long loading
@@ -91,6 +122,28 @@ pub enum PluginCommand {
     },
 }
 
+/// Languages by the names that pages and examples have.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Lang {
+    Rust,
+    Js,
+    Python,
+    Go,
+    C,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::Rust => Self::Rust,
+            Lang::Js => Self::Js,
+            Lang::Python => Self::Python,
+            Lang::Go => Self::Go,
+            Lang::C => Self::C,
+        }
+    }
+}
+
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `NAME: VALUE`")?;
     let name = HeaderName::try_from(name.trim()).map_err(|_| "expected the name of a header field before the colon")?;
@@ -101,6 +154,14 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 /// Runs the command; prints its report on standard output, and why there is none on standard error.
 pub fn run(command: PluginCommand) -> ExitCode {
     match command {
+        PluginCommand::New { folder, lang, format } => {
+            let report = authoring::new(&folder, lang.into());
+            print(format, report, |it| (true, it.to_json()))
+        }
+        PluginCommand::Build { folder, format } => {
+            let report = authoring::build(&folder, |command| eprintln!("witgate: runs `{command}`"));
+            print(format, report, |it| (it.is_ok(), it.to_json()))
+        }
         PluginCommand::Inspect { plugin, format } => {
             let report = authoring::inspect(&plugin);
             print(format, report, |it| (it.is_ok(), it.to_json()))
@@ -149,6 +210,7 @@ fn print<R: Display>(
         (Err(error), Format::Human) => {
             match &error {
                 CommandError::Cases { .. } => eprintln!("{error}"),
+                CommandError::Build { output, .. } => eprintln!("{output}\nwitgate: {error}"),
                 _ => eprintln!("witgate: {error}"),
             }
             false
