@@ -55,6 +55,153 @@ fn the_shipped_plugins_do_what_their_cases_say() {
     }
 }
 
+/// A cases file of its own for a guest.
+fn cases_of(name: &str, text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("cases.toml");
+    std::fs::write(&path, format!("plugin = \"{}\"\n{text}", guest(name).display())).expect("written");
+    (folder, path)
+}
+
+const REACH: &str = "grants = [\"metrics\", \"random\", \"outbound:u\"]\n";
+
+/// The differences of the only case in a report, as path, expected and got.
+fn differences(report: &Value) -> Vec<[String; 3]> {
+    let differences = report["cases"][0]["differences"].as_array().expect("a list");
+    let text = |it: &Value, key: &str| it[key].as_str().expect("a text").to_owned();
+    differences.iter().map(|it| ["path", "expected", "got"].map(|key| text(it, key))).collect()
+}
+
+#[test]
+fn clocks_upstreams_metrics_and_random_bytes_are_what_the_cases_say() {
+    for name in ["probe", "reach"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name).join("cases.toml");
+        for _ in 0..2 {
+            let ran = witgate(&["test", text(&path)]);
+            assert!(ran.status.success(), "{}{}", ran.out, ran.err);
+            assert!(ran.out.contains(", 0 failed") && !ran.out.contains("\n0 passed"), "{}", ran.out);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_no_answer_is_for_fails_its_case() {
+    let (_folder, path) = cases_of(
+        "reach",
+        &format!(
+            "{REACH}upstreams = {{ u = [{{ method = \"POST\" }}] }}\n[[cases]]\nname = \"a\"\n\
+             request = {{ headers = {{ x-do = \"fetch u /here\" }} }}\nexpect = {{ verdict = \"respond\" }}\n"
+        ),
+    );
+    let (report, status) = json(&["test", text(&path)]);
+    assert_eq!(status, Some(1), "{report}");
+    let expected = ["calls", "an answer in `upstreams` for each call", "u: GET /here: no answer is for it"];
+    assert_eq!(differences(&report), [expected.map(str::to_owned)], "{report}");
+}
+
+#[test]
+fn calls_and_metrics_that_differ_are_told_one_by_one() {
+    let case = |what: &str, expect: &str| {
+        let (_folder, path) = cases_of(
+            "reach",
+            &format!(
+                "{REACH}upstreams = {{ u = [{{}}] }}\n[[cases]]\nname = \"a\"\n\
+                 request = {{ headers = {{ x-do = \"{what}\" }} }}\n\
+                 expect = {{ verdict = \"respond\", {expect} }}\n"
+            ),
+        );
+        let (report, _) = json(&["test", text(&path)]);
+        differences(&report)
+    };
+    let texts = |texts: [&str; 3]| texts.map(str::to_owned);
+    let call =
+        "calls = [{ upstream = \"u\", method = \"GET\", path = \"/a\", headers = { x-from = \"b\" }, body = \"c\" }]";
+    let got = case("post u body", call);
+    let paths: Vec<_> = got.iter().map(|[path, ..]| path.as_str()).collect();
+    assert_eq!(paths, ["calls[0].method", "calls[0].path", "calls[0].headers.x-from", "calls[0].body"]);
+    assert_eq!(got[3], texts(["calls[0].body", "c", "body"]));
+    assert_eq!(case("often u", "calls = []")[0][1..], ["0 calls\n", &format!("8 calls{}", "\nu: GET /".repeat(8))]);
+
+    let metric = |labels: &str, figure: &str| format!("metrics = [{{ name = \"seen_total\", {labels}{figure} }}]");
+    let labels = "labels = { kind = \"a\" }, ";
+    let series = "metrics: seen_total{kind=\"a\"}";
+    assert_eq!(case("count a", &metric(labels, "value = 2")), <[[String; 3]; 0]>::default());
+    for (labels, figure, expected) in [
+        (labels, "value = 3", [series, "a counter or gauge of 3", "a counter of 2"]),
+        (labels, "count = 2", [series, "a histogram of 2 values", "a counter of 2"]),
+        ("", "value = 2", ["metrics: seen_total", "a counter or gauge of 2", "(absent)"]),
+    ] {
+        assert_eq!(case("count a", &metric(labels, figure)), [texts(expected)]);
+    }
+    let absent = case("count a", "metrics_absent = [\"seen_total\"]");
+    assert_eq!(absent, [texts(["metrics_absent", "no `seen_total`", "seen_total{kind=\"a\"}: a counter of 2"])]);
+}
+
+#[test]
+fn names_that_a_cases_file_does_not_define_are_shown_where_they_stand() {
+    let case = "[[cases]]\nname = \"a\"\n";
+    for (head, case, place, part) in [
+        ("grants = [\n  \"outbound:other\",\n]\n".to_owned(), case.to_owned(), "4:3", "define `[[upstreams.other]]`"),
+        ("grants = [\n  \"inference\",\n]\n".to_owned(), case.to_owned(), "4:3", "\"outbound:NAME\""),
+        (REACH.to_owned(), format!("{case}upstreams = {{ other = [] }}\n"), "6:15", "define `[[upstreams.other]]`"),
+        (
+            REACH.to_owned(),
+            format!("{case}expect = {{ calls = [{{ upstream = \"other\" }}] }}\n"),
+            "6:34",
+            "define `[[upstreams.other]]`",
+        ),
+        (
+            REACH.to_owned(),
+            format!("{case}[cases.expect]\n[[cases.expect.metrics]]\nname = \"m\"\n"),
+            "8:8",
+            "expected one of `value`",
+        ),
+        (REACH.to_owned(), format!("{case}in_flight = {{ edge = 1 }}\n"), "6:15", "define `[load.edge]`"),
+    ] {
+        let (_folder, path) = cases_of("reach", &format!("upstreams = {{ u = [] }}\n{head}{case}"));
+        let ran = witgate(&["test", text(&path)]);
+        assert_eq!(ran.status.code(), Some(1));
+        assert!(ran.err.contains(&format!("cases.toml:{place}")) && ran.err.contains(part), "{place}: {}", ran.err);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_random_bytes_to_each_case() {
+    // It expects the answer to be empty, so that the report tells what came.
+    let random = "[[cases]]\nname = \"a\"\nrequest = { headers = { x-do = \"random\" } }\n\
+                  expect = { verdict = \"respond\", client = { body = \"\" } }\n";
+    let (_folder, path) = cases_of("reach", &format!("upstreams = {{ u = [] }}\n{REACH}{random}{random}"));
+    let got = |seed: &str| {
+        let (report, _) = json(&["test", text(&path), "--seed", seed]);
+        [0, 1].map(|at| report["cases"][at]["differences"][0]["got"].to_string())
+    };
+    let first = got("5");
+    assert!(first[0].contains('['), "{first:?}");
+    assert_eq!(first, got("5"));
+    assert_ne!(first[0], first[1], "cases have bytes of their own");
+    assert_ne!(first, got("7"));
+}
+
+#[test]
+fn fields_of_a_response_to_come_are_seen_although_none_comes() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("cases.toml");
+    let head = "config = { bucket = \"api\", key = \"client\" }\ngrants = [\"limiter:api\"]\n\
+                buckets = { api = { rate = \"1/s\", burst = 2 } }\n";
+    let case = "[[cases]]\nname = \"a\"\n";
+    let run = |client: &str| {
+        std::fs::write(&path, format!("{head}{case}expect = {{ client = {client} }}\n")).expect("written");
+        json(&["test", text(&path), "--plugin", text(&plugin("rate_limit"))])
+    };
+    let (report, status) =
+        run("{ headers = { x-ratelimit-limit = \"2\", x-ratelimit-remaining = \"1\" }, absent = [\"retry-after\"], \
+         changes = [\"set x-ratelimit-limit: *\", \"set x-ratelimit-remaining: *\", \"set x-ratelimit-reset: 1\"] }");
+    assert_eq!(status, Some(0), "{report}");
+    let (report, _) = run("{ headers = { x-ratelimit-remaining = \"0\" }, status = 200 }");
+    let paths: Vec<_> = differences(&report).into_iter().map(|[path, ..]| path).collect();
+    assert_eq!(paths, ["client", "client.headers.x-ratelimit-remaining"], "{report}");
+}
+
 #[test]
 fn inspect_tells_what_a_component_needs_without_granting_it() {
     let (report, status) = json(&["inspect", text(&plugin("auth"))]);
@@ -294,4 +441,14 @@ fn bench_measures_each_hook_in_warm_and_in_new_instances() {
         assert!(times.is_sorted() && times[0] > 0, "{row}");
     }
     assert!(report["memory_peak"].as_u64() > Some(65_536), "{report}");
+}
+
+#[test]
+fn bench_has_what_a_plugin_reaches_beyond_the_request() {
+    for told in ["fetch default /", "count a", "random"] {
+        let header = format!("x-do: {told}");
+        let (report, status) = json(&["bench", text(&guest("reach")), "--calls", "5", "--header", &header]);
+        assert_eq!(status, Some(0), "{report}");
+        assert_eq!(report["hooks"][0]["verdicts"], serde_json::json!({ "respond": 5 }), "{told}: {report}");
+    }
 }

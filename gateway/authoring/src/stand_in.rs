@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use witgate_plugin_host::{
-    BucketSpec, Grants, HmacKey, Isolation, KeySet, LoadLimits, PluginHost, PluginLimits, PluginSpec,
+    BucketSpec, Grants, HmacKey, Isolation, KeySet, LoadLimits, Measure, MetricError, MetricSink, OutboundCall,
+    OutboundFuture, OutboundReply, OutboundTarget, PluginHost, PluginLimits, PluginSpec,
 };
 
 /// Most names taken from a configuration: a real one has a handful.
@@ -35,14 +38,48 @@ fn grants(host: &PluginHost, config: &Value) -> Grants {
     let key_set = Arc::new(KeySet::new([]));
     let bucket = BucketSpec { tokens: 1_000_000, period: Duration::from_secs(1), burst: u32::MAX, keys_limit: 1000 };
     let load = LoadLimits { in_flight: u32::MAX, cpu_permille: u32::MAX };
-    let mut grants = Grants { log: true, clock: true, kv: true, digests: true, ..Grants::default() };
+    let mut grants = Grants {
+        log: true,
+        clock: true,
+        kv: true,
+        digests: true,
+        metrics: Some(Arc::new(Nowhere)),
+        random: true,
+        ..Grants::default()
+    };
     for name in names {
         grants.keys.insert(name.clone(), Arc::clone(&key));
         grants.key_sets.insert(name.clone(), Arc::clone(&key_set));
         grants.buckets.insert(name.clone(), host.bucket(&name, &bucket));
         grants.load_scopes.insert(name.clone(), host.load_scope(&name, load));
+        grants.outbound.insert(name, Arc::new(Empty));
     }
     grants
+}
+
+/// Takes all metrics and keeps none.
+#[derive(Debug)]
+struct Nowhere;
+
+impl MetricSink for Nowhere {
+    fn record(&self, _: (&str, &str), _: &str, _: &[(String, String)], _: Measure) -> Result<(), MetricError> {
+        Ok(())
+    }
+}
+
+/// An upstream that answers everything at once, with nothing.
+#[derive(Debug)]
+struct Empty;
+
+impl OutboundTarget for Empty {
+    fn identity(&self) -> u64 {
+        0
+    }
+
+    fn fetch(&self, _: OutboundCall) -> OutboundFuture {
+        let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), Bytes::new());
+        Box::pin(std::future::ready(Ok(OutboundReply { status, headers, body })))
+    }
 }
 
 fn collect(value: &Value, names: &mut Vec<String>) {

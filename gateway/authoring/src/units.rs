@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use toml::value::{Datetime, Offset};
+
 const TIMES: [(&str, u64); 5] = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 const SIZES: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const PERIODS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3_600)];
@@ -37,6 +39,27 @@ pub(crate) fn parse_rate(text: &str) -> Result<(u32, Duration), String> {
     parsed.ok_or_else(|| format!("expected a rate such as \"100/s\", in tokens per s, m or h, got {text:?}"))
 }
 
+/// Time from 1970-01-01T00:00:00Z to a moment with an offset; none before.
+pub(crate) fn since_epoch(moment: &Datetime) -> Option<Duration> {
+    let Datetime { date: Some(date), time: Some(time), offset: Some(offset) } = moment else { return None };
+    let minutes = match offset {
+        Offset::Z => 0,
+        Offset::Custom { minutes } => i64::from(*minutes),
+    };
+    // Days by years that begin in March, so that the leap day is a year's last (the algorithm of Howard Hinnant).
+    let year = i64::from(date.year) - i64::from(date.month <= 2);
+    let month = (i64::from(date.month) + 9) % 12;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * month + 2) / 5
+        + i64::from(date.day)
+        - 1
+        - 719_468;
+    let clock = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
+    let seconds = u64::try_from(days * 86_400 + clock - minutes * 60).ok()?;
+    Some(Duration::new(seconds, time.nanosecond.unwrap_or(0)))
+}
+
 pub(crate) fn show_time(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     match nanos {
@@ -61,6 +84,24 @@ mod tests {
         assert_eq!(parse_time("2s"), Ok(Duration::from_secs(2)));
         assert_eq!(parse_size("16MiB"), Ok(16 << 20));
         assert_eq!(parse_rate("5/m"), Ok((5, Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T12:00:00Z", Some(951_825_600)),
+            ("2000-03-01T00:00:00Z", Some(951_868_800)),
+            ("2026-01-01T00:00:00Z", Some(1_767_225_600)),
+            ("2026-01-01T02:00:00+02:00", Some(1_767_225_600)),
+            ("2100-03-01T00:00:00Z", Some(4_107_542_400)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-01-01T00:00:00", None),
+            ("2026-01-01", None),
+        ] {
+            let moment = text.parse().expect("a moment");
+            assert_eq!(since_epoch(&moment).map(|time| time.as_secs()), seconds, "{text}");
+        }
     }
 
     #[test]

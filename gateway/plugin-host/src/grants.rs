@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::service::{Bucket, HmacKey, KeySet, LoadScope, MetricSink, OutboundTarget};
+use crate::service::{Bucket, HmacKey, KeySet, LoadScope, MetricSink, OutboundTarget, Surroundings};
 
 /// The capabilities of one plugin in one place. Names are resolved when a generation is built: a plugin of an older
 /// generation keeps what it had.
@@ -33,6 +33,8 @@ pub struct Grants {
     pub random: bool,
     /// `outbound:NAME`
     pub outbound: BTreeMap<String, Arc<dyn OutboundTarget>>,
+    /// What `clock` and `random` tell, and what `kv` reckons lifetimes by.
+    pub surroundings: Surroundings,
 }
 
 impl Grants {
@@ -57,7 +59,21 @@ impl Grants {
 
     /// Feeds everything that makes these grants different from others.
     pub(crate) fn digest(&self, hash: &mut Sha256) {
-        let Self { log, clock, kv, digests, keys, key_sets, buckets, load_scopes, metrics, random, outbound } = self;
+        let Self {
+            log,
+            clock,
+            kv,
+            digests,
+            keys,
+            key_sets,
+            buckets,
+            load_scopes,
+            metrics,
+            random,
+            outbound,
+            surroundings,
+        } = self;
+        hash.update((surroundings.identity() as u64).to_le_bytes());
         hash.update([*log, *clock, *kv, *digests, metrics.is_some(), *random].map(u8::from));
         named(hash, keys, |key| key.fingerprint().to_vec());
         named(hash, key_sets, |set| set.fingerprint().to_vec());

@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::host::{Binding, HostState, Past, wasi};
 use crate::instance::{Instance, Template, ticks};
 use crate::load::{checked, run_here};
-use crate::service::{KvError, Namespace};
+use crate::service::{KvError, Namespace, Surroundings};
 use crate::stats::{Counters, Slot, Slots};
 use crate::{Description, Grants, LoadError, LoadedPlugin, PluginHost, PluginLimits, error_chain};
 
@@ -162,7 +162,8 @@ fn own_places() -> Result<[Slot; 2], Fault> {
 impl LoadedPlugin {
     /// The plugin's key-value namespace, if the grant is there.
     pub fn kv(&self) -> Option<KvStore> {
-        self.template.binding.namespace.clone().map(KvStore)
+        let binding = &self.template.binding;
+        binding.namespace.clone().map(|namespace| KvStore(namespace, binding.grants.surroundings.clone()))
     }
 
     /// Runs a hook in an instance that is started and configured for it and gone afterwards: what a request costs that
@@ -192,7 +193,7 @@ impl LoadedPlugin {
 
 /// What a plugin keeps between requests, seen from outside: for tests of plugins.
 #[derive(Debug, Clone)]
-pub struct KvStore(Arc<Namespace>);
+pub struct KvStore(Arc<Namespace>, Surroundings);
 
 /// A value that a namespace does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -205,7 +206,7 @@ pub enum KvStoreError {
 
 impl KvStore {
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.get(Instant::now(), key)
+        self.0.get(self.1.now(), key)
     }
 
     /// Keeps a value until it is replaced.
@@ -213,7 +214,7 @@ impl KvStore {
     /// # Errors
     /// [`KvStoreError`]; the old value is then still there.
     pub fn set(&self, key: &str, value: Vec<u8>) -> Result<(), KvStoreError> {
-        self.0.set(Instant::now(), key, value, None).map_err(|error| match error {
+        self.0.set(self.1.now(), key, value, None).map_err(|error| match error {
             KvError::TooLarge => KvStoreError::TooLarge,
             KvError::Quota | KvError::NotANumber => KvStoreError::Full,
         })
@@ -221,6 +222,6 @@ impl KvStore {
 
     /// Whether the key was there.
     pub fn delete(&self, key: &str) -> bool {
-        self.0.delete(Instant::now(), key)
+        self.0.delete(self.1.now(), key)
     }
 }

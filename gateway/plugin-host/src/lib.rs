@@ -64,7 +64,8 @@ pub use plugin::{Description, LoadedPlugin};
 pub use plugin_host::{HostSettings, PluginHost};
 pub use service::{
     Admission, Bucket, BucketSpec, Decision, HashKind, HmacKey, KeySet, LoadLimits, LoadScope, LoadSignal, Measure,
-    MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget,
+    MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget, Simulation,
+    Surroundings,
 };
 pub use spec::{Isolation, PluginLimits, PluginSpec};
 pub use stage::PluginStage;

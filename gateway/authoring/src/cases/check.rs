@@ -8,8 +8,11 @@ use http::{HeaderMap, HeaderName};
 
 use super::content::{Content, FieldName, Fields};
 use super::drive::Observed;
-use super::file::{Expect, Source};
+use super::expect::{Call, Client, Expect, Metric};
+use super::file::Source;
 use super::glob::fits;
+use super::metrics::{Recorded, series};
+use super::upstreams::{Calls, Made};
 use super::world::World;
 use crate::units::{show_size, show_time};
 use crate::{CommandError, diff};
@@ -28,13 +31,20 @@ const ABSENT: &str = "(absent)";
 pub(crate) struct Check<'a> {
     pub(crate) world: &'a World,
     pub(crate) source: &'a Source,
+    /// Of the case's request.
+    pub(crate) route: &'a str,
     /// Golden files are written instead of compared.
     pub(crate) bless: bool,
     pub(crate) differences: Vec<Difference>,
 }
 
 impl Check<'_> {
-    pub(crate) fn run(&mut self, expect: &Expect, observed: &Observed, log: &[String]) -> Result<(), CommandError> {
+    pub(crate) fn run(
+        &mut self,
+        expect: &Expect,
+        observed: &Observed,
+        (calls, log): (&Calls, &[String]),
+    ) -> Result<(), CommandError> {
         self.decision(expect, observed);
         self.upstream(expect, observed)?;
         self.client(expect, observed)?;
@@ -43,6 +53,8 @@ impl Check<'_> {
         }
         self.kv(expect)?;
         self.buckets(expect)?;
+        self.calls(expect, calls)?;
+        self.metrics(expect)?;
         if let Some(wanted) = &expect.log {
             let same = wanted.len() == log.len() && wanted.iter().zip(log).all(|(wanted, line)| fits(wanted, line));
             self.check("log", same, || (wanted.join("\n"), log.join("\n")));
@@ -85,7 +97,7 @@ impl Check<'_> {
         self.text("hook", expect.hook.map(|hook| hook.0.label()), observed.hook.map(witgate_stage::Hook::label));
         self.text("code", expect.code.map(|code| code.0.label()), observed.code.map(witgate_stage::ErrorCode::label));
         self.text("message", expect.message.as_deref(), observed.message.as_deref());
-        self.text("failure", expect.failure.as_deref(), observed.failure);
+        self.text("failure", expect.failure.map(|failure| failure.0.label()), observed.failure);
     }
 
     fn upstream(&mut self, expect: &Expect, observed: &Observed) -> Result<(), CommandError> {
@@ -103,8 +115,7 @@ impl Check<'_> {
     fn client(&mut self, expect: &Expect, observed: &Observed) -> Result<(), CommandError> {
         let Some(wanted) = &expect.client else { return Ok(()) };
         let Some((before, after, body)) = &observed.client else {
-            let got = "there is none: the case has no `response`, and the plugin gave none".to_owned();
-            self.check("client", false, || ("a response".into(), got));
+            self.response_to_come(wanted, &observed.response_to_come);
             return Ok(());
         };
         if let Some(status) = wanted.status {
@@ -116,6 +127,16 @@ impl Check<'_> {
         let before = before.as_ref().map_or(&nothing, |head| &head.headers);
         self.changes("client.changes", wanted.changes.as_ref(), (before, &after.headers));
         wanted.body.as_ref().map_or(Ok(()), |wanted| self.content("client.body", wanted, body))
+    }
+
+    /// No upstream answers, so that of a response there is only what the plugin has set for it.
+    fn response_to_come(&mut self, wanted: &Client, got: &HeaderMap) {
+        if wanted.status.is_some() || wanted.body.is_some() {
+            let got = "there is none: the case has no `response`, and the plugin gave none".to_owned();
+            self.check("client", false, || ("a response".into(), got));
+        }
+        self.fields("client", (&wanted.headers, &wanted.absent), got);
+        self.changes("client.changes", wanted.changes.as_ref(), (&HeaderMap::new(), got));
     }
 
     fn fields(&mut self, side: &str, (wanted, absent): (&Fields, &[FieldName]), got: &HeaderMap) {
@@ -161,12 +182,7 @@ impl Check<'_> {
         for tokens in &expect.buckets {
             let name = tokens.bucket.get_ref();
             let Some(bucket) = self.world.buckets.get(name) else {
-                let message = format!("expected the name of a `[buckets.NAME]` of this file, got {name:?}");
-                return Err(self.source.problem(
-                    tokens.bucket.span().start,
-                    &message,
-                    "define it, or correct the name",
-                ));
+                return Err(self.source.unknown_name(&tokens.bucket, "[buckets.NAME]"));
             };
             let key = tokens.key.load(&self.source.folder())?;
             // Taking nothing changes nothing, and tells what is left.
@@ -175,6 +191,61 @@ impl Check<'_> {
             self.check(&path, left == tokens.remaining, || {
                 (format!("{} tokens left", tokens.remaining), format!("{left}"))
             });
+        }
+        Ok(())
+    }
+
+    /// What no answer is for fails the case, whatever it expects: the file is incomplete then.
+    fn calls(&mut self, expect: &Expect, calls: &Calls) -> Result<(), CommandError> {
+        let expected = "an answer in `upstreams` for each call";
+        self.check("calls", calls.unanswered.is_empty(), || (expected.to_owned(), calls.unanswered.join("\n")));
+        let Some(wanted) = &expect.calls else { return Ok(()) };
+        if wanted.len() != calls.made.len() {
+            let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+            let made: Vec<_> = calls.made.iter().map(Made::shown).collect();
+            let words = |calls: &[String]| format!("{} calls\n{}", calls.len(), calls.join("\n"));
+            self.check("calls", false, || (words(&wanted), words(&made)));
+            return Ok(());
+        }
+        wanted.iter().zip(&calls.made).enumerate().try_for_each(|(at, (wanted, made))| self.call(at, wanted, made))
+    }
+
+    fn call(&mut self, at: usize, wanted: &Call, made: &Made) -> Result<(), CommandError> {
+        let path = |key: &str| format!("calls[{at}].{key}");
+        self.text(&path("upstream"), Some(wanted.upstream.get_ref()), Some(&made.upstream));
+        self.text(&path("method"), wanted.method.as_deref(), Some(&made.method));
+        self.text(&path("path"), wanted.path.as_deref(), Some(&made.path));
+        self.fields(&format!("calls[{at}]"), (&wanted.headers, &wanted.absent), &made.headers);
+        wanted.body.as_ref().map_or(Ok(()), |wanted| self.content(&path("body"), wanted, &made.body))
+    }
+
+    fn metrics(&mut self, expect: &Expect) -> Result<(), CommandError> {
+        let metrics = &self.world.metrics;
+        for Metric { name, labels, value, count } in &expect.metrics {
+            let got = metrics.get(self.route, name.get_ref(), labels);
+            let (expected, same) = match (*value, *count) {
+                (Some(value), None) => {
+                    let same = match got {
+                        Some(Recorded::Counter(got)) => value == got as f64,
+                        Some(Recorded::Gauge(got)) => value == got,
+                        Some(Recorded::Histogram(_)) | None => false,
+                    };
+                    (format!("a counter or gauge of {value}"), same)
+                }
+                (None, Some(count)) => {
+                    (Recorded::Histogram(count).to_string(), got == Some(Recorded::Histogram(count)))
+                }
+                _ => {
+                    let message = "expected one of `value` (of a counter or gauge) and `count` (of a histogram)";
+                    return Err(self.source.problem(name.span().start, message, "write what the metric has"));
+                }
+            };
+            let path = format!("metrics: {}", series(name.get_ref(), labels));
+            self.check(&path, same, || (expected, got.map_or(ABSENT.to_owned(), |got| got.to_string())));
+        }
+        for name in &expect.metrics_absent {
+            let got = metrics.all(self.route, name);
+            self.check("metrics_absent", got.is_empty(), || (format!("no `{name}`"), got.join("\n")));
         }
         Ok(())
     }

@@ -146,6 +146,40 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+/// The one of `all` that goes by this label.
+pub(crate) fn labelled<'de, T: Copy, D: Deserializer<'de>>(
+    deserializer: D,
+    all: &[T],
+    label: impl Fn(&T) -> &'static str,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    all.iter().copied().find(|one| label(one) == text).ok_or_else(|| {
+        let labels: Vec<_> = all.iter().map(|one| format!("\"{}\"", label(one))).collect();
+        de::Error::custom(format!("expected one of {}, got {text:?}", labels.join(", ")))
+    })
+}
+
+/// A time of day, since 1970: `"2026-01-01T00:00:00Z"`, the same without quotes, or milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        let moment = match &value {
+            toml::Value::Integer(millis) => u64::try_from(*millis).ok().map(Duration::from_millis),
+            toml::Value::Datetime(datetime) => units::since_epoch(datetime),
+            toml::Value::String(text) => text.parse().ok().and_then(|datetime| units::since_epoch(&datetime)),
+            _ => None,
+        };
+        moment.map(Self).ok_or_else(|| {
+            de::Error::custom(format!(
+                "expected a time from 1970 on, such as \"2026-01-01T00:00:00Z\", or its milliseconds, got {value}"
+            ))
+        })
+    }
+}
+
 /// Reads a value from a string by one of [`units`]' functions.
 macro_rules! from_text {
     ($(#[$doc:meta])* $name:ident($value:ty), $parse:path) => {

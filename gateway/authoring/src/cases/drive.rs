@@ -2,19 +2,22 @@
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use witgate_plugin_host::Simulation;
 use witgate_stage::{
     Attributes, BodyMode, Client, Edits, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
     ResponseHead, StageError, Usage, Verdict as StageVerdict,
 };
 
 use super::content::Fields;
-use super::file::{Case, Pieces, Verdict};
+use super::expect::Verdict;
+use super::file::{Case, Pieces};
+use super::world::World;
 use crate::{CommandError, Statuses};
 
 /// What the proxy hands to a body hook at most.
@@ -34,6 +37,8 @@ pub(crate) struct Observed {
     pub(crate) upstream: Option<(RequestHead, RequestHead, Bytes)>,
     /// The response as it came, if it did, and as the client gets it; none if there is none.
     pub(crate) client: Option<(Option<ResponseHead>, ResponseHead, Bytes)>,
+    /// What the plugin set of a response that never came.
+    pub(crate) response_to_come: HeaderMap,
     pub(crate) attributes: Attributes,
     /// Of all hooks together.
     pub(crate) time: Duration,
@@ -44,6 +49,7 @@ pub(crate) struct Prepared {
     request: RequestHead,
     body: Option<Bytes>,
     response: Option<(ResponseHead, Option<Bytes>)>,
+    pub(crate) random: Bytes,
 }
 
 impl Prepared {
@@ -59,20 +65,25 @@ impl Prepared {
             path: path.ok().filter(|_| request.path.starts_with('/')).ok_or_else(|| {
                 format!("request.path: expected a path and query that begin with a slash, got {:?}", request.path)
             })?,
-            headers: headers(&request.headers),
+            headers: header_map(&request.headers),
         };
         let response = case.response.as_ref().map(|response| {
             let status = StatusCode::from_u16(response.status)
                 .map_err(|_| format!("response.status: expected 100 to 999, got {}", response.status))?;
-            let head = ResponseHead { status, headers: headers(&response.headers) };
+            let head = ResponseHead { status, headers: header_map(&response.headers) };
             Ok::<_, String>((head, load(&response.body)?))
         });
-        Ok(Self { request: head, body: load(&request.body)?, response: response.transpose()? })
+        Ok(Self {
+            request: head,
+            body: load(&request.body)?,
+            response: response.transpose()?,
+            random: load(&case.random)?.unwrap_or_default(),
+        })
     }
 }
 
 /// Values were checked when the file was read.
-fn headers(fields: &Fields) -> HeaderMap {
+pub(super) fn header_map(fields: &Fields) -> HeaderMap {
     let pairs = fields.0.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
     pairs.filter_map(|(name, value)| Some((name.clone(), HeaderValue::try_from(value.as_str()).ok()?))).collect()
 }
@@ -105,9 +116,9 @@ impl Knife {
 }
 
 #[derive(Default)]
-struct Clock(Mutex<Duration>);
+struct Stopwatch(Mutex<Duration>);
 
-impl Observer for Clock {
+impl Observer for Stopwatch {
     fn stage_ran(&self, _: usize, _: Hook, (elapsed, _): (Duration, &Usage), _: &Result<StageVerdict, StageError>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += elapsed;
     }
@@ -116,18 +127,19 @@ impl Observer for Clock {
 /// A run in progress.
 struct Drive<'a> {
     pipeline: &'a Pipeline,
-    clock: Clock,
+    stopwatch: Stopwatch,
     exchange: Box<Exchange>,
 }
 
 pub(crate) async fn run(
-    pipeline: &Pipeline,
+    world: &World,
     (case, prepared): (&Case, &Prepared),
     knife: &mut Knife,
     statuses: Statuses,
 ) -> Result<Observed, CommandError> {
-    let started = Instant::now();
-    let mut drive = Drive { pipeline, clock: Clock::default(), exchange: exchange(case, prepared) };
+    let started = world.simulated.elapsed();
+    let (pipeline, stopwatch) = (&world.pipeline, Stopwatch::default());
+    let mut drive = Drive { pipeline, stopwatch, exchange: exchange(case, prepared) };
     let before = prepared.request.clone();
     let (mut upstream, mut client, mut sent) = (None, None, Bytes::new());
     let stopped = match drive.request(prepared, knife, &mut sent).await {
@@ -135,6 +147,8 @@ pub(crate) async fn run(
             upstream = Some((before, drive.exchange.request.clone(), sent));
             match &prepared.response {
                 Some((head, body)) => {
+                    let after = case.response.as_ref().and_then(|response| response.after);
+                    world.simulated.advance(after.map_or(Duration::ZERO, |time| time.0));
                     let mut received = Bytes::new();
                     match drive.response((head, body), knife, &mut received).await {
                         Ok(()) => {
@@ -158,6 +172,7 @@ pub(crate) async fn run(
         failure: None,
         upstream,
         client,
+        response_to_come: HeaderMap::new(),
         attributes: Attributes::default(),
         time: Duration::ZERO,
     };
@@ -167,9 +182,13 @@ pub(crate) async fn run(
             drive.exchange.response_edits.apply_beneath(&mut head.headers);
         }
     }
-    drive.log(&mut observed, prepared, started).await;
+    if observed.client.is_none() {
+        drive.exchange.response_edits.apply_to(&mut observed.response_to_come);
+    }
+    let duration = world.simulated.elapsed().saturating_sub(started);
+    drive.log(&mut observed, prepared, duration).await;
     observed.attributes = drive.exchange.attributes.clone();
-    observed.time = *drive.clock.0.lock().unwrap_or_else(PoisonError::into_inner);
+    observed.time = *drive.stopwatch.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(observed)
 }
 
@@ -221,7 +240,7 @@ impl Drive<'_> {
             holds: Vec::new(),
         });
         let exchange = std::mem::replace(&mut self.exchange, placeholder);
-        let (exchange, outcome) = self.pipeline.run(hook, exchange, &self.clock).await;
+        let (exchange, outcome) = self.pipeline.run(hook, exchange, &self.stopwatch).await;
         self.exchange = exchange;
         if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err((hook, outcome)) }
     }
@@ -270,7 +289,7 @@ impl Drive<'_> {
     }
 
     /// Tells the plugin how the request ended. A failure there is the case's only if nothing failed before.
-    async fn log(&mut self, observed: &mut Observed, case: &Prepared, started: Instant) {
+    async fn log(&mut self, observed: &mut Observed, case: &Prepared, duration: Duration) {
         if !self.pipeline.has(Hook::Log) {
             return;
         }
@@ -281,7 +300,7 @@ impl Drive<'_> {
             status: observed.client.as_ref().map(|(_, head, _)| head.status),
             code: observed.code.map(ErrorCode::label),
             stage: answered.then(|| self.pipeline.steps().first().map(|step| step.stage.name().to_owned())).flatten(),
-            duration: started.elapsed(),
+            duration,
             bytes_in: case.body.as_ref().map_or(0, |body| body.len() as u64),
             bytes_out: observed.client.as_ref().map_or(0, |(_, _, body)| body.len() as u64),
         });

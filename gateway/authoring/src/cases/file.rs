@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use http::StatusCode;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::Value;
 use toml::Spanned;
 use witgate_config::{Diagnostic, Spot};
-use witgate_stage::{ErrorCode, FailureKind, Hook};
+use witgate_plugin_host::OutboundError;
+use witgate_stage::FailureKind;
 
-use super::content::{Content, FieldName, Fields, Rate, Size, Time};
+use super::content::{Content, Fields, Moment, Rate, Size, Time, labelled};
+use super::expect::Expect;
 use crate::CommandError;
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +43,11 @@ pub(crate) struct CaseFile {
     /// What the plugin's namespace holds before the first case.
     #[serde(default)]
     pub(crate) kv: BTreeMap<String, Content>,
+    /// Upstreams that plugins call, and what they answer.
+    #[serde(default)]
+    pub(crate) upstreams: BTreeMap<String, Vec<Answer>>,
+    /// Time of day at which the first case begins; none: now.
+    pub(crate) now: Option<Moment>,
     #[serde(default)]
     pub(crate) pieces: Pieces,
     #[serde(default)]
@@ -108,9 +117,19 @@ pub(crate) struct Case {
     pub(crate) request: Request,
     /// Without it no upstream answers, and no response hook runs.
     pub(crate) response: Option<Response>,
+    /// Time of day at which it begins; none: that of the end of the case before.
+    pub(crate) now: Option<Moment>,
+    /// Time that passes before each run.
+    #[serde(default)]
+    pub(crate) advance: Option<Time>,
+    /// The random bytes that the plugin gets first in each run.
+    pub(crate) random: Option<Content>,
     /// Requests in flight of each scope, besides this one.
     #[serde(default)]
-    pub(crate) in_flight: BTreeMap<String, u32>,
+    pub(crate) in_flight: BTreeMap<Spanned<String>, u32>,
+    /// Answers that go before those of the file.
+    #[serde(default)]
+    pub(crate) upstreams: BTreeMap<Spanned<String>, Vec<Answer>>,
     pub(crate) fault: Option<Fault>,
     #[serde(default)]
     pub(crate) expect: Expect,
@@ -173,11 +192,13 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Fields,
     pub(crate) body: Option<Content>,
+    /// How long the upstream takes.
+    pub(crate) after: Option<Time>,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: Fields::default(), body: None }
+        Self { status: 200, headers: Fields::default(), body: None, after: None }
     }
 }
 
@@ -190,136 +211,72 @@ pub(crate) enum Fault {
     Hook(FailureKind),
 }
 
+impl Fault {
+    const ALL: [Self; 4] = [
+        Self::KvQuota,
+        Self::Hook(FailureKind::Trap),
+        Self::Hook(FailureKind::Deadline),
+        Self::Hook(FailureKind::Unavailable),
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::KvQuota => "kv-quota",
+            Self::Hook(kind) => kind.label(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Fault {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "kv-quota" => Ok(Self::KvQuota),
-            "trap" => Ok(Self::Hook(FailureKind::Trap)),
-            "deadline" => Ok(Self::Hook(FailureKind::Deadline)),
-            "unavailable" => Ok(Self::Hook(FailureKind::Unavailable)),
-            other => Err(de::Error::custom(format!(
-                "expected one of \"kv-quota\", \"trap\", \"deadline\", \"unavailable\", got {other:?}"
-            ))),
-        }
+        labelled(deserializer, &Self::ALL, |fault| fault.label())
     }
 }
 
-/// What has to come of a case. What is left out does not matter, but for the verdict.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Expect {
-    #[serde(default)]
-    pub(crate) verdict: Verdict,
-    /// The hook that decided, if not to continue.
-    pub(crate) hook: Option<HookName>,
-    /// Of a refusal.
-    pub(crate) code: Option<Code>,
-    /// Of a refusal, or of a failure; `*` stands for any text.
-    pub(crate) message: Option<String>,
-    /// Kind of a failure: `trap`, `deadline`, …
-    pub(crate) failure: Option<String>,
-    pub(crate) upstream: Option<Upstream>,
-    pub(crate) client: Option<Client>,
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, Content>,
-    #[serde(default)]
-    pub(crate) kv: BTreeMap<String, Content>,
-    #[serde(default)]
-    pub(crate) kv_absent: Vec<String>,
-    #[serde(default)]
-    pub(crate) buckets: Vec<Tokens>,
-    pub(crate) log: Option<Vec<String>>,
-    pub(crate) max_time: Option<Time>,
-    pub(crate) max_memory: Option<Size>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Verdict {
-    #[default]
-    Continue,
-    Respond,
-    Refuse,
-    Fail,
-}
-
-impl Verdict {
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::Respond => "respond",
-            Self::Refuse => "refuse",
-            Self::Fail => "fail",
-        }
-    }
-}
-
-/// The one of `all` that goes by this label.
-fn labelled<'de, T: Copy, D: Deserializer<'de>>(
-    deserializer: D,
-    all: &[T],
-    label: impl Fn(&T) -> &'static str,
-) -> Result<T, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    all.iter().copied().find(|one| label(one) == text).ok_or_else(|| {
-        let labels: Vec<_> = all.iter().map(|one| format!("\"{}\"", label(one))).collect();
-        de::Error::custom(format!("expected one of {}, got {text:?}", labels.join(", ")))
-    })
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HookName(pub(crate) Hook);
-
-impl<'de> Deserialize<'de> for HookName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        labelled(deserializer, &Hook::ALL, |hook| hook.label()).map(Self)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Code(pub(crate) ErrorCode);
-
-impl<'de> Deserialize<'de> for Code {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        labelled(deserializer, &ErrorCode::ALL, |code| code.label()).map(Self)
-    }
-}
-
-/// What the upstream gets.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Upstream {
-    pub(crate) path: Option<String>,
-    #[serde(default)]
-    pub(crate) headers: Fields,
-    #[serde(default)]
-    pub(crate) absent: Vec<FieldName>,
-    /// Every change of a field, and no other: `set NAME: VALUE`, `remove NAME`.
-    pub(crate) changes: Option<Vec<String>>,
-    pub(crate) body: Option<Content>,
-}
-
-/// What the client gets.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Client {
-    pub(crate) status: Option<u16>,
-    #[serde(default)]
-    pub(crate) headers: Fields,
-    #[serde(default)]
-    pub(crate) absent: Vec<FieldName>,
-    /// As of the upstream, held against the upstream's response.
-    pub(crate) changes: Option<Vec<String>>,
-    pub(crate) body: Option<Content>,
-}
-
-/// What a bucket has left for a key.
+/// What an upstream answers to a call of the plugin, or how the call fails.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Tokens {
-    pub(crate) bucket: Spanned<String>,
-    pub(crate) key: Content,
-    pub(crate) remaining: u32,
+pub(crate) struct Answer {
+    /// Of the calls that it is for; none: all.
+    pub(crate) method: Option<String>,
+    pub(crate) path: Option<String>,
+    /// In one run; none: without limit.
+    pub(crate) times: Option<NonZeroU32>,
+    pub(crate) status: Option<FinalStatus>,
+    pub(crate) headers: Option<Fields>,
+    pub(crate) body: Option<Content>,
+    /// How long it takes.
+    pub(crate) after: Option<Time>,
+    /// In the place of the four above.
+    pub(crate) fault: Option<Spanned<CallFault>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FinalStatus(pub(crate) StatusCode);
+
+impl<'de> Deserialize<'de> for FinalStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let status = u16::deserialize(deserializer)?;
+        let found = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
+        let wrong = || de::Error::custom(format!("expected a status from 200 to 999, got {status}"));
+        found.map(Self).ok_or_else(wrong)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallFault(pub(crate) OutboundError);
+
+impl<'de> Deserialize<'de> for CallFault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = [OutboundError::Unavailable, OutboundError::Timeout, OutboundError::TooLarge];
+        // As the contract has them.
+        let label = |fault: &OutboundError| match fault {
+            OutboundError::Unavailable => "unavailable",
+            OutboundError::Timeout => "timeout",
+            OutboundError::TooLarge => "too-large",
+        };
+        labelled(deserializer, &all, label).map(Self)
+    }
 }
 
 /// A cases file with its text, which knows the lines of its mistakes.
@@ -365,6 +322,13 @@ impl Source {
         (before.matches('\n').count() + 1, before.get(start..).unwrap_or_default().chars().count() + 1)
     }
 
+    /// Something that this file does not define.
+    pub(crate) fn unknown_name(&self, name: &Spanned<String>, table: &str) -> CommandError {
+        let message = format!("expected the name of a `{table}` of this file, got {:?}", name.get_ref());
+        let help = format!("define `{}`, or correct the name", table.replace("NAME", name.get_ref()));
+        self.problem(name.span().start, &message, &help)
+    }
+
     pub(crate) fn problem(&self, offset: usize, message: &str, help: &str) -> CommandError {
         let (line, column) = self.place(offset);
         let spot = Spot { line, column, path: String::new() };
@@ -393,6 +357,17 @@ mod tests {
             ("[[cases]]\nname = \"a\"\nrequest = { client = \"here\" }\n", 3, "expected an address"),
             ("[[cases]]\nname = \"a\"\nrequest = { headers = { \"a b\" = \"x\" } }\n", 3, "the name of a header field"),
             ("[[cases]]\nname = \"a\"\nrequest = { headers = { a = \"x\\n\" } }\n", 3, "without control characters"),
+            ("[[cases]]\nname = \"a\"\nfault = \"deadlin\"\n", 3, "\"kv-quota\", \"trap\""),
+            ("[[cases]]\nname = \"a\"\n[cases.expect]\nfailure = \"no\"\n", 4, "\"invalid_output\""),
+            ("[[cases]]\nname = \"a\"\nnow = \"today\"\n", 3, "got \"today\""),
+            ("now = -1\n", 1, "expected a time from 1970 on"),
+            ("now = 2026-01-01\n", 1, "expected a time from 1970 on"),
+            ("[[cases]]\nname = \"a\"\nadvance = 10\n", 3, "string"),
+            ("[[upstreams.u]]\nfault = \"refused\"\n", 2, "\"unavailable\", \"timeout\", \"too-large\""),
+            ("[[upstreams.u]]\nbody = \"x\"\nstatus = 199\n", 3, "from 200 to 999, got 199"),
+            ("[[upstreams.u]]\ntimes = 0\n", 2, "nonzero"),
+            ("[[upstreams.u]]\nmethode = \"GET\"\n", 2, "unknown key `methode`"),
+            ("[[cases]]\nname = \"a\"\n[cases.expect]\ncalls = [{ path = \"/\" }]\n", 4, "missing field `upstream`"),
             ("[limits]\nmemory = 5\n", 2, "string"),
             ("[buckets.b]\nrate = \"5\"\n", 2, "expected a rate"),
             ("[[cases]]\n", 1, "missing field `name`"),

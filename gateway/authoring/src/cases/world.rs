@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use toml::Spanned;
 use witgate_plugin_host::{
-    Bucket, BucketSpec, Grants, HmacKey, Isolation, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
-    PluginLimits, PluginSpec, PluginStage,
+    Bucket, BucketSpec, Grants, HmacKey, Isolation, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, MetricSink,
+    OutboundTarget, PluginHost, PluginLimits, PluginSpec, PluginStage, Surroundings,
 };
 use witgate_stage::{
     BodyMode, Disposition, Exchange, FailureKind, FailurePolicy, Hook, Pipeline, Run, Stage, StageError, Step,
 };
 
 use super::file::{self, CaseFile, Source};
+use super::metrics::Recorder;
+use super::surroundings::Simulated;
+use super::upstreams::{Answers, Stub, Upstreams};
 use crate::{CommandError, component, stand_in};
 
 /// Keys of a bucket: more than any file of cases names.
@@ -26,15 +29,32 @@ pub(crate) struct World {
     pub(crate) pipeline: Pipeline,
     pub(crate) buckets: BTreeMap<String, Arc<Bucket>>,
     pub(crate) load: BTreeMap<String, Arc<LoadScope>>,
+    pub(crate) simulated: Arc<Simulated>,
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) metrics: Arc<Recorder>,
     faults: Arc<FaultyStage>,
 }
 
 impl World {
-    pub(crate) fn new(source: &Source, file: &CaseFile, wasm_path: &Path) -> Result<Self, CommandError> {
+    /// `seed` is that of random bytes, and `metrics` what takes the plugin's in the gateway.
+    pub(crate) fn new(
+        (source, file): (&Source, &CaseFile),
+        wasm_path: &Path,
+        seed: u64,
+        metrics: Arc<dyn MetricSink>,
+    ) -> Result<Self, CommandError> {
         let folder = source.folder();
         let wasm = component::read(wasm_path)?;
         let host = component::host()?;
-        let (buckets, load) = (buckets(&host, file), load_scopes(&host, file));
+        let simulated = Arc::new(Simulated::new(file.now.map(|now| now.0), seed));
+        let surroundings = Surroundings::simulated(Arc::clone(&simulated) as _);
+        let (buckets, load) = (buckets(file, &surroundings), load_scopes(&host, file));
+        let upstreams = Upstreams::new(Answers::new(&file.upstreams, source)?, Arc::clone(&simulated));
+        let (upstreams, metrics) = (Arc::new(upstreams), Arc::new(Recorder::new(metrics)));
+        let stub = |name: &String| {
+            let stub = Stub { name: name.clone(), upstreams: Arc::clone(&upstreams) };
+            (name.clone(), Arc::new(stub) as Arc<dyn OutboundTarget>)
+        };
         let mut keys = BTreeMap::new();
         for (name, secret) in &file.keys {
             keys.insert(name.clone(), Arc::new(HmacKey::new(&secret.load(&folder)?)));
@@ -48,9 +68,11 @@ impl World {
             key_sets: key_sets.collect(),
             buckets: buckets.clone(),
             load_scopes: load.clone(),
+            metrics: Some(Arc::clone(&metrics) as _),
+            outbound: file.upstreams.keys().map(stub).collect(),
             ..Grants::default()
         };
-        let mut grants = Grants::default();
+        let mut grants = Grants { surroundings, ..Grants::default() };
         for grant in &file.grants {
             give(&mut grants, &offered, grant)
                 .map_err(|(message, help)| source.problem(grant.span().start, &message, &help))?;
@@ -67,7 +89,8 @@ impl World {
         let stage = FaultyStage { stage: PluginStage::new(Arc::clone(&plugin)), fault: Mutex::new(None) };
         let faults = Arc::new(stage);
         let step = Step::new(Arc::clone(&faults) as Arc<dyn Stage>, policy(&file.failure));
-        let world = Self { plugin, pipeline: Pipeline::new(vec![step]), buckets, load, faults };
+        let pipeline = Pipeline::new(vec![step]);
+        let world = Self { plugin, pipeline, buckets, load, simulated, upstreams, metrics, faults };
         world.seed(source, file)?;
         Ok(world)
     }
@@ -131,11 +154,12 @@ impl Drop for FullKv {
     }
 }
 
-fn buckets(host: &PluginHost, file: &CaseFile) -> BTreeMap<String, Arc<Bucket>> {
+/// They fill by the time of the cases.
+fn buckets(file: &CaseFile, surroundings: &Surroundings) -> BTreeMap<String, Arc<Bucket>> {
     let bucket = |(name, bucket): (&String, &file::Bucket)| {
         let (tokens, period) = bucket.rate.0;
         let spec = BucketSpec { tokens, period, burst: bucket.burst.unwrap_or(tokens), keys_limit: KEYS_LIMIT };
-        (name.clone(), host.bucket(name, &spec))
+        (name.clone(), Arc::new(Bucket::within(&spec, surroundings.clone())))
     };
     file.buckets.iter().map(bucket).collect()
 }
@@ -169,6 +193,11 @@ fn give(grants: &mut Grants, offered: &Grants, grant: &Spanned<String>) -> Resul
         ("log", None) => return set(&mut grants.log),
         ("clock", None) => return set(&mut grants.clock),
         ("kv", None) => return set(&mut grants.kv),
+        ("random", None) => return set(&mut grants.random),
+        ("metrics", None) => {
+            grants.metrics.clone_from(&offered.metrics);
+            return Ok(());
+        }
         ("crypto", None) => return set(&mut grants.digests),
         ("crypto", Some(name)) => {
             let key = copy(&mut grants.keys, &offered.keys, name);
@@ -176,10 +205,11 @@ fn give(grants: &mut Grants, offered: &Grants, grant: &Spanned<String>) -> Resul
         }
         ("limiter", Some(name)) => (copy(&mut grants.buckets, &offered.buckets, name), "[buckets.NAME]"),
         ("load", Some(name)) => (copy(&mut grants.load_scopes, &offered.load_scopes, name), "[load.NAME]"),
+        ("outbound", Some(name)) => (copy(&mut grants.outbound, &offered.outbound, name), "[[upstreams.NAME]]"),
         _ => {
             let message = format!(
-                "expected a grant, one of \"log\", \"clock\", \"kv\", \"crypto\", \"crypto:NAME\", \"limiter:NAME\", \
-                 \"load:NAME\", got {text:?}"
+                "expected a grant, one of \"log\", \"clock\", \"random\", \"kv\", \"metrics\", \"crypto\", \
+                 \"crypto:NAME\", \"limiter:NAME\", \"load:NAME\", \"outbound:NAME\", got {text:?}"
             );
             return Err((message, "`witgate plugin inspect` tells which grants a plugin needs".to_owned()));
         }
@@ -197,7 +227,7 @@ fn set(granted: &mut bool) -> Result<(), (String, String)> {
     Ok(())
 }
 
-fn copy<T>(to: &mut BTreeMap<String, Arc<T>>, from: &BTreeMap<String, Arc<T>>, name: &str) -> bool {
+fn copy<T: ?Sized>(to: &mut BTreeMap<String, Arc<T>>, from: &BTreeMap<String, Arc<T>>, name: &str) -> bool {
     let found = from.get(name);
     to.extend(found.map(|value| (name.to_owned(), Arc::clone(value))));
     found.is_some()

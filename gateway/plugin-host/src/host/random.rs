@@ -1,6 +1,6 @@
 //! `random`: bytes of the operating system's generator.
 
-use super::HostCall;
+use super::{HostCall, HostState};
 use crate::bindings::witgate::plugin::random::Host;
 
 /// Most bytes of one call: keys and nonces need a few dozen.
@@ -13,19 +13,31 @@ impl Host for HostCall<'_> {
             return Err(wasmtime::Error::msg(format!("{length} random bytes in one call, at most {BYTES_LIMIT}")));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        fill(&mut bytes)?;
+        self.fill(&mut bytes)?;
         Ok(self.give(bytes))
     }
 
     fn number(&mut self) -> wasmtime::Result<u64> {
         self.require_hook()?;
         let mut bytes = [0; 8];
-        fill(&mut bytes)?;
+        self.fill(&mut bytes)?;
         Ok(u64::from_ne_bytes(bytes))
     }
 }
 
-/// Fills all of `bytes`.
+impl HostState {
+    fn fill(&self, bytes: &mut [u8]) -> wasmtime::Result<()> {
+        match self.surroundings().simulation() {
+            None => fill(bytes),
+            Some(simulation) => {
+                simulation.fill(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Fills all of `bytes` from the operating system.
 pub(super) fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -11,8 +11,9 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::{HostState, clock, random};
+use super::{HostState, random};
 use crate::bindings::witgate::plugin::log::Level;
+use crate::service::Surroundings;
 
 /// Packages of which guests may import anything.
 pub(crate) const PACKAGES: [&str; 6] =
@@ -94,14 +95,16 @@ fn serve(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str
             linker.func_wrap(name, |_: Store, ()| Ok((Vec::<(Resource<Handle>, String)>::new(),)))?;
         }
         ("wasi:random/insecure-seed", _) => {
-            linker.func_wrap(name, |_: Store, ()| Ok(((fastrand::u64(..), fastrand::u64(..)),)))?;
+            linker.func_wrap(name, |store: Store, ()| Ok((insecure_seed(store.data().surroundings()),)))?;
         }
         ("wasi:random/random", "get-random-bytes") => {
-            linker.func_wrap(name, |_: Store, (length,): (u64,)| Ok((random_bytes(length)?,)))?;
+            linker.func_wrap(name, |store: Store, (length,): (u64,)| {
+                Ok((random_bytes(store.data().surroundings(), length)?,))
+            })?;
         }
         ("wasi:random/random", "get-random-u64") => {
-            linker.func_wrap(name, |_: Store, ()| {
-                let bytes = random_bytes(8)?;
+            linker.func_wrap(name, |store: Store, ()| {
+                let bytes = random_bytes(store.data().surroundings(), 8)?;
                 Ok((bytes.into_iter().fold(0, |number, byte| number << 8 | u64::from(byte)),))
             })?;
         }
@@ -112,15 +115,27 @@ fn serve(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str
     Ok(true)
 }
 
-/// From the operating system: fit for keys.
-fn random_bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
+/// For hash tables: quick to make, and not fit for keys.
+fn insecure_seed(surroundings: &Surroundings) -> (u64, u64) {
+    let Some(simulation) = surroundings.simulation() else { return (fastrand::u64(..), fastrand::u64(..)) };
+    let (mut one, mut other) = ([0; 8], [0; 8]);
+    simulation.seed(&mut one);
+    simulation.seed(&mut other);
+    (u64::from_le_bytes(one), u64::from_le_bytes(other))
+}
+
+/// From the operating system, and fit for keys, unless they are simulated.
+fn random_bytes(surroundings: &Surroundings, length: u64) -> wasmtime::Result<Vec<u8>> {
     if length > RANDOM_LIMIT {
         return Err(wasmtime::Error::msg(format!(
             "the guest asked for {length} random bytes, at most {RANDOM_LIMIT} come"
         )));
     }
     let mut bytes = vec![0; usize::try_from(length)?];
-    random::fill(&mut bytes)?;
+    match surroundings.simulation() {
+        None => random::fill(&mut bytes)?,
+        Some(simulation) => simulation.seed(&mut bytes),
+    }
     Ok(bytes)
 }
 
@@ -172,15 +187,15 @@ fn serve_poll(linker: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtim
 /// Clocks to read, none to wait for.
 fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
     match (interface, name) {
-        ("wasi:clocks/wall-clock", "now") => linker.func_wrap(name, |_: Store, ()| {
-            let now = clock::since_epoch();
+        ("wasi:clocks/wall-clock", "now") => linker.func_wrap(name, |store: Store, ()| {
+            let now = store.data().surroundings().since_epoch();
             Ok((Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() },))
         })?,
         ("wasi:clocks/wall-clock", "resolution") => {
             linker.func_wrap(name, |_: Store, ()| Ok((Datetime { seconds: 0, nanoseconds: 1 },)))?;
         }
         ("wasi:clocks/monotonic-clock", "now") => {
-            linker.func_wrap(name, |_: Store, ()| Ok((clock::monotonic_nanos(),)))?;
+            linker.func_wrap(name, |store: Store, ()| Ok((store.data().surroundings().monotonic_nanos(),)))?;
         }
         ("wasi:clocks/monotonic-clock", "resolution") => linker.func_wrap(name, |_: Store, ()| Ok((1_u64,)))?,
         _ => return Ok(false),
@@ -192,17 +207,21 @@ fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name
 mod tests {
     use super::*;
 
+    fn bytes(length: u64) -> wasmtime::Result<Vec<u8>> {
+        random_bytes(&Surroundings::default(), length)
+    }
+
     #[test]
     fn random_bytes_come_in_the_number_asked_for_and_never_the_same() {
-        let (once, again) = (random_bytes(RANDOM_LIMIT).unwrap(), random_bytes(RANDOM_LIMIT).unwrap());
+        let (once, again) = (bytes(RANDOM_LIMIT).unwrap(), bytes(RANDOM_LIMIT).unwrap());
         assert_eq!(once.len(), 4096);
         assert_ne!(once, again);
-        assert!(random_bytes(0).unwrap().is_empty());
+        assert!(bytes(0).unwrap().is_empty());
     }
 
     #[test]
     fn a_guest_cannot_make_the_host_fill_memory_with_random_bytes() {
-        let refused = random_bytes(RANDOM_LIMIT + 1).unwrap_err();
+        let refused = bytes(RANDOM_LIMIT + 1).unwrap_err();
         assert!(refused.to_string().contains("4097 random bytes"), "{refused}");
     }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::Surroundings;
+
 /// How fast a bucket fills and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BucketSpec {
@@ -48,6 +50,7 @@ pub struct Decision {
 pub struct Bucket {
     id: u64,
     rate: Rate,
+    surroundings: Surroundings,
     started: Instant,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
@@ -63,13 +66,19 @@ const SHARDING_FROM: usize = 4096;
 
 impl Bucket {
     pub(crate) fn new(spec: &BucketSpec) -> Self {
+        Self::within(spec, Surroundings::default())
+    }
+
+    /// A full bucket that fills by these surroundings' time and is shared with nobody.
+    pub fn within(spec: &BucketSpec, surroundings: Surroundings) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(0);
         let keys = spec.keys_limit.max(1);
         let shards = if keys < SHARDING_FROM { 1 } else { SHARDS };
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             rate: Rate::new(spec),
-            started: Instant::now(),
+            started: surroundings.now(),
+            surroundings,
             hasher: RandomState::new(),
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             keys_per_shard: keys / shards,
@@ -78,7 +87,8 @@ impl Bucket {
 
     /// Takes `cost` tokens from the bucket of `key`, or none if there are too few.
     pub fn take(&self, key: &[u8], cost: u32) -> Decision {
-        self.take_at(self.started.elapsed(), key, cost)
+        let now = self.surroundings.now().saturating_duration_since(self.started);
+        self.take_at(now, key, cost)
     }
 
     /// [`Bucket::take`] at a given time since the bucket was made.

@@ -8,12 +8,14 @@ mod load;
 mod metric;
 mod outbound;
 mod registry;
+mod surroundings;
 
 pub use bucket::{Bucket, BucketSpec, Decision};
 pub use keys::{HashKind, HmacKey, KeySet, digest};
 pub use load::{Admission, LoadLimits, LoadScope, LoadSignal};
 pub use metric::{Measure, MetricError, MetricSink};
 pub use outbound::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
+pub use surroundings::{Simulation, Surroundings};
 
 pub(crate) use cpu::{CpuMeter, CpuSampler, process_time};
 pub(crate) use kv::{KvError, Namespace};

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
@@ -11,6 +12,7 @@ use witgate_authoring::{self as authoring, BenchOptions, CommandError, ConfigFro
 
 use super::Format;
 use crate::envelope::Code;
+use crate::telemetry::CustomMetrics;
 
 /// What `witgate plugin` can do.
 #[derive(Debug, Subcommand)]
@@ -78,16 +80,17 @@ pub enum PluginCommand {
     /// Run the cases of a file: requests, and what the plugin has to make of them.
     ///
     /// Cases run in order on one loaded plugin, with the host, limits and checks of the gateway but without a network. What
-    /// a case leaves in the key-value namespace and takes from buckets is there for the next. Bodies reach plugins that
-    /// want pieces in random ones; the seed is printed. docs/plugins/commands.md describes the file. Exit status 0: every
-    /// case came out as expected. 1: one did not, or the file is wrong.
+    /// a case leaves in the key-value namespace and takes from buckets is there for the next. Time stands still but for what
+    /// the file lets pass, and upstreams answer what it says. Bodies reach plugins that want pieces in random ones; the seed
+    /// is printed. docs/plugins/commands.md describes the file. Exit status 0: every case came out as expected. 1: one did
+    /// not, or the file is wrong.
     Test {
         #[arg(value_name = "CASES.toml")]
         cases: PathBuf,
         /// A component in the place of the one that the file names.
         #[arg(long, value_name = "FILE.wasm")]
         plugin: Option<PathBuf>,
-        /// Seed of the random pieces: the same one cuts the same pieces.
+        /// Seed of random pieces and bytes: the same one cuts the same pieces and gives the same bytes.
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
         /// Write the golden files (`body = { file = "…" }` below `expect`) instead of comparing with them.
@@ -173,7 +176,8 @@ pub fn run(command: PluginCommand) -> ExitCode {
         PluginCommand::Test { cases, plugin, seed, bless, format } => {
             let refusal = |code| Code::from(code).status();
             let statuses = Statuses { refusal, failure: Code::PluginFailed.status() };
-            let report = authoring::test(&TestOptions { cases, plugin, seed, bless, statuses });
+            let metrics = Arc::new(CustomMetrics::default());
+            let report = authoring::test(&TestOptions { cases, plugin, seed, bless, statuses, metrics });
             print(format, report, |it| (it.is_ok(), it.to_json()))
         }
         PluginCommand::Bench { plugin, config, calls, headers, format } => {

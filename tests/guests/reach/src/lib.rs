@@ -26,6 +26,9 @@ impl OnRequest for Reach {
         let answer = match (words.next().unwrap_or_default(), words.next(), words.next()) {
             ("count", Some(label), _) => format!("{:?}", metrics::count("seen_total", &[("kind", label)], 2)),
             ("observe", ..) => format!("{:?}", metrics::observe("wait_seconds", &[], 0.3)),
+            ("gauge", Some(value), _) => {
+                format!("{:?}", metrics::gauge("level", &[], value.parse().unwrap_or_default()))
+            }
             ("flood", ..) => {
                 let made =
                     (0..1000).take_while(|n| metrics::count("flood", &[("n", &n.to_string())], 1).is_ok()).count();
