@@ -4,6 +4,7 @@ mod admin;
 mod architecture;
 mod authoring;
 mod bodies;
+mod contract;
 mod examples;
 mod forwarding;
 mod hostile;

@@ -125,7 +125,9 @@ fn a_new_project_has_the_contract_and_the_sdk_of_the_repository_and_all_of_it() 
     };
     let same = |ours: &str, theirs: &Path, but: &[&str]| {
         let ours = root().join(ours);
-        let names = files(&ours);
+        // Released versions of the contract stay in the repository: a project needs the current one.
+        let released = |path: &PathBuf| path.starts_with("0.1.0");
+        let names: Vec<_> = files(&ours).into_iter().filter(|path| !released(path)).collect();
         assert!(names.len() > 3);
         assert_eq!(names, files(theirs), "{}: name new files in gateway/authoring/src/project", ours.display());
         for name in names.iter().filter(|name| !but.iter().any(|but| name.as_path() == Path::new(but))) {
