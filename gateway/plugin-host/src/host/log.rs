@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::{HostCall, HostState};
 use crate::bindings::witgate::plugin::log::{Host, Level};
-use crate::stats::count;
 
 /// Most lines of one call of a hook.
 pub(super) const LINES_LIMIT: u32 = 32;
@@ -23,7 +22,7 @@ impl HostState {
     /// Writes a guest's line, cut and escaped, or counts it as dropped.
     pub(super) fn log_line(&mut self, level: Level, message: &str) {
         let Some(left) = self.call.lines_left.checked_sub(1) else {
-            count(&self.binding.counters.log_lines_dropped);
+            self.call.lines_dropped += 1;
             return;
         };
         self.call.lines_left = left;
@@ -33,7 +32,7 @@ impl HostState {
         }
         let (kept, cut) = truncated(message);
         if cut {
-            count(&self.binding.counters.log_lines_dropped);
+            self.call.lines_dropped += 1;
         }
         let text = Escaped(kept);
         let plugin = &*self.binding.name;

@@ -18,6 +18,7 @@ pub(crate) mod wasi;
 
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wasmtime::component::Linker;
 use witgate_stage::{Attributes, Edits, Exchange, Usage};
@@ -77,6 +78,8 @@ pub(crate) struct Call {
     pub(crate) lines_left: u32,
     /// Requests that it may still send.
     fetches_left: u32,
+    /// Lines beyond that.
+    lines_dropped: u64,
     /// How many of its next lines are in the log already, from before it was begun again.
     lines_written: u32,
     /// What it took from buckets so far. Kept between calls for its allocation.
@@ -128,6 +131,7 @@ impl HostState {
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
             fetches_left: 0,
+            lines_dropped: 0,
             lines_written: 0,
             taken: Vec::new(),
             replay: Vec::new().into_iter().peekable(),
@@ -187,7 +191,12 @@ impl HostState {
 
     /// Takes back what was lent for a hook, with the changes that the guest asked for. Of a failed call nothing stays.
     pub(crate) fn end(&mut self, failed: bool) -> (Option<Box<Exchange>>, Edits) {
-        let call = &mut self.call;
+        let Self { call, binding, .. } = self;
+        let dropped = std::mem::take(&mut call.lines_dropped);
+        // One that is begun again drops them again.
+        if dropped > 0 && call.stack != Stack::Overrun {
+            binding.counters.log_lines_dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
         call.phase = Phase::Setup;
         call.stack = Stack::Fiber;
         call.taken.clear();

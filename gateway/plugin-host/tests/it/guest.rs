@@ -24,6 +24,8 @@ pub struct Guest {
     pub on_request_body: String,
     pub on_response_body: String,
     pub on_log: String,
+    /// Done whenever the host wants memory.
+    pub realloc: String,
     /// Pages of memory that it starts with.
     pub pages: usize,
 }
@@ -52,6 +54,7 @@ impl Default for Guest {
             on_request_body: String::new(),
             on_response_body: String::new(),
             on_log: String::new(),
+            realloc: String::new(),
             pages: 2,
         }
     }
@@ -86,6 +89,7 @@ impl Guest {
         }
         // `interest`, of which nobody reads more in the answer of a hook that continues.
         .with_items(&format!(r#"(data (i32.const {}) "\01\01")"#, ANSWER + 4))
+        .with_items("\n")
     }
 
     pub fn importing(mut self, interface: &str) -> Self {
@@ -105,7 +109,7 @@ impl Guest {
 
     fn module(&self) -> String {
         let Self { items, describe, configure, on_request, on_response, pages, .. } = self;
-        let Self { on_request_body, on_response_body, on_log, .. } = self;
+        let Self { on_request_body, on_response_body, on_log, realloc, .. } = self;
         // Imports must come first in a module.
         let (imports, items): (Vec<&str>, Vec<&str>) =
             items.split_inclusive('\n').partition(|item| item.trim_start().starts_with("(import"));
@@ -177,6 +181,7 @@ impl Guest {
               (data (i32.const 16) "test") (data (i32.const 24) "1.0.0")
               {items}
               (func (export "cabi_realloc") (param i32 i32 i32 $size i32) (result i32)
+                {realloc}
                 (global.set $heap (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                 (global.get $heap)
                 (global.set $heap (i32.add (global.get $heap) (local.get $size))))

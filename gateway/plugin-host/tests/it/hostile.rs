@@ -1,10 +1,14 @@
 //! Every kind of harm, in every hook: it costs that call and its instance.
 
-use witgate_plugin_host::{HostSettings, Isolation, PluginHost, PluginSpec};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use witgate_plugin_host::{Grants, HostSettings, Isolation, PluginHost, PluginLimits, PluginSpec};
 use witgate_stage::{Ended, Exchange, FailureKind, Hook};
 
 use crate::exchange::{hook, response, stage};
-use crate::guest::{Guest, spec};
+use crate::guest::{ANSWER, Guest, LIMITS, TEXT, spec};
+use crate::guests::logged;
 
 /// What a guest does, what that is called, and items that it needs.
 const DEEDS: [(&str, FailureKind, &str); 5] = [
@@ -28,15 +32,23 @@ fn exchange() -> Box<Exchange> {
     exchange
 }
 
+/// With places for a plugin of every hook and mode, and their instances that stand by.
+fn host() -> PluginHost {
+    PluginHost::new(HostSettings { instances_limit: 64, ..HostSettings::default() }).unwrap()
+}
+
+/// Each hook in both modes of isolation.
+fn everywhere() -> impl Iterator<Item = (Hook, Isolation)> {
+    Hook::ALL.into_iter().flat_map(|hook| [Isolation::Shared, Isolation::Request].map(|mode| (hook, mode)))
+}
+
 #[tokio::test]
 async fn harm_in_any_hook_costs_that_call_and_its_instance() {
-    let host = PluginHost::new(HostSettings { instances_limit: 64, ..HostSettings::default() }).unwrap();
+    let host = host();
     let bystander = stage(&host.load(spec(Guest::in_every_hook("").build())).unwrap());
     for (deed, kind, items) in DEEDS {
         let wasm = Guest::in_every_hook(deed).with_items(items).build();
-        for (called, isolation) in
-            Hook::ALL.into_iter().flat_map(|hook| [Isolation::Shared, Isolation::Request].map(|mode| (hook, mode)))
-        {
+        for (called, isolation) in everywhere() {
             let name = format!("{} {isolation:?} {deed}", called.label());
             let plugin = host.load(PluginSpec { name: name.clone(), isolation, ..spec(wasm.clone()) }).unwrap();
             let (returned, result) = hook(&stage(&plugin), called, exchange()).await;
@@ -48,5 +60,89 @@ async fn harm_in_any_hook_costs_that_call_and_its_instance() {
             assert!(stats.instances <= stands_by && stats.idle <= stands_by, "{name}: {stats:?}");
             hook(&bystander, called, exchange()).await.1.expect(&name);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_any_hook_takes_its_instance_along() {
+    let host = host();
+    let limits = PluginLimits { hook_timeout: Duration::from_secs(60), ..LIMITS };
+    let wasm = Guest::in_every_hook("(loop $again (br $again))").build();
+    for (called, isolation) in everywhere() {
+        let spec = PluginSpec { name: format!("{called:?} {isolation:?}"), limits, isolation, ..spec(wasm.clone()) };
+        let plugin = host.load(spec).unwrap();
+        let stage = stage(&plugin);
+        let mut running = Box::pin(hook(&stage, called, exchange()));
+        let polled = running.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "{called:?} gives way");
+        drop(running);
+        assert_eq!(plugin.stats().discarded, 1, "{called:?} {isolation:?}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_lines_of_log_from_any_hook_are_dropped_but_for_a_few() {
+    let write = r#"(import "witgate:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32)))
+        "#;
+    let body = format!(
+        "(global.set $line (i32.const 0))
+         (loop $again
+           (call $write (i32.const 1) (i32.const {TEXT}) (i32.const 3))
+           (global.set $line (i32.add (global.get $line) (i32.const 1)))
+           (br_if $again (i32.lt_u (global.get $line) (i32.const 10000))))"
+    );
+    let guest = Guest::in_every_hook(&body).importing("witgate:plugin/log@0.1.0").with_items(write).with_text("all");
+    let wasm = guest.with_items("(global $line (mut i32) (i32.const 0))").build();
+    let (host, grants) = (host(), Grants { log: true, ..Grants::default() });
+    for (called, isolation) in everywhere() {
+        let name = format!("{called:?} {isolation:?}");
+        let spec = PluginSpec { name: name.clone(), isolation, grants: grants.clone(), ..spec(wasm.clone()) };
+        let plugin = host.load(spec).unwrap();
+        let log = logged(async { hook(&stage(&plugin), called, exchange()).await.1.map(drop).expect(&name) }).await;
+        assert_eq!(log.lines().count(), 32, "{name}");
+        assert_eq!(plugin.stats().log_lines_dropped, 10_000 - 32, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_calls_back_while_the_host_copies_is_stopped() {
+    let import = r#"(import "witgate:plugin/http@0.1.0" "[method]request.method" (func $method (param i32 i32)))
+        "#;
+    let again = "(call $method (global.get $mine) (i32.const 4096))";
+    let body = format!("(global.set $mine (local.get $request)) {again}");
+    let guest = Guest {
+        // Not for the configuration, which is copied before there is a request.
+        realloc: format!("(if (global.get $mine) (then {again}))"),
+        ..Guest::in_every_hook(&body)
+    };
+    let guest = guest.importing("witgate:plugin/http@0.1.0").with_items(import);
+    let wasm = guest.with_items("(global $mine (mut i32) (i32.const 0))").build();
+    let host = host();
+    for (called, isolation) in everywhere() {
+        let name = format!("{called:?} {isolation:?}");
+        let plugin = host.load(PluginSpec { name: name.clone(), isolation, ..spec(wasm.clone()) }).unwrap();
+        let failed = hook(&stage(&plugin), called, exchange()).await.1.expect_err(&name);
+        assert_eq!(failed.kind, FailureKind::Trap, "{name}");
+        assert!(failed.source.to_string().contains("cannot leave component instance"), "{name}: {}", failed.source);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_longer_than_the_memory_is_no_answer() {
+    let host = host();
+    let (first, second) = (ANSWER + 8, ANSWER + 12);
+    // `replace` with a list of 2 GiB; `respond` with as many fields.
+    let body = format!(
+        "(i32.store8 (i32.const {ANSWER}) (i32.const 1)) (i32.store (i32.const {first}) (i32.const 0))
+                        (i32.store (i32.const {second}) (i32.const 0x7fffffff))
+                        (i32.store (i32.const {}) (i32.const 0x7fffffff))",
+        second + 4
+    );
+    let wasm = Guest::in_every_hook(&body).build();
+    for (called, isolation) in everywhere().filter(|(hook, _)| *hook != Hook::Log) {
+        let name = format!("{called:?} {isolation:?}");
+        let plugin = host.load(PluginSpec { name: name.clone(), isolation, ..spec(wasm.clone()) }).unwrap();
+        let (_, result) = hook(&stage(&plugin), called, exchange()).await;
+        assert_eq!(result.expect_err(&name).kind, FailureKind::Trap, "{name}");
     }
 }
