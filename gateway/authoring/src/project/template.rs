@@ -115,8 +115,17 @@ fn fill(text: &str, name: &str, language: Language) -> String {
         Language::Rust => format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
         _ => format!("{name}.wasm"),
     };
-    let plugin_options = memory(language).map(|size| format!("memory_limit = \"{size}\"")).unwrap_or_default();
-    let limits = memory(language).map(|size| format!("limits = {{ memory = \"{size}\" }}")).unwrap_or_default();
+    let plugin_options = memory(language).map(|size| {
+        format!(
+            "memory_limit = \"{size}\"\n\
+             # Far beyond what it takes: its runtime collects garbage now and then.\n\
+             hook_timeout = \"100ms\""
+        )
+    });
+    let plugin_options = plugin_options.unwrap_or_default();
+    let limits = memory(language)
+        .map(|size| format!("limits = {{ memory = \"{size}\", hook_timeout = \"100ms\" }}"))
+        .unwrap_or_default();
     let unit_tests = match language {
         Language::Rust => "$ cargo test                        # unit tests, natively and without a gateway",
         Language::Go => "$ make test                         # unit tests of `versions/`, natively",
