@@ -22,4 +22,5 @@ mod reload;
 mod response_edits;
 mod routing;
 mod settings;
+mod top;
 mod upstreams;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod plugin;
+mod top;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,6 +52,19 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// Watch a running gateway: rates, times and failures of routes and plugins, live.
+    ///
+    /// Reads GET /metrics of the admin listener again and again and shows what happened between two readings, most
+    /// expensive first: by route; by route, plugin and hook, with times and bytes as means of a call; and the instances of
+    /// each plugin. q, Escape and Ctrl-C end it. A gateway that cannot be reached is tried again.
+    ///
+    /// If standard output is not a terminal, it prints one view and exits, as with --once; with `--format json` it prints
+    /// one after another until it is ended, unless --once is given. Exit status 1: the gateway could not be reached, or the
+    /// address is not that of an admin listener; the message says what to do.
+    Top {
+        #[command(flatten)]
+        options: top::Options,
+    },
     /// Begin, build, inspect, validate, test and measure a plugin, without a gateway.
     Plugin {
         #[command(subcommand)]
@@ -81,6 +95,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run { config } => run(&config.path),
         Command::Check { config, format } => check(&config.path, format),
+        Command::Top { options } => top::run(&options),
         Command::Plugin { command } => plugin::run(command),
     }
 }

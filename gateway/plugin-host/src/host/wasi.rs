@@ -4,8 +4,8 @@
 //! debug log, so that a panic message can be read; `exit` is a trap. Randomness is real, for runtimes keep their maps safe
 //! with it: Python draws some before the first call of a plugin, and whatever it makes of predictable bytes would look
 //! like a good token. Clocks need the grant `clock`. Everything else is linked as a trap, because languages other than
-//! Rust import much that they never call. Nothing here can wait: a guest that could sleep would hold its instance
-//! without spending run time.
+//! Rust import much that they never call. Nothing here can wait, and whoever tries is told that it is time: a guest that
+//! could sleep would hold its instance without spending run time.
 
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
@@ -171,7 +171,7 @@ fn serve_stream(linker: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmt
     Ok(true)
 }
 
-/// The standard streams are all that a guest can wait for, and they are always ready.
+/// Standard streams and times are all that a guest can wait for, and they are always ready.
 fn serve_poll(linker: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtime::Result<bool> {
     match name {
         "[method]pollable.ready" => linker.func_wrap(name, |_: Store, (_,): (Resource<Handle>,)| Ok((true,)))?,
@@ -184,7 +184,8 @@ fn serve_poll(linker: &mut LinkerInstance<'_, HostState>, name: &str) -> wasmtim
     Ok(true)
 }
 
-/// Clocks to read, none to wait for.
+/// Clocks to read. What waits for a time is ready at once: Go's runtime does so now and then, looks at the clock, and waits
+/// once more, on its run time.
 fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name: &str) -> wasmtime::Result<bool> {
     match (interface, name) {
         ("wasi:clocks/wall-clock", "now") => linker.func_wrap(name, |store: Store, ()| {
@@ -198,6 +199,9 @@ fn serve_clock(linker: &mut LinkerInstance<'_, HostState>, interface: &str, name
             linker.func_wrap(name, |store: Store, ()| Ok((store.data().surroundings().monotonic_nanos(),)))?;
         }
         ("wasi:clocks/monotonic-clock", "resolution") => linker.func_wrap(name, |_: Store, ()| Ok((1_u64,)))?,
+        ("wasi:clocks/monotonic-clock", "subscribe-duration" | "subscribe-instant") => {
+            linker.func_wrap(name, |_: Store, (_,): (u64,)| Ok((Resource::<Handle>::new_own(STREAM),)))?;
+        }
         _ => return Ok(false),
     }
     Ok(true)

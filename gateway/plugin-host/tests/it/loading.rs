@@ -221,3 +221,39 @@ async fn the_clock_of_wasi_needs_the_grant_when_it_is_read() {
     let plugin = host().load(PluginSpec { grants, ..spec(reading_the_clock()) }).unwrap();
     assert!(crate::exchange::edits(&plugin, crate::exchange::told()).await.is_empty());
 }
+
+const POLL: &str = "package wasi:io@0.2.6; interface poll { resource pollable { block: func(); } }";
+const TIMER: &str = "package wasi:clocks@0.2.6; interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; \
+                     subscribe-duration: func(when: u64) -> pollable; }";
+
+/// Waits for an hour when told.
+fn sleeping() -> Arc<[u8]> {
+    let (clock, poll) = ("wasi:clocks/monotonic-clock@0.2.6", "wasi:io/poll@0.2.6");
+    Guest::when_told(
+        "(local.set $n (call $subscribe (i64.const 3600000000000))) (call $block (local.get $n)) (call $drop (local.get $n))",
+    )
+    .importing(poll)
+    .importing(clock)
+    .with_items(&format!(
+        r#"(import "{clock}" "subscribe-duration" (func $subscribe (param i64) (result i32)))
+           (import "{poll}" "[method]pollable.block" (func $block (param i32)))
+           (import "{poll}" "[resource-drop]pollable" (func $drop (param i32)))
+        "#
+    ))
+    .build_against(&[POLL, TIMER])
+}
+
+#[tokio::test]
+async fn a_guest_cannot_sleep() {
+    let grants = Grants { clock: true, ..Grants::default() };
+    let plugin = host().load(PluginSpec { grants, ..spec(sleeping()) }).unwrap();
+    let started = std::time::Instant::now();
+    assert!(crate::exchange::edits(&plugin, crate::exchange::told()).await.is_empty(), "it is told that it is time");
+    assert!(started.elapsed() < std::time::Duration::from_secs(60));
+    let plugin = host().load(spec(sleeping())).unwrap();
+    let (_, result) = crate::exchange::run(&plugin, crate::exchange::told()).await;
+    assert!(
+        result.unwrap_err().source.to_string().contains("subscribe-duration"),
+        "without the grant there is no clock"
+    );
+}
