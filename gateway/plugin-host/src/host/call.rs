@@ -14,12 +14,13 @@ use crate::bindings::witgate::plugin::http::{Field, FieldOp};
 /// The host's state for one call of a guest; when it is dropped, the call's time has been noted.
 pub(crate) struct HostCall<'a> {
     state: &'a mut HostState,
-    stopwatch: Stopwatch,
+    /// None while the call waits: it may be dropped then.
+    stopwatch: Option<Stopwatch>,
 }
 
 impl HostState {
     pub(super) fn host_call(&mut self) -> HostCall<'_> {
-        HostCall { state: self, stopwatch: Stopwatch::start() }
+        HostCall { state: self, stopwatch: Some(Stopwatch::start()) }
     }
 }
 
@@ -37,11 +38,16 @@ impl HostCall<'_> {
 
     /// Runs a future to its end. The time in which it only waits is left out.
     pub(super) async fn wait_for<F: Future>(&mut self, future: F) -> F::Output {
-        let mut took = Duration::ZERO;
-        let output = timed(future, &mut took).await;
-        self.stopwatch.lap();
-        self.state.call.usage.host += took;
+        self.note_time();
+        let output = timed(future, &mut self.state.call.usage.host).await;
+        self.stopwatch = Some(Stopwatch::start());
         output
+    }
+
+    fn note_time(&mut self) {
+        if let Some(mut stopwatch) = self.stopwatch.take() {
+            self.state.call.usage.host += stopwatch.lap();
+        }
     }
 }
 
@@ -61,7 +67,7 @@ impl DerefMut for HostCall<'_> {
 
 impl Drop for HostCall<'_> {
     fn drop(&mut self) {
-        self.state.call.usage.host += self.stopwatch.lap();
+        self.note_time();
     }
 }
 

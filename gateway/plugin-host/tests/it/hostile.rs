@@ -1,9 +1,13 @@
 //! Every kind of harm, in every hook: it costs that call and its instance.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use witgate_plugin_host::{Grants, HostSettings, Isolation, PluginHost, PluginLimits, PluginSpec};
+use witgate_plugin_host::{
+    Grants, HostSettings, Isolation, OutboundCall, OutboundFuture, OutboundTarget, PluginHost, PluginLimits, PluginSpec,
+};
 use witgate_stage::{Ended, Exchange, FailureKind, Hook};
 
 use crate::exchange::{hook, response, stage};
@@ -144,5 +148,70 @@ async fn an_answer_that_is_longer_than_the_memory_is_no_answer() {
         let plugin = host.load(PluginSpec { name: name.clone(), isolation, ..spec(wasm.clone()) }).unwrap();
         let (_, result) = hook(&stage(&plugin), called, exchange()).await;
         assert_eq!(result.expect_err(&name).kind, FailureKind::Trap, "{name}");
+    }
+}
+
+/// An upstream that never answers, and knows how many wait for it.
+#[derive(Debug, Clone, Default)]
+struct Silent(Arc<AtomicUsize>);
+
+struct Waiting(Arc<AtomicUsize>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl OutboundTarget for Silent {
+    fn identity(&self) -> u64 {
+        1
+    }
+
+    fn fetch(&self, _: OutboundCall) -> OutboundFuture {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(Arc::clone(&self.0));
+        Box::pin(async move {
+            let _waiting = waiting;
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_call_to_an_upstream_that_never_answers_ends_with_its_hook() {
+    let fetch = r#"(import "witgate:plugin/outbound@0.1.0" "fetch" (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+        "#;
+    // `GET /` to `u`, without fields and body, for a minute.
+    let body = format!(
+        "(call $fetch (i32.const {}) (i32.const 1) (i32.const {TEXT}) (i32.const 3) (i32.const {}) (i32.const 1)
+           (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 60000) (i32.const 4096))",
+        TEXT + 4,
+        TEXT + 3
+    );
+    let guest = Guest::in_every_hook(&body).importing("witgate:plugin/outbound@0.1.0").with_items(fetch);
+    let wasm = guest.with_text("GET/u").build();
+    let (host, silent) = (host(), Silent::default());
+    let outbound = [("u".to_owned(), Arc::new(silent.clone()) as Arc<dyn OutboundTarget>)].into();
+    let grants = Grants { outbound, ..Grants::default() };
+    let limits = PluginLimits { wall_timeout: Duration::from_millis(20), ..LIMITS };
+    for (called, isolation) in everywhere() {
+        let name = format!("{called:?} {isolation:?}");
+        let spec = PluginSpec { name: name.clone(), limits, isolation, grants: grants.clone(), ..spec(wasm.clone()) };
+        let plugin = host.load(spec).unwrap();
+        let stage = stage(&plugin);
+
+        let (returned, result) = hook(&stage, called, exchange()).await;
+        assert_eq!(result.expect_err(&name).kind, FailureKind::Deadline, "{name}");
+        assert!(returned.usage.guest + returned.usage.host < Duration::from_millis(20), "waiting is nobody's work");
+        assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
+
+        let mut running = Box::pin(hook(&stage, called, exchange()));
+        assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(silent.0.load(Ordering::Relaxed), 1, "{name}: under way");
+        // The client leaves.
+        drop(running);
+        assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
+        assert_eq!(plugin.stats().discarded, 2, "{name}");
     }
 }
