@@ -8,7 +8,7 @@ use std::time::Duration;
 use witgate_plugin_host::{
     Grants, HostSettings, Isolation, OutboundCall, OutboundFuture, OutboundTarget, PluginHost, PluginLimits, PluginSpec,
 };
-use witgate_stage::{Ended, Exchange, FailureKind, Hook};
+use witgate_stage::{Ended, Exchange, FailureKind, Hook, Verdict};
 
 use crate::exchange::{hook, response, stage};
 use crate::guest::{ANSWER, Guest, LIMITS, TEXT, spec};
@@ -213,5 +213,52 @@ async fn a_call_to_an_upstream_that_never_answers_ends_with_its_hook() {
         drop(running);
         assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
         assert_eq!(plugin.stats().discarded, 2, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn fields_that_could_smuggle_a_request_are_refused_in_any_hook() {
+    let imports = r#"(import "witgate:plugin/http@0.1.0" "[method]request.set" (func $set (param i32 i32 i32 i32 i32 i32)))
+        (import "witgate:plugin/http@0.1.0" "[method]request.remove" (func $remove (param i32 i32 i32 i32)))
+        "#;
+    // Traps if the host takes any of it: the first byte of an answer is 0 for `ok`.
+    let took = |call: String| format!("{call} (if (i32.eqz (i32.load8_u (i32.const 4096))) (then unreachable))");
+    let name = |at: usize, length: usize| format!("(i32.const {}) (i32.const {length})", TEXT + at);
+    let text = "transfer-encodinghostx y\r\n";
+    let set =
+        |name: String, value: String| took(format!("(call $set (local.get $request) {name} {value} (i32.const 4096))"));
+    let body = [
+        set(name(0, 17), name(22, 1)),
+        set(name(17, 4), name(22, 1)),
+        set(name(21, 3), name(22, 1)),
+        set(name(21, 1), name(24, 2)),
+        took(format!("(call $remove (local.get $request) {} (i32.const 4096))", name(0, 17))),
+    ];
+    let guest = Guest::in_every_hook(&body.concat()).importing("witgate:plugin/http@0.1.0").with_items(imports);
+    let wasm = guest.with_text(text).build();
+    let host = host();
+    for (called, isolation) in everywhere() {
+        let name = format!("{called:?} {isolation:?}");
+        let plugin = host.load(PluginSpec { name: name.clone(), isolation, ..spec(wasm.clone()) }).unwrap();
+        let (returned, result) = hook(&stage(&plugin), called, exchange()).await;
+        assert!(matches!(result.expect(&name), Verdict::Continue(edits) if edits.is_empty()), "{name}");
+        assert_eq!(returned.request.headers, exchange().request.headers, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_whose_turns_are_all_taken_says_so_in_any_hook() {
+    let host = host();
+    let limits = PluginLimits { hook_timeout: Duration::from_secs(60), concurrency: 1, ..LIMITS };
+    let wasm = Guest::in_every_hook("(loop $again (br $again))").build();
+    for (called, isolation) in everywhere() {
+        let name = format!("{called:?} {isolation:?}");
+        let spec = PluginSpec { name: name.clone(), limits, isolation, ..spec(wasm.clone()) };
+        let plugin = host.load(spec).unwrap();
+        let stage = stage(&plugin);
+        let mut running = Box::pin(hook(&stage, called, exchange()));
+        assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let (_, result) = hook(&stage, called, exchange()).await;
+        assert_eq!(result.expect_err(&name).kind, FailureKind::Unavailable, "{name}");
     }
 }
