@@ -38,7 +38,7 @@ enum Command {
     Check,
     Bench(bench::Options),
     Guests(guests_command::Options),
-    /// Build the binary that users run and print its path.
+    /// Build the binaries that users run, `witgate` and `witgate-componentize`, and print their paths.
     ///
     /// Fat link-time optimisation and one codegen unit: takes minutes and a few GiB of memory.
     Dist,
