@@ -271,7 +271,7 @@ impl Instance {
         verdict(answer.map_err(|error| self.fault(&error))?)
     }
 
-    /// Takes back what was lent, and notes what the call took: `took` is its processor time.
+    /// Takes back what was lent, and notes what the call took: `took` is the time in which it ran.
     fn end(&mut self, answer: Result<Answer, Fault>, took: Duration) -> (Box<Exchange>, Result<Verdict, Fault>) {
         let state = self.store.data_mut();
         let (exchange, edits) = state.end(answer.is_err());

@@ -7,9 +7,11 @@ use crate::Hook;
 /// What one run of a hook took, as far as its stage knows. A stage without a guest leaves it at zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time in the guest.
+    /// Time in which the guest ran, on its thread: what it waits for and what other tasks of the thread take is not in it, what
+    /// the operating system gives to other threads meanwhile is. On a machine with processors to spare that is its
+    /// processor time, whose own clock takes longer to read than most hooks take to run.
     pub guest: Duration,
-    /// Processor time in the gateway on behalf of the guest: its host calls.
+    /// The same of the gateway on behalf of the guest: its host calls.
     pub host: Duration,
     /// Time until an instance was there to run on.
     pub queued: Duration,

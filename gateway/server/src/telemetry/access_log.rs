@@ -65,9 +65,9 @@ pub struct StageRecord<'a> {
     #[serde(skip_serializing_if = "is_none")]
     pub failures: u32,
     pub duration_us: f64,
-    /// Processor time in the guest.
+    /// Time in which the guest ran.
     pub guest_us: f64,
-    /// Processor time in the guest's host calls.
+    /// Time in which its host calls ran.
     pub host_us: f64,
     #[serde(skip_serializing_if = "is_nothing")]
     pub queued_us: f64,

@@ -256,7 +256,7 @@ impl Metrics {
             Family::new("witgate_stage_failures_total", "Hooks that decided nothing, by kind.", MetricType::COUNTER);
         let mut times = Family::new(
             "witgate_stage_time_seconds_total",
-            "Time of hooks: in the guest and in its host calls, which is processor time, and in the queue.",
+            "Time of hooks: running in the guest and in its host calls, and waiting in the queue.",
             MetricType::COUNTER,
         );
         let mut bytes =
