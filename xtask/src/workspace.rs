@@ -60,6 +60,13 @@ impl Guests {
     }
 }
 
+/// Cargo in the first plugin in Rust, a project of its own. Nothing is built beside its source, which people copy.
+pub fn first_plugin() -> Command {
+    let mut command = cargo_in(root().join("examples/first-plugin/rust"));
+    command.env("CARGO_TARGET_DIR", root().join("target/guests/check"));
+    command
+}
+
 /// The workspace of the gateway.
 #[derive(Debug)]
 pub struct Host {

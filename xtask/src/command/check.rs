@@ -1,8 +1,8 @@
-//! Format, lints and documentation of all workspaces, with warnings as errors.
+//! Format, lints and documentation of all workspaces and of the first plugin in Rust, with warnings as errors.
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::workspace::{Host, PLUGINS, TEST_GUESTS, WASM_TARGET};
+use crate::workspace::{Host, PLUGINS, TEST_GUESTS, WASM_TARGET, first_plugin};
 use crate::{process, toolchain};
 
 /// What clippy is told after `--`.
@@ -14,7 +14,7 @@ pub fn run() -> Result<(), Failure> {
     toolchain::ensure_linters(&progress)?;
 
     progress.step("formatting");
-    for mut cargo in [Host::cargo(), PLUGINS.cargo(), TEST_GUESTS.cargo()] {
+    for mut cargo in [Host::cargo(), PLUGINS.cargo(), TEST_GUESTS.cargo(), first_plugin()] {
         process::complete(cargo.args(["fmt", "--check"]))?;
     }
     progress.step("clippy: gateway");
@@ -24,6 +24,9 @@ pub fn run() -> Result<(), Failure> {
         progress.step(&format!("clippy: {}", guests.title));
         process::complete(guests.cargo().args(clippy).args(["--target", WASM_TARGET]).args(DENY_WARNINGS))?;
     }
+    progress.step("clippy: first plugin in Rust");
+    let clippy_it = ["clippy", "--release", "--locked", "--all-targets"];
+    process::complete(first_plugin().args(clippy_it).args(DENY_WARNINGS))?;
     progress.step("clippy: plugins' native tests");
     process::complete(PLUGINS.cargo().args(clippy).arg("--all-targets").args(DENY_WARNINGS))?;
     progress.step("documentation");
