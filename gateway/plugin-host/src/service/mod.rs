@@ -15,6 +15,7 @@ pub use keys::{HashKind, HmacKey, KeySet, digest};
 pub use load::{Admission, LoadLimits, LoadScope, LoadSignal};
 pub use metric::{Measure, MetricError, MetricSink};
 pub use outbound::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
+pub(crate) use surroundings::machine_nanos;
 pub use surroundings::{Simulation, Surroundings};
 
 pub(crate) use cpu::{CpuMeter, CpuSampler, process_time};

@@ -60,9 +60,18 @@ impl Surroundings {
 
     /// Nanoseconds since the first use in this process, or since the start of the simulation.
     pub(crate) fn monotonic_nanos(&self) -> u64 {
-        let elapsed = self.0.as_ref().map_or_else(|| START.elapsed(), |simulation| simulation.elapsed());
-        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+        self.0.as_ref().map_or_else(machine_nanos, |simulation| nanos(simulation.elapsed()))
     }
+}
+
+/// Nanoseconds since the first use in this process, by the machine's clock. Never zero, which Go's runtime takes for a
+/// broken clock.
+pub(crate) fn machine_nanos() -> u64 {
+    nanos(START.elapsed()).max(1)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -92,6 +101,12 @@ mod tests {
         fn seed(&self, bytes: &mut [u8]) {
             bytes.fill(8);
         }
+    }
+
+    #[test]
+    fn the_machines_clock_goes_on_and_is_never_at_zero() {
+        let first = machine_nanos();
+        assert!(first > 0 && machine_nanos() >= first);
     }
 
     #[test]
