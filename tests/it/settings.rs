@@ -90,12 +90,7 @@ fn an_idle_upstream_connection_is_not_used_after_its_time_limit() {
 #[test]
 fn instances_of_a_plugin_are_limited() {
     let upstream = Upstream::saying("ok");
-    let gateway = Gateway::with(&format!(
-        "{}[plugins.hostile]\npath = \"{}\"\nhook_timeout = \"2s\"\ninstances_limit = 1\n\
-         [[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"hostile\" }}]\n",
-        upstream.config("u"),
-        guest("hostile").display()
-    ));
+    let gateway = limited(&upstream, "instances_limit = 1\n");
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\nx-do: spin\r\n\r\n");
     // Before anybody else asks, or the one that spins might be the one that finds no instance.

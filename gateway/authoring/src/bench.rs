@@ -11,9 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
-use witgate_stage::{
-    Attributes, Client, Edits, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Usage, Verdict,
-};
+use witgate_stage::{Client, Ended, Exchange, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict};
 
 use crate::units::{show_size, show_time};
 use crate::{CommandError, ConfigFrom, component, stand_in};
@@ -161,22 +159,16 @@ fn exchange(hook: Hook, more: &[(HeaderName, HeaderValue)]) -> Box<Exchange> {
         headers: [(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_iter().collect(),
     };
     let is_body = matches!(hook, Hook::RequestBody | Hook::ResponseBody);
+    let request = RequestHead { method: Method::POST, path: PathAndQuery::from_static("/api/items?page=2"), headers };
+    let client = Client { address: ([192, 0, 2, 1], 40_000).into(), tls: false, sni: None };
     Box::new(Exchange {
-        request: RequestHead { method: Method::POST, path: PathAndQuery::from_static("/api/items?page=2"), headers },
         response: (hook.is_response() || hook == Hook::Log).then(response),
         body: if is_body { Bytes::from_static(BODY) } else { Bytes::new() },
         end_of_stream: is_body || hook == Hook::Log,
         heads_sent: hook == Hook::Log,
         ended: (hook == Hook::Log).then(|| Ended { status: Some(StatusCode::OK), ..Ended::default() }),
-        id: "bench".into(),
-        route: "bench".into(),
         authority: Some("example.com".into()),
-        client: Client { address: ([192, 0, 2, 1], 40_000).into(), tls: false, sni: None },
-        attributes: Attributes::default(),
-        response_edits: Edits::default(),
-        usage: Usage::default(),
-        accounts: None,
-        holds: Vec::new(),
+        ..Exchange::new(request, "bench".into(), "bench".into(), client)
     })
 }
 

@@ -1,12 +1,13 @@
 //! Whose turn it is: how many hooks of a plugin run at once, and how many wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time;
 
 use crate::spec::PluginLimits;
+use crate::stats::Slots;
 
 /// The turns of one plugin.
 #[derive(Debug)]
@@ -18,8 +19,9 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 struct Counted {
     free: Semaphore,
-    waiting: AtomicUsize,
-    queue: usize,
+    /// Taken by whoever waits, who may give up at any time.
+    queue: Arc<Slots>,
+    queue_limit: usize,
     timeout: Duration,
 }
 
@@ -45,8 +47,8 @@ impl Turns {
         let free = || Semaphore::new(at_once.min(Semaphore::MAX_PERMITS));
         let counted = (queue > 0 || at_once < instances).then(|| Counted {
             free: free(),
-            waiting: AtomicUsize::new(0),
-            queue,
+            queue: Slots::new(queue),
+            queue_limit: queue,
             timeout,
         });
         Self { counted }
@@ -68,9 +70,9 @@ impl Turns {
         if let Some(turn) = self.take() {
             return Ok(turn);
         }
-        let Some(Counted { free, waiting, queue, timeout }) = &self.counted else { return Ok(Turn(None)) };
-        let Some(_place) = Place::take(waiting, *queue) else {
-            return Err(if *queue == 0 { NoTurn::Busy } else { NoTurn::Full(*queue) });
+        let Some(Counted { free, queue, queue_limit, timeout }) = &self.counted else { return Ok(Turn(None)) };
+        let Some(_place) = queue.take() else {
+            return Err(if *queue_limit == 0 { NoTurn::Busy } else { NoTurn::Full(*queue_limit) });
         };
         match time::timeout(*timeout, free.acquire()).await {
             // It is never closed.
@@ -81,23 +83,7 @@ impl Turns {
 
     /// Hooks that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.counted.as_ref().map_or(0, |counted| counted.waiting.load(Ordering::Relaxed))
-    }
-}
-
-/// A place in the queue, until it is dropped: whoever waits may give up at any time.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, limit: usize) -> Option<Self> {
-        let more = |count| (count < limit).then_some(count + 1);
-        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.counted.as_ref().map_or(0, |counted| counted.queue.taken())
     }
 }
 

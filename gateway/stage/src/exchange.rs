@@ -110,6 +110,27 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// A request that has arrived and has no body.
+    pub fn new(request: RequestHead, id: Arc<str>, route: Arc<str>, client: Client) -> Self {
+        Self {
+            request,
+            response: None,
+            body: Bytes::new(),
+            end_of_stream: true,
+            heads_sent: false,
+            ended: None,
+            id,
+            route,
+            authority: None,
+            client,
+            attributes: Attributes::default(),
+            response_edits: Edits::default(),
+            usage: Usage::default(),
+            accounts: None,
+            holds: Vec::new(),
+        }
+    }
+
     /// Takes the upstream's response in, with the changes made that stages asked for beforehand. `stays`: no stage can put
     /// another response in its place.
     pub fn answered(&mut self, mut head: ResponseHead, stays: bool) {

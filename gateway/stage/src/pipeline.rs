@@ -316,30 +316,16 @@ mod tests {
     use http::{HeaderMap, Method, StatusCode};
 
     use super::*;
-    use crate::{Attributes, Client, Edits, ErrorCode, Refusal, RequestHead, ResponseHead, Side};
+    use crate::{Client, Edits, ErrorCode, Refusal, RequestHead, ResponseHead, Side};
     use bytes::Bytes;
 
     fn exchange(response: bool) -> Box<Exchange> {
+        let request =
+            RequestHead { method: Method::GET, path: PathAndQuery::from_static("/"), headers: HeaderMap::new() };
+        let client = Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None };
         Box::new(Exchange {
-            request: RequestHead {
-                method: Method::GET,
-                path: PathAndQuery::from_static("/"),
-                headers: HeaderMap::new(),
-            },
             response: response.then(|| ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() }),
-            body: Bytes::new(),
-            heads_sent: false,
-            ended: None,
-            end_of_stream: true,
-            id: "id".into(),
-            route: "route".into(),
-            authority: None,
-            client: Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None },
-            attributes: Attributes::default(),
-            response_edits: Edits::default(),
-            usage: Usage::default(),
-            accounts: None,
-            holds: Vec::new(),
+            ..Exchange::new(request, "id".into(), "route".into(), client)
         })
     }
 

@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::Simulation;
 use witgate_stage::{
-    Attributes, BodyMode, Client, Edits, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
+    Attributes, BodyMode, Client, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
     ResponseHead, StageError, Usage, Verdict as StageVerdict,
 };
 
@@ -194,22 +194,12 @@ pub(crate) async fn run(
 
 fn exchange(case: &Case, prepared: &Prepared) -> Box<Exchange> {
     let request = &case.request;
+    let client = Client { address: request.client.0, tls: request.tls, sni: None };
+    let (id, route) = (request.id.as_str().into(), request.route.as_str().into());
     Box::new(Exchange {
-        request: prepared.request.clone(),
-        response: None,
-        body: Bytes::new(),
         end_of_stream: false,
-        heads_sent: false,
-        ended: None,
-        id: request.id.as_str().into(),
-        route: request.route.as_str().into(),
         authority: Some(request.authority.as_str().into()),
-        client: Client { address: request.client.0, tls: request.tls, sni: None },
-        attributes: Attributes::default(),
-        response_edits: Edits::default(),
-        usage: Usage::default(),
-        accounts: None,
-        holds: Vec::new(),
+        ..Exchange::new(prepared.request.clone(), id, route, client)
     })
 }
 
@@ -218,27 +208,10 @@ type Stopped = (Hook, Outcome);
 impl Drive<'_> {
     async fn hook(&mut self, hook: Hook) -> Result<(), Stopped> {
         // Only the end of a request may lose its exchange, so there is always one to put back.
-        let placeholder = Box::new(Exchange {
-            request: RequestHead {
-                method: Method::GET,
-                path: PathAndQuery::from_static("/"),
-                headers: HeaderMap::new(),
-            },
-            response: None,
-            body: Bytes::new(),
-            end_of_stream: true,
-            heads_sent: true,
-            ended: None,
-            id: "".into(),
-            route: "".into(),
-            authority: None,
-            client: self.exchange.client.clone(),
-            attributes: Attributes::default(),
-            response_edits: Edits::default(),
-            usage: Usage::default(),
-            accounts: None,
-            holds: Vec::new(),
-        });
+        let path = PathAndQuery::from_static("/");
+        let nothing = RequestHead { method: Method::GET, path, headers: HeaderMap::new() };
+        let client = self.exchange.client.clone();
+        let placeholder = Box::new(Exchange::new(nothing, "".into(), "".into(), client));
         let exchange = std::mem::replace(&mut self.exchange, placeholder);
         let (exchange, outcome) = self.pipeline.run(hook, exchange, &self.stopwatch).await;
         self.exchange = exchange;

@@ -6,8 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::{LoadedPlugin, PluginStage};
 use witgate_stage::{
-    Attributes, Client, Edits, Exchange, FailureKind, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Usage,
-    Verdict,
+    Client, Edits, Exchange, FailureKind, Hook, RequestHead, ResponseHead, Run, Stage, StageError, Verdict,
 };
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -18,26 +17,13 @@ fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
 
 /// A request with these fields.
 pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
+    let path = PathAndQuery::from_static("/path?query");
+    let head = RequestHead { method: Method::GET, path, headers: headers(fields) };
+    let client = Client { address: ([192, 0, 2, 1], 4711).into(), tls: false, sni: None };
     Box::new(Exchange {
-        request: RequestHead {
-            method: Method::GET,
-            path: PathAndQuery::from_static("/path?query"),
-            headers: headers(fields),
-        },
-        response: None,
-        body: bytes::Bytes::new(),
         end_of_stream: false,
-        heads_sent: false,
-        ended: None,
-        id: "request-1".into(),
-        route: "route-1".into(),
         authority: Some("example.com".into()),
-        client: Client { address: ([192, 0, 2, 1], 4711).into(), tls: false, sni: None },
-        attributes: Attributes::default(),
-        response_edits: Edits::default(),
-        usage: Usage::default(),
-        accounts: None,
-        holds: Vec::new(),
+        ..Exchange::new(head, "request-1".into(), "route-1".into(), client)
     })
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use tracing::warn;
-use witgate_stage::{Attributes, BodyMode, Edits, Ended, Exchange, Hook, Outcome, ResponseHead, Usage};
+use witgate_stage::{BodyMode, Ended, Exchange, Hook, Outcome, ResponseHead};
 
 use crate::gateway::Gateway;
 use crate::http1::response::is_bodiless;
@@ -47,25 +47,7 @@ pub async fn serve(
 async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
     let (Some(route), Some(request)) = (ctx.route.clone(), ctx.logged.take()) else { return };
     // Lost with a stage that was cut off.
-    let lost = || {
-        Box::new(Exchange {
-            request,
-            response: None,
-            body: Bytes::new(),
-            end_of_stream: true,
-            heads_sent: true,
-            ended: None,
-            id: Arc::clone(&ctx.id),
-            route: Arc::clone(&route.name),
-            authority: None,
-            client: origin.client.clone(),
-            attributes: Attributes::default(),
-            response_edits: Edits::default(),
-            usage: Usage::default(),
-            accounts: None,
-            holds: Vec::new(),
-        })
-    };
+    let lost = || Box::new(Exchange::new(request, Arc::clone(&ctx.id), Arc::clone(&route.name), origin.client.clone()));
     let mut exchange = ctx.exchange.take().unwrap_or_else(lost);
     exchange.heads_sent = true;
     exchange.ended = Some(Ended {
