@@ -8,10 +8,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 7] = [
     ("witgate-config", &[]),
     ("witgate-route", &[]),
     ("witgate-stage", &[]),
+    ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
     ("witgate-authoring", &["witgate-config", "witgate-stage", "witgate-plugin-host"]),
     (

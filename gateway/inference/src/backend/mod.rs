@@ -1,0 +1,104 @@
+//! The seam to what runs models.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{Metadata, Tensor};
+
+/// Loads models.
+pub trait Backend: Debug + Send + Sync {
+    /// For logs, metrics and messages.
+    fn name(&self) -> &'static str;
+
+    /// Version of the library behind it.
+    fn version(&self) -> String;
+
+    /// Loads a model. Blocks, for tens of milliseconds to seconds.
+    ///
+    /// # Errors
+    /// It cannot run this model.
+    fn load(&self, model: &[u8], metadata: &Metadata, options: &SessionOptions) -> Result<Arc<dyn Graph>, LoadError>;
+}
+
+/// How sessions of a model run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionOptions {
+    /// Threads that one run may use; at least 1.
+    pub intra_op_threads: usize,
+}
+
+/// A loaded model, of which sessions are made.
+pub trait Graph: Debug + Send + Sync {
+    /// # Errors
+    /// The backend has no room for another.
+    fn session(&self) -> Result<Box<dyn Session>, LoadError>;
+}
+
+/// Runs a model, one run at a time.
+pub trait Session: Send {
+    /// Runs the model on inputs in the order of its signature, which have the types and ranks that it says; gives the
+    /// outputs whose indices in the signature are in `outputs`, in that order. Blocks. A session that failed can be used again.
+    ///
+    /// # Errors
+    /// The model cannot be run on these values, or the run was cancelled.
+    fn run(&mut self, inputs: &[Tensor], outputs: &[usize], cancel: &Cancel) -> Result<Vec<Tensor>, RunError>;
+}
+
+/// Why a model cannot be loaded: for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadError {
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// Why a run gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The values do not go with the model, in a way that its signature does not tell.
+    #[error("the model cannot be run on these values: {0}")]
+    Invalid(String),
+    #[error("the run failed: {0}")]
+    Failed(String),
+}
+
+/// Tells a run that nobody waits for it any more.
+#[derive(Default)]
+pub struct Cancel {
+    cancelled: AtomicBool,
+    stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Debug for Cancel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_cancelled()).finish()
+    }
+}
+
+impl Cancel {
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Cancels: stops the run if its backend has a way to.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(stop) = stop {
+            stop();
+        }
+    }
+
+    /// For backends: what stops the run that begins now, or nothing once it has ended. Called at once if it is cancelled
+    /// already.
+    pub fn stop_with(&self, stop: Option<Box<dyn FnOnce() + Send>>) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        if self.is_cancelled() {
+            self.cancel();
+        }
+    }
+}

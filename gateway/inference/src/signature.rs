@@ -1,0 +1,58 @@
+//! What a model takes and gives.
+
+use std::collections::BTreeMap;
+
+use crate::DataType;
+
+/// One dimension of a declared shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    Fixed(usize),
+    /// Any size, the same wherever the name stands.
+    Named(String),
+    Any,
+}
+
+/// A declared input or output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    pub name: String,
+    pub data_type: DataType,
+    /// Outermost dimension first; none: of any rank.
+    pub shape: Option<Vec<Dimension>>,
+}
+
+/// What a model takes and gives, in the order of its graph.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// Those without a default value in the model.
+    pub inputs: Vec<TensorInfo>,
+    pub outputs: Vec<TensorInfo>,
+}
+
+impl Signature {
+    /// Whether the first dimension of everything that goes in and comes out can have any size: then rows of several
+    /// requests can be run as one batch.
+    pub fn has_batch_axis(&self) -> bool {
+        let leads = |info: &TensorInfo| {
+            let first = info.shape.as_ref().and_then(|shape| shape.first());
+            matches!(first, Some(Dimension::Named(_) | Dimension::Any))
+        };
+        !self.inputs.is_empty() && self.inputs.iter().all(leads) && self.outputs.iter().all(leads)
+    }
+}
+
+/// What a model's file says about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pub signature: Signature,
+    pub ir_version: i64,
+    /// Version of each operator set; the default one has the empty name.
+    pub opsets: BTreeMap<String, i64>,
+    /// Operators of the graph and of the graphs in it, as `domain::Type`, or `Type` in the default domain.
+    pub operators: Vec<String>,
+    pub producer: String,
+    pub producer_version: String,
+    pub graph: String,
+    pub description: String,
+}
