@@ -4,11 +4,39 @@
 //! installed it. Everything else in this crate knows models by their [`Signature`] and values as [`Tensor`]s.
 
 pub mod backend;
+mod batch;
+mod catalogue;
+mod executor;
+pub mod features;
+mod inference;
+mod inspect;
+pub mod install;
+mod model;
+mod onnx;
+mod parity;
+pub mod protocol;
+mod queue;
+mod repository;
+mod roots;
 mod service;
 mod signature;
+mod stage;
+mod stats;
 mod tensor;
+mod trial;
+pub mod validate;
 
-pub use backend::{Backend, Cancel, Graph, LoadError, RunError, Session, SessionOptions};
+pub use backend::{Backend, Cancel, Choice, Graph, LoadError, RunError, Runtime, Session, SessionOptions};
+pub use catalogue::{Catalogue, LATEST, split_name};
+pub use executor::Executor;
+pub use inference::{Inference, ModelSpec};
+pub use inspect::{Inspected, inspect};
+pub use model::{Batching, Model, ModelOptions, RunOn};
+pub use parity::Parity;
+pub use repository::{Control, Repository};
+pub use roots::{FILE_LIMIT, Roots};
 pub use service::{BoxFuture, FindError, InferError, ManageError, ModelService, ModelStatus, ModelVersion};
 pub use signature::{Dimension, Metadata, Signature, TensorInfo};
+pub use stage::{ClientRates, Level, ScoreStage, StageMistake, StageSpec, When};
+pub use stats::{Histogram, HistogramReading, ModelStats, RunOutcome, SCORE_BINS, ScoreReading, population_stability};
 pub use tensor::{Data, DataType, Tensor, TensorError};

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::{Metadata, Tensor};
+use crate::{Metadata, Model, Tensor};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -28,6 +28,8 @@ pub struct ModelVersion {
     pub backend: &'static str,
     /// Most rows of one request.
     pub batch_limit: usize,
+    /// What runs it, which lives for as long as anybody holds this; none: it is only described.
+    pub model: Option<Arc<Model>>,
 }
 
 /// A model by name, with everything that can be said of it.

@@ -22,6 +22,20 @@ pub struct TensorInfo {
     pub shape: Option<Vec<Dimension>>,
 }
 
+impl std::fmt::Display for TensorInfo {
+    /// `name FP32 [batch, 64]`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` {} ", self.name, self.data_type.label())?;
+        let Some(shape) = &self.shape else { return f.write_str("of any shape") };
+        let dimensions = shape.iter().map(|dimension| match dimension {
+            Dimension::Fixed(size) => size.to_string(),
+            Dimension::Named(name) => name.clone(),
+            Dimension::Any => "?".to_owned(),
+        });
+        write!(f, "[{}]", dimensions.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// What a model takes and gives, in the order of its graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {

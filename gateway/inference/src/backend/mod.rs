@@ -1,10 +1,18 @@
 //! The seam to what runs models.
 
+mod choice;
+mod embedded;
+mod onnx_runtime;
+
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Metadata, Tensor};
+
+pub use choice::{Choice, Runtime};
+pub use embedded::Embedded;
+pub use onnx_runtime::OnnxRuntime;
 
 /// Loads models.
 pub trait Backend: Debug + Send + Sync {
@@ -32,7 +40,7 @@ pub struct SessionOptions {
 pub trait Graph: Debug + Send + Sync {
     /// # Errors
     /// The backend has no room for another.
-    fn session(&self) -> Result<Box<dyn Session>, LoadError>;
+    fn session(self: Arc<Self>) -> Result<Box<dyn Session>, LoadError>;
 }
 
 /// Runs a model, one run at a time.
@@ -52,6 +60,12 @@ pub struct LoadError {
     pub message: String,
     /// What to do about it.
     pub help: String,
+}
+
+impl LoadError {
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
 }
 
 /// Why a run gave nothing.

@@ -1,0 +1,125 @@
+//! What the process has for models: a backend, threads, and every loaded model once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use crate::catalogue::Catalogue;
+use crate::stats::ModelStats;
+use crate::{Backend, Executor, LoadError, Metadata, Model, ModelOptions, ModelVersion, SessionOptions};
+
+/// Loads models and keeps track of them, for as long as the process runs.
+#[derive(Debug)]
+pub struct Inference {
+    backend: Arc<dyn Backend>,
+    executor: Executor,
+    /// Threads that may run models inline.
+    askers: usize,
+    /// By [`Identity`].
+    models: Mutex<HashMap<Identity, Weak<Model>>>,
+    stats: Mutex<BTreeMap<String, Weak<ModelStats>>>,
+    /// Models that were loaded while the gateway runs.
+    pub(crate) loaded: ArcSwap<Catalogue>,
+    /// One change of those at a time.
+    pub(crate) gate: tokio::sync::Mutex<()>,
+}
+
+/// Digest of everything that makes a model different from others.
+type Identity = [u8; 32];
+
+/// What to load.
+#[derive(Debug, Clone)]
+pub struct ModelSpec<'m> {
+    pub name: &'m str,
+    pub version: u64,
+    /// For people.
+    pub path: &'m str,
+    /// The ONNX file.
+    pub bytes: &'m [u8],
+    pub options: ModelOptions,
+}
+
+impl Inference {
+    /// `askers`: threads that ask for runs, each of which can run small models itself.
+    pub fn new(backend: Arc<dyn Backend>, executor: Executor, askers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            executor,
+            askers,
+            models: Mutex::default(),
+            stats: Mutex::default(),
+            loaded: ArcSwap::default(),
+            gate: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// Loads a model and tries it out, unless one with equal bytes and options serves already under the name. Blocks.
+    ///
+    /// # Errors
+    /// It is no model, the backend cannot run it, or it fails.
+    pub fn load(&self, spec: ModelSpec<'_>) -> Result<Arc<ModelVersion>, LoadError> {
+        let ModelSpec { name, version, path, bytes, options } = spec;
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let identity =
+            Sha256::new().chain_update(digest).chain_update(format!("{name}\0{options:?}")).finalize().into();
+        let present = self.models.lock().get(&identity).and_then(Weak::upgrade);
+        let model = match present {
+            Some(model) => model,
+            None => {
+                let metadata = Arc::new(Metadata::read(bytes)?);
+                let session_options = SessionOptions { intra_op_threads: options.intra_op_threads };
+                let graph = self.backend.load(bytes, &metadata, &session_options)?;
+                let around = (Arc::clone(self.executor.crew()), self.stats_of(name), self.askers);
+                let model = Arc::new(Model::new(name, metadata, graph, options, around)?);
+                let mut models = self.models.lock();
+                models.retain(|_, model| model.strong_count() > 0);
+                models.insert(identity, Arc::downgrade(&model));
+                model
+            }
+        };
+        let memory = (bytes.len() as u64).saturating_mul(model.copies() as u64);
+        Ok(Arc::new(ModelVersion {
+            name: name.to_owned(),
+            version,
+            metadata: Arc::clone(&model.metadata),
+            digest,
+            path: path.to_owned(),
+            loaded_at: SystemTime::now(),
+            memory_estimate: memory,
+            backend: self.backend.name(),
+            batch_limit: model.options().batch_limit,
+            model: Some(model),
+        }))
+    }
+
+    /// Figures of a model by name: the same for all its versions.
+    fn stats_of(&self, name: &str) -> Arc<ModelStats> {
+        let mut stats = self.stats.lock();
+        stats.retain(|_, stats| stats.strong_count() > 0);
+        if let Some(present) = stats.get(name).and_then(Weak::upgrade) {
+            return present;
+        }
+        let made = Arc::new(ModelStats::default());
+        stats.insert(name.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
+    /// Figures of all models that are loaded, by name.
+    pub fn stats(&self) -> Vec<(String, Arc<ModelStats>)> {
+        let stats = self.stats.lock();
+        stats.iter().filter_map(|(name, stats)| Some((name.clone(), stats.upgrade()?))).collect()
+    }
+
+    /// Models that live, those of older generations included.
+    pub fn live_models(&self) -> usize {
+        self.models.lock().values().filter(|model| model.strong_count() > 0).count()
+    }
+}

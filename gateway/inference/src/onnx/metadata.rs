@@ -1,0 +1,668 @@
+//! [`Metadata`] out of a file's bytes. Nothing in there is taken on trust: models may come over the admin interface.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::wire::{Fields, Malformed, Value, packed};
+use crate::{DataType, Dimension, LoadError, Metadata, Signature, TensorInfo};
+
+/// Bytes of a file: the format itself ends at 2 GiB.
+const FILE_LIMIT: usize = (1 << 31) - 1;
+/// Graphs in graphs (`If`, `Loop`, `Scan`): real models have two or three, and each level takes stack here and in runtimes.
+const DEPTH_LIMIT: usize = 16;
+/// Nodes, weights and values in all graphs: the largest language models have some ten thousand; runtimes make several
+/// hundred bytes of each, so a file full of empty ones would become very large.
+const ENTRY_LIMIT: usize = 1_000_000;
+/// Inputs and outputs together; protocols list all of them in their answers.
+const VALUE_LIMIT: usize = 1024;
+/// Dimensions of a tensor. ONNX Runtime and tract count indices in small arrays.
+const RANK_LIMIT: usize = 32;
+/// Bytes of a name or producer.
+const NAME_LIMIT: usize = 1024;
+/// Bytes of the description that are kept.
+const DESCRIPTION_LIMIT: usize = 16 * 1024;
+
+impl Metadata {
+    /// Reads what a file says about the model in it.
+    ///
+    /// # Errors
+    /// It is not an ONNX model, it is damaged, parts of it lie in other files, or something goes in or out that is not a
+    /// tensor of a type that models can be served with.
+    pub fn read(model: &[u8]) -> Result<Self, LoadError> {
+        Reader::default().model(model).map_err(Problem::into_error)
+    }
+}
+
+/// A node, as far as anybody asks.
+pub(crate) struct Node<'a> {
+    pub domain: &'a str,
+    pub operator: &'a str,
+    message: &'a [u8],
+}
+
+impl<'a> Node<'a> {
+    /// The text of an attribute.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        let attributes = Fields::of(self.message).filter_map(|field| match field.ok()? {
+            (5, value) => value.bytes().ok(),
+            _ => None,
+        });
+        attributes.map(Fields::of).find_map(|attribute| {
+            let (mut named, mut text) = (false, None);
+            for (number, value) in attribute.flatten() {
+                match number {
+                    1 => named = value.text().is_ok_and(|it| it == name),
+                    4 => text = value.text().ok(),
+                    _ => {}
+                }
+            }
+            text.filter(|_| named)
+        })
+    }
+
+    /// As in [`Metadata::operators`].
+    pub fn label(&self) -> String {
+        if self.domain.is_empty() { self.operator.to_owned() } else { format!("{}::{}", self.domain, self.operator) }
+    }
+}
+
+/// Calls with each node of all graphs; of a file that [`Metadata::read`] took.
+pub(crate) fn visit_nodes(model: &[u8], mut visit: impl FnMut(&Node<'_>)) {
+    let mut reader = Reader { visit: Some(&mut visit), ..Reader::default() };
+    let _ = reader.model(model);
+}
+
+enum Problem {
+    NotOnnx,
+    Truncated,
+    Other { message: String, help: &'static str },
+}
+
+const EXPORT_AGAIN: &str = "export the model again, and check it with `onnx.checker.check_model`";
+
+impl Problem {
+    fn new(message: impl Into<String>, help: &'static str) -> Self {
+        Self::Other { message: message.into(), help }
+    }
+
+    fn damaged(message: impl Into<String>) -> Self {
+        Self::new(message, EXPORT_AGAIN)
+    }
+
+    fn into_error(self) -> LoadError {
+        match self {
+            Self::NotOnnx => LoadError::new(
+                "it is not an ONNX model",
+                "give the path of an .onnx file; `torch.onnx.export`, `skl2onnx` and `tf2onnx` write them",
+            ),
+            Self::Truncated => LoadError::new(
+                "the file is damaged: it ends in the middle of the model",
+                "copy it again, and write it under another name before it is renamed",
+            ),
+            Self::Other { message, help } => LoadError::new(message, help),
+        }
+    }
+}
+
+impl From<Malformed> for Problem {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Truncated => Self::Truncated,
+            Malformed::Syntax => Self::damaged("the file is damaged: it has what the format does not"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Reader<'v> {
+    operators: BTreeSet<String>,
+    entries: usize,
+    visit: Option<&'v mut dyn FnMut(&Node<'_>)>,
+}
+
+/// What the outermost graph says.
+#[derive(Default)]
+struct Graph<'a> {
+    name: String,
+    description: String,
+    inputs: Vec<&'a [u8]>,
+    outputs: Vec<&'a [u8]>,
+    /// Names of values that the file has.
+    initialized: HashSet<&'a str>,
+}
+
+impl Reader<'_> {
+    fn model(&mut self, model: &[u8]) -> Result<Metadata, Problem> {
+        if model.len() > FILE_LIMIT {
+            return Err(Problem::new(
+                format!("the file has {} bytes; a model can have 2 GiB at most", model.len()),
+                "use a smaller model, or quantize its weights",
+            ));
+        }
+        let mut metadata = Metadata::default();
+        let (mut graph, mut functions) = (None, BTreeSet::new());
+        let mut fields = Fields::of(model);
+        // Each field that a model begins with; text and other formats do not get past the first.
+        let first = fields.next().ok_or(Problem::NotOnnx)?;
+        let known = |number: u64, value: &Value<'_>| match value {
+            Value::Number(_) => matches!(number, 1 | 5),
+            Value::Bytes(_) => matches!(number, 2..=4 | 6..=8 | 14 | 20 | 25 | 26),
+            Value::Fixed => false,
+        };
+        if !first.as_ref().is_ok_and(|(number, value)| known(*number, value)) {
+            return Err(Problem::NotOnnx);
+        }
+        for field in std::iter::once(first).chain(fields) {
+            let (number, value) = field?;
+            match number {
+                1 => metadata.ir_version = value.integer()?,
+                2 => metadata.producer = name(value)?.to_owned(),
+                3 => metadata.producer_version = name(value)?.to_owned(),
+                6 => metadata.description = shortened(value)?,
+                7 => graph = Some(self.graph(value.bytes()?, 0)?),
+                8 => {
+                    self.count(1)?;
+                    let (domain, version) = opset(value.bytes()?)?;
+                    metadata.opsets.insert(domain, version);
+                }
+                25 => {
+                    functions.insert(self.function(value.bytes()?)?);
+                }
+                _ => {}
+            }
+        }
+        let graph = graph.ok_or_else(|| match metadata.ir_version {
+            0 => Problem::NotOnnx,
+            _ => Problem::damaged("the model has no graph"),
+        })?;
+        metadata.signature = graph.signature()?;
+        metadata.graph = graph.name;
+        if metadata.description.is_empty() {
+            metadata.description = graph.description;
+        }
+        // A call of one of the model's own functions is none of an operator: those that it is made of are listed.
+        metadata.operators = self.operators.difference(&functions).cloned().collect();
+        Ok(metadata)
+    }
+
+    fn count(&mut self, entries: usize) -> Result<(), Problem> {
+        self.entries = self.entries.saturating_add(entries);
+        if self.entries > ENTRY_LIMIT {
+            let message = format!("the model has more than {ENTRY_LIMIT} nodes, weights and values");
+            return Err(Problem::new(message, "use a model that is not one to run at the edge's pace"));
+        }
+        Ok(())
+    }
+
+    /// Its name, as an operator.
+    fn function(&mut self, function: &[u8]) -> Result<String, Problem> {
+        self.count(1)?;
+        let (mut called, mut domain) = ("", "");
+        for field in Fields::of(function) {
+            let (number, value) = field?;
+            match number {
+                1 => called = name(value)?,
+                7 => self.node(value.bytes()?, 1)?,
+                10 => domain = name(value)?,
+                _ => {}
+            }
+        }
+        Ok(Node { domain: short_domain(domain), operator: called, message: &[] }.label())
+    }
+
+    fn graph<'a>(&mut self, graph: &'a [u8], depth: usize) -> Result<Graph<'a>, Problem> {
+        if depth > DEPTH_LIMIT {
+            let message = format!("graphs are within graphs, more than {DEPTH_LIMIT} deep");
+            return Err(Problem::new(message, "export the model with fewer nested branches and loops"));
+        }
+        self.count(1)?;
+        let mut read = Graph::default();
+        for field in Fields::of(graph) {
+            let (number, value) = field?;
+            match number {
+                1 => self.node(value.bytes()?, depth)?,
+                2 => read.name = name(value)?.to_owned(),
+                5 => {
+                    let initialized = self.tensor(value.bytes()?)?;
+                    if depth == 0 {
+                        read.initialized.insert(initialized);
+                    }
+                }
+                10 => read.description = shortened(value)?,
+                11 if depth == 0 => read.inputs.push(value.bytes()?),
+                12 if depth == 0 => read.outputs.push(value.bytes()?),
+                15 => {
+                    let initialized = self.sparse_tensor(value.bytes()?)?;
+                    if depth == 0 {
+                        read.initialized.insert(initialized);
+                    }
+                }
+                _ => {}
+            }
+            if matches!(number, 11..=13) {
+                self.count(1)?;
+            }
+        }
+        Ok(read)
+    }
+
+    fn node(&mut self, message: &[u8], depth: usize) -> Result<(), Problem> {
+        self.count(1)?;
+        let mut node = Node { domain: "", operator: "", message };
+        for field in Fields::of(message) {
+            let (number, value) = field?;
+            match number {
+                1 | 2 => {
+                    self.count(1)?;
+                    name(value)?;
+                }
+                4 => node.operator = name(value)?,
+                5 => self.attribute(value.bytes()?, depth)?,
+                7 => node.domain = short_domain(name(value)?),
+                _ => {}
+            }
+        }
+        if node.operator.is_empty() {
+            return Err(Problem::damaged("a node of the graph has no operator"));
+        }
+        let label = node.label();
+        if !self.operators.contains(&label) {
+            self.operators.insert(label);
+        }
+        if let Some(visit) = &mut self.visit {
+            visit(&node);
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, attribute: &[u8], depth: usize) -> Result<(), Problem> {
+        self.count(1)?;
+        for field in Fields::of(attribute) {
+            let (number, value) = field?;
+            match number {
+                5 | 10 => {
+                    self.tensor(value.bytes()?)?;
+                }
+                6 | 11 => {
+                    self.graph(value.bytes()?, depth + 1)?;
+                }
+                22 | 23 => {
+                    self.sparse_tensor(value.bytes()?)?;
+                }
+                9 => self.count(1)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a tensor, whose elements are as many as its shape says.
+    fn tensor<'a>(&mut self, tensor: &'a [u8]) -> Result<&'a str, Problem> {
+        self.count(1)?;
+        let (mut called, mut rank, mut external) = ("", 0, false);
+        let (mut elements, mut raw, mut typed, mut of_type) = (Some(1_u64), None, 0_u64, 0);
+        let mut dimension = |size: i64| {
+            rank += 1;
+            elements = u64::try_from(size).ok().and_then(|size| elements?.checked_mul(size));
+        };
+        for field in Fields::of(tensor) {
+            let (number, value) = field?;
+            match (number, value) {
+                (1, Value::Bytes(sizes)) => {
+                    for size in packed(sizes) {
+                        dimension(size?);
+                    }
+                }
+                (1, size) => dimension(size.integer()?),
+                (2, value) => of_type = value.integer()?,
+                (4 | 5 | 7 | 10 | 11, Value::Bytes(bytes)) => typed += bytes.len() as u64,
+                (4 | 5 | 7 | 10 | 11, _) => typed += 1,
+                (6, value) => {
+                    self.entries += 1;
+                    typed += value.bytes().map(|_| 1)?;
+                }
+                (8, value) => called = name(value)?,
+                (9, value) => raw = Some(value.bytes()?.len() as u64),
+                (13, _) => external = true,
+                (14, value) => external |= value.integer()? == 1,
+                _ => {}
+            }
+        }
+        self.count(0)?;
+        if external {
+            return Err(Problem::new(
+                format!("the weights `{called}` are in another file"),
+                "weights must be inside the file: save it with `onnx.save_model(model, path, save_as_external_data=False)`",
+            ));
+        }
+        let elements = elements.filter(|_| rank <= RANK_LIMIT);
+        let fits = |elements: u64| match raw {
+            Some(raw) => stored_bits(of_type)
+                .is_none_or(|bits| elements.checked_mul(bits).is_some_and(|all| all.div_ceil(8) == raw)),
+            // Each element takes a byte at least in its list; numbers of a few bits are packed in pairs, complex ones in two.
+            None => elements <= typed.saturating_mul(8),
+        };
+        if !elements.is_some_and(fits) {
+            return Err(Problem::damaged(format!(
+                "the weights `{called}` are damaged: their shape is not that of their data"
+            )));
+        }
+        Ok(called)
+    }
+
+    /// The name of its values.
+    fn sparse_tensor<'a>(&mut self, tensor: &'a [u8]) -> Result<&'a str, Problem> {
+        let mut called = "";
+        for field in Fields::of(tensor) {
+            match field? {
+                (1, value) => called = self.tensor(value.bytes()?)?,
+                (2, value) => {
+                    self.tensor(value.bytes()?)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(called)
+    }
+}
+
+impl Graph<'_> {
+    fn signature(&self) -> Result<Signature, Problem> {
+        let mut signature = Signature::default();
+        for input in &self.inputs {
+            let called = value_name(input)?;
+            if !self.initialized.contains(called) {
+                signature.inputs.push(tensor_info("input", input)?);
+            }
+        }
+        for output in &self.outputs {
+            signature.outputs.push(tensor_info("output", output)?);
+        }
+        if signature.outputs.is_empty() {
+            return Err(Problem::damaged("the model has no outputs"));
+        }
+        for (role, values) in [("inputs", &signature.inputs), ("outputs", &signature.outputs)] {
+            if values.len() > VALUE_LIMIT {
+                let message = format!("the model has {} {role}; {VALUE_LIMIT} at most are served", values.len());
+                return Err(Problem::new(message, "put values together into tensors with one more dimension"));
+            }
+            let mut names = BTreeMap::new();
+            if let Some(twice) = values.iter().find(|info| names.insert(&info.name, ()).is_some()) {
+                return Err(Problem::damaged(format!("two {role} of the model are named `{}`", twice.name)));
+            }
+        }
+        Ok(signature)
+    }
+}
+
+fn value_name(value: &[u8]) -> Result<&str, Problem> {
+    let mut called = "";
+    for field in Fields::of(value) {
+        if let (1, value) = field? {
+            called = name(value)?;
+        }
+    }
+    Ok(called)
+}
+
+fn tensor_info(role: &str, value: &[u8]) -> Result<TensorInfo, Problem> {
+    let called = value_name(value)?;
+    if called.is_empty() {
+        return Err(Problem::damaged(format!("an {role} of the model has no name")));
+    }
+    let not_served = |of_type: &str| {
+        let message = format!("the {role} `{called}` is {of_type}: only tensors are served");
+        let help = "export the model with tensors only; for classifiers of scikit-learn, \
+                    `skl2onnx.to_onnx(model, …, options={'zipmap': False})`";
+        Problem::new(message, help)
+    };
+    let mut tensor = None;
+    for field in Fields::of(value) {
+        let (2, of_type) = field? else { continue };
+        for field in Fields::of(of_type.bytes()?) {
+            match field? {
+                (1, value) => tensor = Some(value.bytes()?),
+                (4, _) => return Err(not_served("a sequence")),
+                (5, _) => return Err(not_served("a map")),
+                (7, _) => return Err(not_served("opaque")),
+                (8, _) => return Err(not_served("a sparse tensor")),
+                (9, _) => return Err(not_served("optional")),
+                _ => {}
+            }
+        }
+    }
+    let tensor = tensor.ok_or_else(|| Problem::damaged(format!("the {role} `{called}` has no type")))?;
+    let (mut of_type, mut shape) = (0, None);
+    for field in Fields::of(tensor) {
+        match field? {
+            (1, value) => of_type = value.integer()?,
+            (2, value) => shape = Some(dimensions(called, value.bytes()?)?),
+            _ => {}
+        }
+    }
+    let data_type = DataType::from_onnx(of_type).ok_or_else(|| {
+        let known: Vec<_> = DataType::ALL.map(DataType::label).to_vec();
+        let message = format!(
+            "the {role} `{called}` has elements of the type {}; served are {}",
+            type_name(of_type),
+            known.join(", ")
+        );
+        Problem::new(message, "add a `Cast` to one of these types to the graph")
+    })?;
+    Ok(TensorInfo { name: called.to_owned(), data_type, shape })
+}
+
+fn dimensions(called: &str, shape: &[u8]) -> Result<Vec<Dimension>, Problem> {
+    let mut dimensions = Vec::new();
+    for field in Fields::of(shape) {
+        let (1, value) = field? else { continue };
+        let mut dimension = Dimension::Any;
+        for field in Fields::of(value.bytes()?) {
+            match field? {
+                (1, value) => {
+                    // Some exporters write -1 for any size.
+                    dimension = usize::try_from(value.integer()?).map_or(Dimension::Any, Dimension::Fixed);
+                }
+                (2, value) => match name(value)? {
+                    "" => {}
+                    called => dimension = Dimension::Named(called.to_owned()),
+                },
+                _ => {}
+            }
+        }
+        dimensions.push(dimension);
+        if dimensions.len() > RANK_LIMIT {
+            return Err(Problem::damaged(format!("`{called}` has more than {RANK_LIMIT} dimensions")));
+        }
+    }
+    // The same bound that shapes of requests have: nobody can send as many elements.
+    let least = dimensions.iter().try_fold(1_usize, |elements, dimension| match dimension {
+        Dimension::Fixed(0) => Some(0),
+        Dimension::Fixed(size) => elements.checked_mul(*size).filter(|elements| *elements <= FILE_LIMIT),
+        Dimension::Named(_) | Dimension::Any => Some(elements),
+    });
+    if least.is_none() {
+        return Err(Problem::damaged(format!("the shape of `{called}` has room for more than {FILE_LIMIT} elements")));
+    }
+    Ok(dimensions)
+}
+
+fn opset(opset: &[u8]) -> Result<(String, i64), Problem> {
+    let (mut domain, mut version) = ("", 0);
+    for field in Fields::of(opset) {
+        match field? {
+            (1, value) => domain = short_domain(name(value)?),
+            (2, value) => version = value.integer()?,
+            _ => {}
+        }
+    }
+    Ok((domain.to_owned(), version))
+}
+
+/// The default domain has two names.
+fn short_domain(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn name<'a>(value: Value<'a>) -> Result<&'a str, Problem> {
+    let text = value.text()?;
+    if text.len() > NAME_LIMIT {
+        return Err(Problem::damaged(format!("a name has {} bytes; {NAME_LIMIT} at most are expected", text.len())));
+    }
+    Ok(text)
+}
+
+fn shortened(value: Value<'_>) -> Result<String, Problem> {
+    let text = value.text()?;
+    Ok(text.get(..text.floor_char_boundary(DESCRIPTION_LIMIT)).unwrap_or_default().to_owned())
+}
+
+impl DataType {
+    /// By the number in `TensorProto.DataType`.
+    fn from_onnx(number: i64) -> Option<Self> {
+        Some(match number {
+            1 => Self::Float32,
+            2 => Self::Uint8,
+            3 => Self::Int8,
+            4 => Self::Uint16,
+            5 => Self::Int16,
+            6 => Self::Int32,
+            7 => Self::Int64,
+            8 => Self::String,
+            9 => Self::Bool,
+            10 => Self::Float16,
+            11 => Self::Float64,
+            12 => Self::Uint32,
+            13 => Self::Uint64,
+            16 => Self::Bfloat16,
+            _ => return None,
+        })
+    }
+}
+
+/// Names of the types that [`DataType`] has none for.
+fn type_name(number: i64) -> String {
+    let name = match number {
+        14 => "COMPLEX64",
+        15 => "COMPLEX128",
+        17 => "FLOAT8E4M3FN",
+        18 => "FLOAT8E4M3FNUZ",
+        19 => "FLOAT8E5M2",
+        20 => "FLOAT8E5M2FNUZ",
+        21 => "UINT4",
+        22 => "INT4",
+        23 => "FLOAT4E2M1",
+        24 => "FLOAT8E8M0",
+        25 => "UINT2",
+        26 => "INT2",
+        other => return format!("number {other}"),
+    };
+    name.to_owned()
+}
+
+/// Bits of an element in raw data; none for types that are not known here.
+fn stored_bits(number: i64) -> Option<u64> {
+    Some(match number {
+        25 | 26 => 2,
+        21..=23 => 4,
+        2 | 3 | 9 | 17..=20 | 24 => 8,
+        4 | 5 | 10 | 16 => 16,
+        1 | 6 | 12 => 32,
+        7 | 11 | 13 | 14 => 64,
+        15 => 128,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MLP: &[u8] = include_bytes!("../../../../tests/models/mlp.onnx");
+    const LOOP: &[u8] = include_bytes!("../../../../tests/models/loop.onnx");
+
+    /// A field of length-delimited bytes.
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut written = vec![number << 3 | 2];
+        let mut length = bytes.len();
+        while length > 0x7f {
+            written.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        written.push(length as u8);
+        written.extend(bytes);
+        written
+    }
+
+    fn refused(model: &[u8]) -> String {
+        Metadata::read(model).expect_err("refused").message
+    }
+
+    #[test]
+    fn graphs_within_graphs_end_somewhere() {
+        let mut graph = Vec::new();
+        for _ in 0..2000 {
+            graph = field(1, &[field(4, b"If"), field(5, &field(6, &graph))].concat());
+        }
+        assert!(refused(&[vec![8, 8], field(7, &graph)].concat()).contains("graphs are within graphs"));
+    }
+
+    #[test]
+    fn a_file_full_of_nothing_is_refused_before_it_is_built() {
+        let nodes = field(1, &field(4, b"Neg")).repeat(ENTRY_LIMIT + 1);
+        assert!(refused(&[vec![8, 8], field(7, &nodes)].concat()).contains("more than 1000000 nodes"));
+        let graphs = field(1, &[field(4, b"Neg"), field(5, &[90, 0].repeat(ENTRY_LIMIT + 1))].concat());
+        assert!(refused(&[vec![8, 8], field(7, &graphs)].concat()).contains("more than 1000000 nodes"));
+    }
+
+    #[test]
+    fn weights_have_as_much_data_as_their_shape_says() {
+        let weights = |of_type: u8, dimension: u8, data: &[u8]| {
+            let tensor = [vec![8, dimension, 16, of_type], field(8, b"w"), field(9, data)].concat();
+            refused(&[vec![8, 8], field(7, &field(5, &tensor))].concat())
+        };
+        // Without them, the graph is refused for want of outputs.
+        assert!(weights(1, 2, &[0; 8]).contains("no outputs") && weights(22, 3, &[0; 2]).contains("no outputs"));
+        for message in [weights(1, 3, &[0; 8]), weights(1, 2, &[0; 9]), weights(7, 100, &[])] {
+            assert!(message.contains("the weights `w` are damaged"), "{message}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_found_by_their_names() {
+        let message = [field(4, b"GRU"), field(5, &[field(1, b"a"), field(4, b"no")].concat())].concat();
+        let message = [message, field(5, &[field(4, b"yes"), field(1, b"b")].concat())].concat();
+        let node = Node { domain: "", operator: "GRU", message: &message };
+        assert_eq!((node.text("a"), node.text("b"), node.text("c")), (Some("no"), Some("yes"), None));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Metadata::read(&bytes);
+            let _ = Metadata::read(&[&[8, 8], field(7, &bytes).as_slice()].concat());
+        }
+
+        #[test]
+        fn changed_models_are_read_or_refused(
+            (at, byte, cut) in (any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>()),
+            of_loop in any::<bool>(),
+        ) {
+            let mut model = if of_loop { LOOP } else { MLP }.to_vec();
+            let length = model.len();
+            model[at.index(length)] = byte;
+            let _ = Metadata::read(&model);
+            model.truncate(cut.index(length));
+            let _ = Metadata::read(&model);
+            visit_nodes(&model, |node| drop((node.label(), node.text("mode"))));
+        }
+
+        #[test]
+        fn a_model_without_its_end_is_refused(cut in any::<prop::sample::Index>()) {
+            // The last field is the operator set, without which the graph is whole.
+            let graph_ends = MLP.len() - 8;
+            prop_assert!(Metadata::read(&MLP[..cut.index(graph_ends)]).is_err());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What an ONNX file says about itself, read without running or even loading it.
+
+mod metadata;
+mod wire;
+
+pub(crate) use metadata::{Node, visit_nodes};

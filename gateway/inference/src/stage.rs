@@ -1,0 +1,386 @@
+//! A model as a stage of a route: it scores requests.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::HeaderName;
+use http::{HeaderValue, Method};
+use witgate_stage::{
+    BodyMode, Edits, ErrorCode, Exchange, FailureKind, Hook, Refusal, Run, Score, Stage, StageError, Verdict,
+};
+
+use crate::features::{FeatureSet, Observation};
+use crate::model::Begun;
+use crate::signature::Dimension;
+use crate::{Data, InferError, Model, ModelVersion, Tensor};
+
+/// How many requests of a client were counted lately.
+pub trait ClientRates: Debug + Send + Sync {
+    fn rate(&self, client: IpAddr) -> f64;
+}
+
+/// What a stage does.
+#[derive(Debug, Clone)]
+pub struct StageSpec {
+    pub name: Arc<str>,
+    pub version: Arc<ModelVersion>,
+    /// One for each input of the model.
+    pub inputs: Vec<Arc<FeatureSet>>,
+    /// Name of the output that has the score, and which element of it; none: the last of the first.
+    pub output: Option<(String, Option<usize>)>,
+    pub when: When,
+    /// From the hook's start to the score.
+    pub deadline: Duration,
+    /// The score of requests that get none; none: they fail.
+    pub fallback: Option<f32>,
+    pub refuse_above: Option<f32>,
+    /// Request field with the score.
+    pub tag: Option<HeaderName>,
+    /// In ascending order.
+    pub levels: Vec<Level>,
+    /// Counts scores, and does nothing else.
+    pub shadow: bool,
+    pub rates: Option<Arc<dyn ClientRates>>,
+}
+
+/// Which requests are scored: all that is named has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct When {
+    pub methods: Option<Vec<Method>>,
+    pub header: Option<HeaderName>,
+    /// Thousandths of requests.
+    pub share_permille: Option<u32>,
+}
+
+/// What a score above a threshold means.
+#[derive(Debug, Clone)]
+pub struct Level {
+    pub above: f32,
+    /// Attribute `priority`.
+    pub priority: Option<u8>,
+    /// Attribute `cost`.
+    pub cost: Option<u32>,
+    /// Name of another upstream than the route's.
+    pub upstream: Option<Arc<str>>,
+}
+
+/// Attributes that later stages go by.
+const PRIORITY: &str = "priority";
+const COST: &str = "cost";
+/// Followed by the stage's name: the score, as text.
+const SCORE: &str = "score.";
+
+/// A stage that cannot do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct StageMistake {
+    pub message: String,
+    pub help: String,
+}
+
+/// Scores requests with a model.
+#[derive(Debug)]
+pub struct ScoreStage {
+    spec: StageSpec,
+    model: Arc<Model>,
+    /// Index of the output with the score.
+    outputs: [usize; 1],
+    attribute: String,
+    /// When all that features look at is there.
+    at: Hook,
+}
+
+impl ScoreStage {
+    /// # Errors
+    /// Features, output and model do not go together.
+    pub fn new(spec: StageSpec) -> Result<Self, StageMistake> {
+        let version = &spec.version;
+        let model = version.model.clone().ok_or_else(|| StageMistake {
+            message: format!("model `{}` is not loaded", version.name),
+            help: "load it first".to_owned(),
+        })?;
+        let signature = &version.metadata.signature;
+        check_inputs(&spec)?;
+        let output = match &spec.output {
+            None => 0,
+            Some((name, _)) => signature.outputs.iter().position(|output| output.name == *name).ok_or_else(|| {
+                let outputs: Vec<_> = signature.outputs.iter().map(ToString::to_string).collect();
+                StageMistake {
+                    message: format!("model `{}` has no output `{name}`", version.name),
+                    help: format!("its outputs are {}", outputs.join(", ")),
+                }
+            })?,
+        };
+        let (body, response) = spec.inputs.iter().fold((false, false), |(body, response), features| {
+            (body || features.needs_body(), response || features.needs_response())
+        });
+        if response && (spec.refuse_above.is_some() || spec.tag.is_some() || !spec.levels.is_empty()) {
+            return Err(StageMistake {
+                message: "features look at the response, when nothing can be decided about the request any more"
+                    .to_owned(),
+                help: "take `refuse_above`, `tag` and `levels` away, or the `status` features".to_owned(),
+            });
+        }
+        if response && body {
+            return Err(StageMistake {
+                message: "features look at the request's body and at the response: both are not there at once"
+                    .to_owned(),
+                help: "use two models, one for each".to_owned(),
+            });
+        }
+        if spec.inputs.iter().any(|features| features.needs_rate()) && spec.rates.is_none() {
+            return Err(StageMistake {
+                message: "features look at the client's rate, and nothing says which".to_owned(),
+                help: "add `rate_bucket = \"NAME\"`, with the bucket that counts the clients".to_owned(),
+            });
+        }
+        let at = if response {
+            Hook::ResponseHeaders
+        } else if body {
+            Hook::RequestBody
+        } else {
+            Hook::RequestHeaders
+        };
+        let attribute = format!("{SCORE}{}", spec.name);
+        Ok(Self { spec, model, outputs: [output], attribute, at })
+    }
+
+    fn is_wanted(&self, exchange: &Exchange) -> bool {
+        let When { methods, header, share_permille } = &self.spec.when;
+        methods.as_ref().is_none_or(|methods| methods.contains(&exchange.request.method))
+            && header.as_ref().is_none_or(|name| exchange.request.headers.contains_key(name))
+            && share_permille.is_none_or(|share| fastrand::u32(0..1000) < share)
+    }
+
+    fn tensors(&self, exchange: &Exchange) -> Result<Vec<Tensor>, String> {
+        let observation = Observation {
+            method: exchange.request.method.as_str(),
+            target: exchange.request.path.as_str().as_bytes(),
+            headers: &exchange.request.headers,
+            body: if self.at == Hook::RequestBody { &exchange.body } else { &[] },
+            rate: self.spec.rates.as_ref().map(|rates| rates.rate(exchange.client.address.ip())),
+            time: seconds_now(),
+            status: exchange.response.as_ref().map(|head| head.status.as_u16()),
+        };
+        let inputs = self.spec.inputs.iter().zip(&self.spec.version.metadata.signature.inputs);
+        inputs
+            .map(|(features, info)| {
+                let mut numbers = Vec::with_capacity(features.width());
+                features.extract(&observation, &mut numbers);
+                let data = FeatureSet::in_type(numbers, info.data_type).map_err(|error| error.to_string())?;
+                Tensor::new([1, features.width()], data).map_err(|error| error.to_string())
+            })
+            .collect()
+    }
+
+    /// Begins a run, and ends it if the model runs inline.
+    fn begin(&self, exchange: &Exchange) -> Result<Begun, String> {
+        let deadline = Instant::now() + self.spec.deadline;
+        Ok(self.model.begin(self.tensors(exchange)?, &self.outputs, Some(deadline)))
+    }
+
+    /// The score in what the model answered, counted.
+    fn score(&self, answer: Result<Vec<Tensor>, InferError>) -> Result<f32, (FailureKind, String)> {
+        let outputs = answer.map_err(|error| {
+            let kind = match error {
+                InferError::Overloaded => FailureKind::Unavailable,
+                InferError::Deadline => FailureKind::Deadline,
+                InferError::Invalid(_) | InferError::Failed(_) => FailureKind::Trap,
+            };
+            (kind, error.to_string())
+        })?;
+        let element = self.spec.output.as_ref().and_then(|(_, element)| *element);
+        let score = outputs.first().and_then(|output| number_at(output.data(), element));
+        let score = score.filter(|score| score.is_finite()).ok_or_else(|| {
+            (FailureKind::InvalidOutput, "the model gave no finite number where the score should be".to_owned())
+        })?;
+        self.model.stats().scored(score);
+        Ok(score)
+    }
+
+    /// What a score, or the lack of one, means for the request.
+    fn settle(
+        &self,
+        exchange: &mut Exchange,
+        scored: Result<f32, (FailureKind, String)>,
+    ) -> Result<Verdict, StageError> {
+        let failed =
+            |kind, reason: String| StageError { stage: self.spec.name.to_string(), kind, source: reason.into() };
+        let score = match (scored, self.spec.fallback) {
+            (Ok(score), _) => {
+                exchange.scores.push(Score { stage: Arc::clone(&self.spec.name), value: score });
+                score
+            }
+            (Err(_), Some(fallback)) => fallback,
+            (Err((kind, reason)), None) => return Err(failed(kind, reason)),
+        };
+        if self.spec.shadow {
+            return Ok(Verdict::Continue(Edits::default()));
+        }
+        let text = format!("{score:.4}");
+        if let (Some(tag), Ok(value)) = (&self.spec.tag, HeaderValue::from_str(&text)) {
+            exchange.request.headers.insert(tag.clone(), value);
+        }
+        let mut set = |name: &str, value: Vec<u8>| {
+            let full = |_| failed(FailureKind::Limit, format!("no room for the attribute `{name}`"));
+            exchange.attributes.set(name, value).map_err(full)
+        };
+        set(&self.attribute, text.into_bytes())?;
+        // Of the highest level that says something of a matter.
+        let mut reached = self.spec.levels.iter().rev().filter(|level| score > level.above);
+        let (mut priority, mut cost, mut upstream) = (None, None, None);
+        reached.by_ref().for_each(|level| {
+            priority = priority.or(level.priority);
+            cost = cost.or(level.cost);
+            upstream = upstream.or(level.upstream.as_ref());
+        });
+        if let Some(priority) = priority {
+            set(PRIORITY, priority.to_string().into_bytes())?;
+        }
+        if let Some(cost) = cost {
+            set(COST, cost.to_string().into_bytes())?;
+        }
+        if let Some(upstream) = upstream {
+            exchange.upstream = Some(Arc::clone(upstream));
+        }
+        if self.spec.refuse_above.is_some_and(|limit| score > limit) {
+            let refusal = Refusal::new(ErrorCode::Forbidden, "The request was refused.");
+            return refusal
+                .map(|refusal| Verdict::Refuse(Box::new(refusal)))
+                .map_err(|error| failed(FailureKind::InvalidOutput, error.to_string()));
+        }
+        Ok(Verdict::Continue(Edits::default()))
+    }
+}
+
+impl Stage for ScoreStage {
+    fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    fn has(&self, hook: Hook) -> bool {
+        // The head comes first in any case: a request without a body has no other hook, and the tag is the gateway's alone.
+        hook == self.at || (self.at == Hook::RequestBody && hook == Hook::RequestHeaders)
+    }
+
+    fn body_mode(&self, _hook: Hook) -> BodyMode {
+        BodyMode::Buffered
+    }
+
+    fn run(&self, hook: Hook, mut exchange: Box<Exchange>) -> Run<'_> {
+        let go_on = || Ok(Verdict::Continue(Edits::default()));
+        if let (Hook::RequestHeaders, Some(tag)) = (hook, &self.spec.tag) {
+            // Directly, and not by an edit: it has to be gone even if the stage fails and is skipped.
+            exchange.request.headers.remove(tag);
+        }
+        let body_follows = hook == Hook::RequestHeaders && self.at == Hook::RequestBody && !exchange.end_of_stream;
+        if body_follows || !self.is_wanted(&exchange) {
+            return Run::Ended(exchange, go_on());
+        }
+        let begun = match self.begin(&exchange) {
+            Ok(begun) => begun,
+            Err(reason) => {
+                let result = self.settle(&mut exchange, Err((FailureKind::InvalidOutput, reason)));
+                return Run::Ended(exchange, result);
+            }
+        };
+        match begun {
+            Begun::Ended(answer) => {
+                let scored = self.score(answer);
+                let result =
+                    if self.spec.shadow && scored.is_err() { go_on() } else { self.settle(&mut exchange, scored) };
+                Run::Ended(exchange, result)
+            }
+            Begun::Waits(waiting) if self.spec.shadow => {
+                let (model, element) = (Arc::clone(&self.model), self.spec.output.as_ref().and_then(|(_, at)| *at));
+                tokio::spawn(async move {
+                    let score = waiting.answer().await.ok();
+                    let score = score.and_then(|outputs| number_at(outputs.first()?.data(), element));
+                    if let Some(score) = score.filter(|score| score.is_finite()) {
+                        model.stats().scored(score);
+                    }
+                });
+                Run::Ended(exchange, go_on())
+            }
+            Begun::Waits(waiting) => Run::Waits(Box::pin(async move {
+                let scored = self.score(waiting.answer().await);
+                let result = self.settle(&mut exchange, scored);
+                (exchange, result)
+            })),
+        }
+    }
+}
+
+fn seconds_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// An element of the only row, the last if none is named.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "scores are single-precision")]
+fn number_at(data: &Data, element: Option<usize>) -> Option<f32> {
+    let at = element.or(data.len().checked_sub(1))?;
+    match data {
+        Data::Float32(values) => values.get(at).copied(),
+        Data::Float64(values) => values.get(at).map(|value| *value as f32),
+        Data::Float16(values) => values.get(at).map(|value| value.to_f32()),
+        Data::Bfloat16(values) => values.get(at).map(|value| value.to_f32()),
+        Data::Int64(values) => values.get(at).map(|value| *value as f32),
+        Data::Int32(values) => values.get(at).map(|value| *value as f32),
+        Data::Bool(values) => values.get(at).map(|value| f32::from(u8::from(*value))),
+        Data::Uint8(values) => values.get(at).map(|value| f32::from(*value)),
+        Data::Int8(values) => values.get(at).map(|value| f32::from(*value)),
+        Data::Uint16(values) => values.get(at).map(|value| f32::from(*value)),
+        Data::Int16(values) => values.get(at).map(|value| f32::from(*value)),
+        Data::Uint32(values) => values.get(at).map(|value| *value as f32),
+        Data::Uint64(values) => values.get(at).map(|value| *value as f32),
+        Data::String(_) => None,
+    }
+}
+
+fn check_inputs(spec: &StageSpec) -> Result<(), StageMistake> {
+    let (version, inputs) = (&spec.version, &spec.version.metadata.signature.inputs);
+    let takes = || inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if inputs.len() != spec.inputs.len() {
+        return Err(StageMistake {
+            message: format!(
+                "expected one feature set for each input of model `{}`, got {} for {}",
+                version.name,
+                spec.inputs.len(),
+                inputs.len()
+            ),
+            help: format!("it takes {}", takes()),
+        });
+    }
+    for (features, info) in spec.inputs.iter().zip(inputs) {
+        let width = features.width();
+        let goes = match info.shape.as_deref() {
+            None => true,
+            Some([rows, columns]) => {
+                !matches!(rows, Dimension::Fixed(rows) if *rows != 1)
+                    && !matches!(columns, Dimension::Fixed(columns) if *columns != width)
+            }
+            Some(_) => false,
+        };
+        if !goes {
+            return Err(StageMistake {
+                message: format!(
+                    "the features are one row of {width} numbers, and model `{}` takes {info}",
+                    version.name
+                ),
+                help:
+                    "give features for as many numbers as the model takes, in the order in which it was trained on them"
+                        .to_owned(),
+            });
+        }
+        if let Err(error) = FeatureSet::in_type(Vec::new(), info.data_type) {
+            return Err(StageMistake {
+                message: format!("model `{}` takes {info}: {error}", version.name),
+                help: "export the model with such an input".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
