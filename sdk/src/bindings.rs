@@ -28,6 +28,7 @@ pub mod imports {
                 import witgate:plugin/metrics@0.1.0;
                 import witgate:plugin/random@0.1.0;
                 import witgate:plugin/outbound@0.1.0;
+                import witgate:plugin/inference@0.1.0;
             }",
         generate_all,
     });

@@ -262,3 +262,35 @@ pub mod outbound {
         super::host::outbound::fetch(call)
     }
 }
+
+/// Scores of the operator's models. Grant: `inference:NAME`.
+pub mod inference {
+    pub use crate::bindings::imports::witgate::plugin::inference::{ScoreError, Tensor};
+
+    impl Tensor {
+        /// One row of numbers.
+        pub fn row(values: impl Into<Vec<f32>>) -> Self {
+            let values = values.into();
+            Self::Floats((vec![1, u32::try_from(values.len()).unwrap_or(u32::MAX)], values))
+        }
+
+        /// The numbers, if it has such; integers as the nearest.
+        #[allow(clippy::cast_precision_loss)]
+        pub fn numbers(&self) -> Option<Vec<f32>> {
+            match self {
+                Self::Floats((_, values)) => Some(values.clone()),
+                Self::Integers((_, values)) => Some(values.iter().map(|value| *value as f32).collect()),
+                Self::Strings(_) => None,
+            }
+        }
+    }
+
+    /// Runs a model on named inputs, and gives its outputs by name. Values are taken in the types of the model where they
+    /// fit. At most 8 calls in one hook, of 4 MiB each; rows of one call cost less than calls.
+    ///
+    /// # Errors
+    /// See [`ScoreError`].
+    pub fn score(model: &str, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ScoreError> {
+        super::host::inference::score(model, inputs)
+    }
+}

@@ -23,7 +23,7 @@ pub use bindings::on_request::exports::witgate::plugin::on_request_headers::Acti
 pub use bindings::on_request_body::exports::witgate::plugin::on_request_body::Action as RequestBodyAction;
 pub use bindings::on_response::exports::witgate::plugin::on_response_headers::Action as ResponseAction;
 pub use bindings::on_response_body::exports::witgate::plugin::on_response_body::Action as ResponseBodyAction;
-pub use capability::{clock, crypto, kv, limiter, load, log, metrics, outbound, random};
+pub use capability::{clock, crypto, inference, kv, limiter, load, log, metrics, outbound, random};
 pub use edits::Edits;
 pub use error::{AccessError, ConfigError, Error};
 pub use header::{HeaderName, InvalidHeaderName};

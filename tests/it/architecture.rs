@@ -17,12 +17,24 @@ const ROOMS: [(&str, &[&str]); 7] = [
     ("witgate-authoring", &["witgate-config", "witgate-stage", "witgate-plugin-host"]),
     (
         "witgate-server",
-        &["witgate-authoring", "witgate-config", "witgate-route", "witgate-stage", "witgate-plugin-host"],
+        &[
+            "witgate-authoring",
+            "witgate-config",
+            "witgate-inference",
+            "witgate-route",
+            "witgate-stage",
+            "witgate-plugin-host",
+        ],
     ),
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.
-const OWNED: [(&str, &str); 2] = [("pingora", "witgate-server"), ("wasmtime", "witgate-plugin-host")];
+const OWNED: [(&str, &str); 4] = [
+    ("pingora", "witgate-server"),
+    ("wasmtime", "witgate-plugin-host"),
+    ("tract", "witgate-inference"),
+    ("ort", "witgate-inference"),
+];
 
 /// Rooms that must stay pure, and what would make them impure however far down it is.
 const PURE: [&str; 3] = ["witgate-config", "witgate-route", "witgate-stage"];

@@ -142,7 +142,7 @@ fn names_that_a_cases_file_does_not_define_are_shown_where_they_stand() {
     let case = "[[cases]]\nname = \"a\"\n";
     for (head, case, place, part) in [
         ("grants = [\n  \"outbound:other\",\n]\n".to_owned(), case.to_owned(), "4:3", "define `[[upstreams.other]]`"),
-        ("grants = [\n  \"inference\",\n]\n".to_owned(), case.to_owned(), "4:3", "\"outbound:NAME\""),
+        ("grants = [\n  \"inference\",\n]\n".to_owned(), case.to_owned(), "4:3", "\"inference:NAME\""),
         (REACH.to_owned(), format!("{case}upstreams = {{ other = [] }}\n"), "6:15", "define `[[upstreams.other]]`"),
         (
             REACH.to_owned(),

@@ -130,7 +130,7 @@ impl Connection {
     }
 }
 
-/// Sends a request on a new connection and reads the response.
+/// Sends a request on a new connection and reads the response. A body without fields that frame it gets its length.
 pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
     let mut connection = Connection::open(address);
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
@@ -139,6 +139,10 @@ pub fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
     }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let framing = ["content-length", "transfer-encoding"];
+    if !body.is_empty() && !headers.iter().any(|(name, _)| framing.contains(&name.to_ascii_lowercase().as_str())) {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     head.push_str("connection: close\r\n\r\n");
     connection.send(head);

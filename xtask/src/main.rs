@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod gateway;
 mod guests;
+mod models;
 mod process;
 mod progress;
 mod sample;

@@ -8,7 +8,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use witgate_plugin_host::{
     BucketSpec, Grants, HmacKey, Isolation, KeySet, LoadLimits, Measure, MetricError, MetricSink, OutboundCall,
-    OutboundFuture, OutboundReply, OutboundTarget, PluginHost, PluginLimits, PluginSpec,
+    OutboundFuture, OutboundReply, OutboundTarget, PluginHost, PluginLimits, PluginSpec, ScoreError, ScoreFuture,
+    ScoreTarget, ScoreTensor,
 };
 
 /// Most names taken from a configuration: a real one has a handful.
@@ -52,6 +53,7 @@ fn grants(host: &PluginHost, config: &Value) -> Grants {
         grants.key_sets.insert(name.clone(), Arc::clone(&key_set));
         grants.buckets.insert(name.clone(), host.bucket(&name, &bucket));
         grants.load_scopes.insert(name.clone(), host.load_scope(&name, load));
+        grants.models.insert(name.clone(), Arc::new(Silent));
         grants.outbound.insert(name, Arc::new(Empty));
     }
     grants
@@ -79,6 +81,20 @@ impl OutboundTarget for Empty {
     fn fetch(&self, _: OutboundCall) -> OutboundFuture {
         let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), Bytes::new());
         Box::pin(std::future::ready(Ok(OutboundReply { status, headers, body })))
+    }
+}
+
+/// A model that is never there.
+#[derive(Debug)]
+struct Silent;
+
+impl ScoreTarget for Silent {
+    fn identity(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn score(&self, _: Vec<(String, ScoreTensor)>) -> ScoreFuture {
+        Box::pin(std::future::ready(Err(ScoreError::Unavailable)))
     }
 }
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::table::Table;
-use crate::{AccessLog, Admin, Config, Diagnostic, Listener, Located, Runtime, Spot};
+use crate::{AccessLog, Admin, Config, Diagnostic, Inference, Listener, Located, ModelRuntime, Runtime, Spot};
 
 /// Sections that are read once, when the process starts, with their keys of [`StaticSpots`].
-const STATIC: [(&str, &[&str]); 4] = [
+const STATIC: [(&str, &[&str]); 5] = [
     ("listeners", &[]),
     ("admin", &["address"]),
     ("runtime", &["threads", "drain_timeout", "plugin_cache"]),
+    ("inference", &["runtime", "threads", "niceness", "model_roots", "loaded_limit"]),
     ("access_log", &["output", "path"]),
 ];
 
@@ -60,11 +61,12 @@ impl Config {
 
 /// Each static setting by path. Destructures in full, so that a new one is either compared or named as one that a reload
 /// can change.
-fn settings(config: &Config) -> [(&'static str, Setting<'_>); 6] {
+fn settings(config: &Config) -> [(&'static str, Setting<'_>); 11] {
     let Config {
         listeners,
         admin: Admin { address },
         runtime: Runtime { threads, drain_timeout, plugin_cache },
+        inference: Inference { runtime, threads: model_threads, niceness, model_roots, loaded_limit },
         access_log,
         downstream: _,
         upstreams: _,
@@ -73,15 +75,22 @@ fn settings(config: &Config) -> [(&'static str, Setting<'_>); 6] {
         buckets: _,
         load: _,
         plugins: _,
+        models: _,
+        features: _,
         routes: _,
         static_spots: _,
     } = config;
     [
         ("listeners", Setting::Listeners(listeners)),
         ("admin.address", Setting::Address(address.as_ref())),
-        ("runtime.threads", Setting::Threads(*threads)),
+        ("runtime.threads", Setting::Count(*threads)),
         ("runtime.drain_timeout", Setting::Time(*drain_timeout)),
         ("runtime.plugin_cache", Setting::File(plugin_cache.as_ref())),
+        ("inference.runtime", Setting::ModelRuntime(runtime)),
+        ("inference.threads", Setting::Count(*model_threads)),
+        ("inference.niceness", Setting::Niceness(*niceness)),
+        ("inference.model_roots", Setting::Directories(model_roots)),
+        ("inference.loaded_limit", Setting::Count(Some(*loaded_limit))),
         ("access_log", Setting::Log(access_log)),
     ]
 }
@@ -90,8 +99,11 @@ fn settings(config: &Config) -> [(&'static str, Setting<'_>); 6] {
 enum Setting<'c> {
     Listeners(&'c [Listener]),
     Address(Option<&'c Located<SocketAddr>>),
-    Threads(Option<usize>),
+    Count(Option<usize>),
     Time(Duration),
     File(Option<&'c Located<PathBuf>>),
+    ModelRuntime(&'c ModelRuntime),
+    Niceness(u32),
+    Directories(&'c [Located<PathBuf>]),
     Log(&'c AccessLog),
 }

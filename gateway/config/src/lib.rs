@@ -24,7 +24,7 @@
 //! assert_eq!(problems[0].help.as_deref(), Some("did you mean `deadline`?"));
 //!
 //! let config = witgate_config::parse(&text.replace("deadlin = 5", "deadline = \"5s\""), Path::new("gateway.toml"));
-//! assert_eq!(config.unwrap().routes[0].upstream, "demo");
+//! assert_eq!(config.unwrap().routes[0].name, "all");
 //! ```
 
 mod change;
@@ -48,6 +48,11 @@ pub use reference::reference;
 use source::Source;
 use table::Table;
 use tree::Tree;
+
+/// A model without files and without any setting of its own.
+pub fn model_defaults() -> Model {
+    section::model_defaults()
+}
 
 /// The configuration that `text`, the content of `file`, describes. Relative paths in it start from the file's directory.
 ///

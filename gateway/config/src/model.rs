@@ -1,11 +1,15 @@
 //! A configuration that is known to be valid, except for what the files it names contain.
 
+mod features;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::change::StaticSpots;
+
+pub use features::*;
 
 /// Where in the configuration something stands, for problems that show only when a file is read or a plugin is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +52,7 @@ pub struct Config {
     /// Static.
     pub runtime: Runtime,
     /// Static.
+    pub inference: Inference,
     pub access_log: AccessLog,
     pub downstream: Downstream,
     pub upstreams: BTreeMap<String, Upstream>,
@@ -56,6 +61,8 @@ pub struct Config {
     pub buckets: BTreeMap<String, Bucket>,
     pub load: BTreeMap<String, LoadScope>,
     pub plugins: BTreeMap<String, Plugin>,
+    pub models: BTreeMap<String, Model>,
+    pub features: BTreeMap<String, FeatureSet>,
     /// In the order of the file, which does not decide who wins.
     pub routes: Vec<Route>,
     /// Where the static settings stand.
@@ -224,6 +231,189 @@ pub enum Isolation {
     Request,
 }
 
+/// What runs models; process-wide.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inference {
+    pub runtime: ModelRuntime,
+    /// Threads that run models; none: one for each processor.
+    pub threads: Option<usize>,
+    /// How far they stand back, 0 to 19 (nice(2)).
+    pub niceness: u32,
+    /// Below which models may be loaded on request.
+    pub model_roots: Vec<Located<PathBuf>>,
+    /// Models loaded on request at once.
+    pub loaded_limit: usize,
+}
+
+/// What runs models.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelRuntime {
+    /// The one in pure Rust.
+    Embedded,
+    /// ONNX Runtime where it was installed, or else the embedded one.
+    Auto,
+    /// This library of ONNX Runtime.
+    Path(Located<PathBuf>),
+}
+
+/// A model and how it is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    pub spot: Spot,
+    /// At least one; several have numbers.
+    pub files: Vec<ModelFile>,
+    /// Threads of one run.
+    pub intra_op_threads: usize,
+    /// Runs at once; none: as many as there are threads.
+    pub concurrency_limit: Option<usize>,
+    pub queue_limit: usize,
+    pub queue_timeout: Duration,
+    /// Rows of one request.
+    pub batch_limit: usize,
+    pub batching: Option<Batching>,
+    /// Run time up to which it runs on the proxy's threads; none: never.
+    pub inline_within: Option<Duration>,
+    /// Sizes of named dimensions for the warm-up; none: no warm-up.
+    pub warm_up: Option<Vec<(String, usize)>>,
+    pub parity: Option<Parity>,
+    /// Counts or shares of twenty bins of scores, not all of them zero.
+    pub score_reference: Option<Vec<f64>>,
+}
+
+/// A file of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFile {
+    /// None: it counts up from 1 whenever the file changes.
+    pub version: Option<u64>,
+    pub path: Located<PathBuf>,
+    pub aliases: Vec<String>,
+}
+
+/// How requests are put together for one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batching {
+    /// Most rows of one run.
+    pub rows: usize,
+    /// How long the first one waits for others.
+    pub wait: Duration,
+}
+
+/// How a new version of a model is compared with the old one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parity {
+    pub tolerance: f64,
+    pub beyond: Beyond,
+}
+
+/// What a difference beyond the tolerance means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    Refuse,
+    Warn,
+}
+
+/// A model, or one version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName {
+    /// Of a model that exists.
+    pub name: String,
+    /// Number or alias; none: the latest.
+    pub version: Option<String>,
+}
+
+/// An output of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputElement {
+    pub name: String,
+    /// Which element of it; none: the last.
+    pub element: Option<usize>,
+}
+
+/// What a stage does with the score of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scoring {
+    pub model: Located<ModelName>,
+    /// Names of feature sets that exist, one for each input of the model.
+    pub inputs: Vec<String>,
+    /// None: the last element of the first output.
+    pub output: Option<Located<OutputElement>>,
+    pub when: When,
+    /// From the hook's start to the score.
+    pub deadline: Duration,
+    pub on_error: OnError,
+    /// Scores above this refuse the request; none: no score does.
+    pub refuse_above: Option<f64>,
+    /// Request field that tells the upstream the score.
+    pub tag: Option<String>,
+    /// In ascending order of `above`.
+    pub levels: Vec<Level>,
+    pub mode: ScoringMode,
+    /// Name of the bucket that tells the client's rate; exists.
+    pub rate_bucket: Option<String>,
+}
+
+/// Which requests are scored. All that is named has to hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct When {
+    /// None: all.
+    pub methods: Option<Vec<String>>,
+    /// A request field that has to be there.
+    pub header: Option<String>,
+    /// Share of requests in thousandths; none: all.
+    pub share_permille: Option<u32>,
+}
+
+/// What happens without a score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum OnError {
+    /// The request is refused.
+    Deny,
+    /// It goes on as if the stage were not there.
+    Skip,
+    /// It goes on as if this were the score.
+    Score(f64),
+}
+
+/// What a score above a threshold means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    pub above: f64,
+    /// Attribute `priority`, which shedding goes by.
+    pub priority: Option<u8>,
+    /// Attribute `cost`, which limiting goes by.
+    pub cost: Option<u32>,
+    /// Another upstream than the route's; exists.
+    pub upstream: Option<String>,
+}
+
+/// Whether a score has effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoringMode {
+    Enforce,
+    /// Metrics and log only, and the request does not wait for it.
+    Shadow,
+}
+
+/// Where a route's requests go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Name of an upstream that exists.
+    Upstream(String),
+    /// The gateway's own model server.
+    Models(ModelRoute),
+}
+
+/// What a route serves of the models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelRoute {
+    /// Names of models that exist; none: all, those loaded on request too.
+    pub models: Option<Vec<String>>,
+    /// Whether models can be loaded and unloaded over it.
+    pub control: bool,
+    /// Whether inputs may hold what is not a finite number.
+    pub any_values: bool,
+}
+
 /// A rule: which requests, through which stages, to where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -232,8 +422,7 @@ pub struct Route {
     pub spot: Spot,
     pub host: Option<HostPattern>,
     pub path: PathPattern,
-    /// Name of an upstream that exists.
-    pub upstream: String,
+    pub target: Target,
     /// From the end of the request's head to the end of the response; none: no deadline.
     pub deadline: Option<Duration>,
     /// Bytes of a request's body; none: no limit.
@@ -278,6 +467,8 @@ pub enum StageKind {
         config: Located<serde_json::Value>,
         grants: Vec<Located<Grant>>,
     },
+    /// A model scores the request.
+    Inference(Box<Scoring>),
 }
 
 /// What one failure means.
@@ -323,4 +514,6 @@ pub enum Grant {
     Random,
     /// `outbound:NAME`: an upstream
     Outbound(String),
+    /// `inference:NAME`: a model
+    Model(String),
 }

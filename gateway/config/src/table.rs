@@ -84,6 +84,11 @@ impl<'a> Table<'a> {
         self.source.report(&self.spot(), message, help)
     }
 
+    /// Whether the key is there, be its value right or wrong.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
+    }
+
     /// The spot of a key of the table under `section`, with its path.
     pub(crate) fn spot_within(&self, section: &str, key: &str) -> Spot {
         let inner = self.entry(section).filter(|node| node.value.is_table()).and_then(|node| node.table("").ok());

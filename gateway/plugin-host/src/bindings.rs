@@ -3,7 +3,11 @@
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "plugin",
-    imports: { "witgate:plugin/outbound.fetch": async | trappable, default: trappable },
+    imports: {
+        "witgate:plugin/inference.score": async | trappable,
+        "witgate:plugin/outbound.fetch": async | trappable,
+        default: trappable,
+    },
     exports: { default: async },
     with: {
         "witgate:plugin/http.request": crate::host::http::RequestHandle,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::service::{Bucket, HmacKey, KeySet, LoadScope, MetricSink, OutboundTarget, Surroundings};
+use crate::service::{Bucket, HmacKey, KeySet, LoadScope, MetricSink, OutboundTarget, ScoreTarget, Surroundings};
 
 /// The capabilities of one plugin in one place. Names are resolved when a generation is built: a plugin of an older
 /// generation keeps what it had.
@@ -33,6 +33,8 @@ pub struct Grants {
     pub random: bool,
     /// `outbound:NAME`
     pub outbound: BTreeMap<String, Arc<dyn OutboundTarget>>,
+    /// `inference:NAME`
+    pub models: BTreeMap<String, Arc<dyn ScoreTarget>>,
     /// What `clock` and `random` tell, and what `kv` reckons lifetimes by.
     pub surroundings: Surroundings,
 }
@@ -50,8 +52,7 @@ impl Grants {
             "metrics" => (self.metrics.is_some(), "metrics"),
             "random" => (self.random, "random"),
             "outbound" => (!self.outbound.is_empty(), "outbound:NAME"),
-            // Nobody can be granted it in this version.
-            "inference" => (false, "inference"),
+            "inference" => (!self.models.is_empty(), "inference:NAME"),
             _ => (true, ""),
         };
         if granted { Ok(()) } else { Err(grant) }
@@ -71,6 +72,7 @@ impl Grants {
             metrics,
             random,
             outbound,
+            models,
             surroundings,
         } = self;
         hash.update((surroundings.identity() as u64).to_le_bytes());
@@ -79,6 +81,7 @@ impl Grants {
         named(hash, key_sets, |set| set.fingerprint().to_vec());
         named(hash, buckets, |bucket| bucket.id().to_le_bytes().to_vec());
         named(hash, outbound, |target| target.identity().to_le_bytes().to_vec());
+        named(hash, models, |target| target.identity());
         named(hash, load_scopes, |scope| {
             let (id, limits) = scope.identity();
             [&id.to_le_bytes()[..], &limits.in_flight.to_le_bytes(), &limits.cpu_permille.to_le_bytes()].concat()

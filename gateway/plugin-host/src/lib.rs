@@ -64,8 +64,8 @@ pub use plugin::{Description, LoadedPlugin};
 pub use plugin_host::{HostSettings, PluginHost};
 pub use service::{
     Admission, Bucket, BucketSpec, Decision, HashKind, HmacKey, KeySet, LoadLimits, LoadScope, LoadSignal, Measure,
-    MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget, Simulation,
-    Surroundings,
+    MetricError, MetricSink, OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget, ScoreError,
+    ScoreFuture, ScoreTarget, ScoreTensor, Scores, Simulation, Surroundings,
 };
 pub use spec::{Isolation, PluginLimits, PluginSpec};
 pub use stage::PluginStage;

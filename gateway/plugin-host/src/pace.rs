@@ -19,7 +19,8 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn new(grants: &Grants) -> Self {
-        let repeatable = !grants.kv && grants.metrics.is_none() && grants.outbound.is_empty();
+        let repeatable =
+            !grants.kv && grants.metrics.is_none() && grants.outbound.is_empty() && grants.models.is_empty();
         Self { repeatable, on_fiber: AtomicU32::new(0) }
     }
 

@@ -1,18 +1,26 @@
 //! The admin listener: health, metrics, reload. On an address of its own, loopback by default.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::BytesMut;
+use http::header::HeaderValue;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use serde_json::json;
 use witgate_config::Diagnostic;
+use witgate_inference::protocol::{ModelServer, ServerRequest, ServerSettings};
+use witgate_inference::{ModelService as _, Repository};
 
 use crate::gateway::Gateway;
 use crate::reload::{Reloaded, Reloader, Trigger};
 use crate::snapshot::Binding;
+use crate::snapshot::models::score_references;
+use crate::telemetry::ModelFigures;
 
 /// Serves the admin endpoints.
 pub struct Admin {
@@ -89,7 +97,46 @@ impl Admin {
             figures.map(|(state, count)| (plugin.name().to_owned(), state, count))
         });
         self.gateway.metrics.set_plugin_instances(figures);
-        self.gateway.metrics.render()
+        let models = ModelFigures {
+            inference: &self.reloader.builder().inference,
+            models: self.models().list(),
+            references: score_references(&snapshot.config),
+        };
+        self.gateway.metrics.render(models.families())
+    }
+
+    /// All models, those of the configuration and those that were loaded on request.
+    fn models(&self) -> Repository {
+        let (snapshot, builder) = (self.gateway.snapshot(), self.reloader.builder());
+        Repository {
+            inference: Arc::clone(&builder.inference),
+            configured: Arc::clone(&snapshot.models),
+            reach: None,
+            control: Some(builder.control(&snapshot.config)),
+        }
+    }
+
+    /// The model server's APIs, with everything allowed.
+    async fn serve_models(&self, session: &mut ServerSession, head: &Parts) -> Response<Vec<u8>> {
+        let mut body = BytesMut::new();
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            body.extend_from_slice(&piece);
+            if body.len() > BODY_LIMIT {
+                let message = format!("the body exceeds the limit of {BODY_LIMIT} bytes\n");
+                return respond(&head.method, Page(StatusCode::PAYLOAD_TOO_LARGE, TEXT, message, None));
+            }
+        }
+        let settings = ServerSettings { manage: true, prefix: "/".to_owned(), ..ServerSettings::default() };
+        let server = ModelServer::new(Arc::new(self.models()), settings);
+        let deadline = Some(Instant::now() + MODEL_TIME);
+        let (path, headers, body) = (head.uri.path(), &head.headers, body.freeze());
+        let answer = server.answer(ServerRequest { method: &head.method, path, headers, body, deadline }).await;
+        let mut response = Response::new(answer.body.to_vec());
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     async fn reload(&self) -> Page {
@@ -117,7 +164,13 @@ const INDEX: &str = "GET /live      200 while the process runs
 GET /ready     200 while it takes traffic, 503 while it drains or a plugin keeps a route from serving
 GET /metrics   metrics in the text format of Prometheus
 POST /reload   reload the configuration now
+/v1/models, /v2   list, load, unload and run models: docs/inference/model-server.md
 ";
+
+/// Bytes of a request to the model server: operators load and try models here, and do not send traffic.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// For a run. Loading has no limit of its own.
+const MODEL_TIME: Duration = Duration::from_secs(60);
 
 fn not_allowed(allowed: &'static str) -> Page {
     Page(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("allowed: {allowed}\n"), Some(allowed))
@@ -126,22 +179,29 @@ fn not_allowed(allowed: &'static str) -> Page {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (method, path) = (session.req_header().method.clone(), session.req_header().uri.path().to_owned());
-        let Page(status, content_type, body, allowed) = self.page(&method, &path).await;
-        let mut response = Response::new(if method == Method::HEAD { Vec::new() } else { body.as_bytes().to_vec() });
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        let mut set = |name: HeaderName, value: &str| {
-            if let Ok(value) = value.parse() {
-                headers.insert(name, value);
-            }
-        };
-        set(CONTENT_TYPE, content_type);
-        set(CONTENT_LENGTH, &body.len().to_string());
-        set(CACHE_CONTROL, "no-store");
-        if let Some(allowed) = allowed {
-            set(ALLOW, allowed);
+        let head = session.req_header().as_owned_parts();
+        let path = head.uri.path();
+        if path == "/v1/models" || path.starts_with("/v1/models/") || path == "/v2" || path.starts_with("/v2/") {
+            return self.serve_models(session, &head).await;
         }
-        response
+        respond(&head.method, self.page(&head.method, path).await)
     }
+}
+
+fn respond(method: &Method, Page(status, content_type, body, allowed): Page) -> Response<Vec<u8>> {
+    let mut response = Response::new(if *method == Method::HEAD { Vec::new() } else { body.as_bytes().to_vec() });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(value) = value.parse() {
+            headers.insert(name, value);
+        }
+    };
+    set(CONTENT_TYPE, content_type);
+    set(CONTENT_LENGTH, &body.len().to_string());
+    set(CACHE_CONTROL, "no-store");
+    if let Some(allowed) = allowed {
+        set(ALLOW, allowed);
+    }
+    response
 }

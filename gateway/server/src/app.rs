@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pingora_runtime::Runtime;
+use pingora_runtime::Runtime as Threads;
 use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
+use witgate_config::{self as config, ModelRuntime};
+use witgate_inference::backend::Runtime;
+use witgate_inference::{Executor, Inference};
 use witgate_plugin_host::PluginHost;
 
 use crate::admin::Admin;
@@ -47,7 +50,13 @@ pub fn check(path: &Path) -> Result<(Sources, Snapshot), StartError> {
 fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> {
     let sources = read(path).map_err(StartError::Config)?;
     let metrics = Metrics::new().context("metrics")?;
-    let builder = Builder { host: plugin_host(&sources)?, metrics };
+    let inference_threads = inference_threads(&sources.config.inference);
+    let builder = Builder {
+        host: plugin_host(&sources)?,
+        inference: inference(&sources, inference_threads)?,
+        inference_threads,
+        metrics,
+    };
     let first = builder.build(&sources, None).map_err(StartError::Config)?;
     Ok((sources, builder, first))
 }
@@ -57,6 +66,30 @@ fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
     let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
     let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
     PluginHost::new(settings).context("the plugin host cannot be started")
+}
+
+/// What runs models, and its threads.
+fn inference(sources: &Sources, threads: usize) -> Result<Arc<Inference>, StartError> {
+    let config::Inference { runtime, niceness, .. } = &sources.config.inference;
+    let (wanted, spot) = match runtime {
+        ModelRuntime::Embedded => (Runtime::Embedded, None),
+        ModelRuntime::Auto => (Runtime::Auto(None), None),
+        ModelRuntime::Path(path) => (Runtime::Path(path.value.clone()), Some(&path.spot)),
+    };
+    let chosen = wanted.open().map_err(|error| {
+        let spot = spot.cloned().unwrap_or_default();
+        StartError::Config(vec![sources.diagnostic(&spot, error.message, error.help)])
+    })?;
+    if let Some(fallback) = &chosen.fallback {
+        warn!("{fallback}");
+    }
+    let executor = Executor::start(threads, i32::try_from(*niceness).unwrap_or(0)).context("threads for models")?;
+    Ok(Inference::new(chosen.backend, executor, self::threads(&sources.config.runtime)))
+}
+
+fn inference_threads(inference: &config::Inference) -> usize {
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    inference.threads.unwrap_or_else(cpus)
 }
 
 /// `$XDG_CACHE_HOME/witgate/plugins`, or `~/.cache/witgate/plugins`; none: plugins are compiled at each start.
@@ -89,7 +122,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let admin = config.admin.address.as_ref().map(|address| bind(address.value)).transpose()?;
     // Threads that do not steal work from each other: a request stays where its connection is (measured 8 to 13 % less
     // processor time than work stealing).
-    let proxies = Runtime::new_no_steal(threads(&config.runtime), "proxy");
+    let proxies = Threads::new_no_steal(threads(&config.runtime), "proxy");
     let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let control = control.context("the control runtime cannot be started")?;
     let parts = Parts { gateway, reloader, files, bound, admin, proxies };
@@ -108,7 +141,7 @@ struct Parts {
     files: watch::Receiver<Vec<PathBuf>>,
     bound: Vec<Bound>,
     admin: Option<Bound>,
-    proxies: Runtime,
+    proxies: Threads,
 }
 
 async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {

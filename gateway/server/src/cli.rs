@@ -1,5 +1,6 @@
 //! The command line.
 
+mod model;
 mod plugin;
 mod top;
 
@@ -70,6 +71,11 @@ enum Command {
         #[command(subcommand)]
         command: plugin::PluginCommand,
     },
+    /// Look at a model, and install what runs it, without a gateway.
+    Model {
+        #[command(subcommand)]
+        command: model::ModelCommand,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Check { config, format } => check(&config.path, format),
         Command::Top { options } => top::run(&options),
         Command::Plugin { command } => plugin::run(command),
+        Command::Model { command } => model::run(command),
     }
 }
 

@@ -73,6 +73,11 @@ impl Reloader {
         Arc::new(Self { path, builder, gateway, watched, gate: tokio::sync::Mutex::default() })
     }
 
+    /// What outlives generations.
+    pub fn builder(&self) -> &Builder {
+        &self.builder
+    }
+
     /// Reloads; waits for a reload that is under way. The work is done on a blocking thread.
     pub async fn reload(self: &Arc<Self>, trigger: Trigger) -> Reloaded {
         let _gate = self.gate.lock().await;

@@ -78,6 +78,14 @@ pub struct Ended {
     pub bytes_out: u64,
 }
 
+/// What a model said of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Name of the stage.
+    pub stage: Arc<str>,
+    pub value: f32,
+}
+
 /// One request and its response.
 pub struct Exchange {
     pub request: RequestHead,
@@ -105,6 +113,10 @@ pub struct Exchange {
     pub usage: Usage,
     /// What all hooks took so far, if that is wanted.
     pub accounts: Option<Accounts>,
+    /// Name of the upstream that a stage chose instead of the route's.
+    pub upstream: Option<Arc<str>>,
+    /// What models said of the request.
+    pub scores: Vec<Score>,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
     pub holds: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -127,6 +139,8 @@ impl Exchange {
             response_edits: Edits::default(),
             usage: Usage::default(),
             accounts: None,
+            upstream: None,
+            scores: Vec::new(),
             holds: Vec::new(),
         }
     }

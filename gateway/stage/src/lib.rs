@@ -19,7 +19,7 @@ mod usage;
 
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
-pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead};
+pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead, Score};
 pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Progress, Step};
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;

@@ -39,6 +39,8 @@ pub struct Config {
     /// Tokens that one request takes.
     #[serde(default = "one")]
     cost: u32,
+    /// Attribute with the tokens that a request takes instead, if an earlier stage has set it, such as one with a model.
+    cost_attribute: Option<String>,
 }
 
 fn client() -> String {
@@ -55,6 +57,7 @@ pub struct RateLimit {
     bucket: String,
     key: Key,
     cost: u32,
+    cost_attribute: Option<String>,
 }
 
 impl Plugin for RateLimit {
@@ -65,7 +68,7 @@ impl Plugin for RateLimit {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigError> {
-        let Config { bucket, key, cost } = config;
+        let Config { bucket, key, cost, cost_attribute } = config;
         if !limiter::buckets().contains(&bucket) {
             return Err(format!(
                 "bucket: `{bucket}` is not granted; define [buckets.{bucket}] and add \"limiter:{bucket}\" to the stage's grants"
@@ -76,13 +79,14 @@ impl Plugin for RateLimit {
             return Err("cost: expected at least 1".into());
         }
         let key = key.parse().map_err(|problem| format!("key: {problem}"))?;
-        Ok(Self { bucket, key, cost })
+        Ok(Self { bucket, key, cost, cost_attribute })
     }
 }
 
 impl OnRequest for RateLimit {
     fn on_request(&self, request: &Request<'_>, _end_of_stream: bool) -> Result<Action, Error> {
-        let decision = limiter::take(&self.bucket, &self.key.of(request), self.cost)?;
+        let set = self.cost_attribute.as_ref().and_then(|name| number(&request.attr(name)?));
+        let decision = limiter::take(&self.bucket, &self.key.of(request), set.unwrap_or(self.cost))?;
         let standing = Standing::from(&decision);
         if decision.allowed {
             standing.show(request)?;
@@ -92,6 +96,10 @@ impl OnRequest for RateLimit {
         let refusal = standing.refuse(refusal).retry_after_ms(decision.retry_after_ms);
         Ok(Action::Refuse(refusal))
     }
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 witgate_sdk::export!(RateLimit: request);
@@ -123,6 +131,15 @@ mod tests {
         let fields: Vec<_> =
             refusal.fields.iter().map(|f| (f.name.as_str(), String::from_utf8_lossy(&f.value))).collect();
         assert_eq!(fields, [(LIMIT, "2".into()), (REMAINING, "0".into()), (RESET, "3".into())]);
+    }
+
+    #[test]
+    fn an_earlier_stage_can_say_what_a_request_costs() {
+        let plugin = plugin(r#"{"bucket": "b", "cost_attribute": "cost"}"#);
+        let dear = TestRequest::new("GET", "/");
+        dear.request().set_attr("cost", "2").unwrap();
+        assert!(passes(&plugin, &dear), "two of two tokens");
+        assert!(!passes(&plugin, &TestRequest::new("GET", "/")), "none is left for one that costs one");
     }
 
     #[test]
@@ -204,6 +221,6 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(RateLimit::CONFIG_SCHEMA.unwrap()).unwrap();
         let mut fields: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         fields.sort();
-        assert_eq!(fields, ["bucket", "cost", "key"]);
+        assert_eq!(fields, ["bucket", "cost", "cost_attribute", "key"]);
     }
 }

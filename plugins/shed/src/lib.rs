@@ -22,6 +22,9 @@ pub struct Config {
     scope: String,
     /// Header field with the priority, 0 to 255.
     priority_header: Option<HeaderName>,
+    /// Attribute with the priority, 0 to 255, that an earlier stage has set, such as one with a model. It comes before the
+    /// field, and is not capped: clients cannot write it.
+    priority_attribute: Option<String>,
     /// Priority without the field, or with one that is not a number.
     #[serde(default = "default_priority")]
     default_priority: u8,
@@ -63,10 +66,12 @@ impl Plugin for Shed {
 
 impl OnRequest for Shed {
     fn on_request(&self, request: &Request<'_>, _end_of_stream: bool) -> Result<Action, Error> {
-        let Config { scope, priority_header, default_priority, priority_limit } = &self.0;
+        let Config { scope, priority_header, priority_attribute, default_priority, priority_limit } = &self.0;
+        let set = priority_attribute.as_ref().and_then(|name| number(&request.attr(name)?));
         let claimed =
             priority_header.as_ref().and_then(|name| request.header_str(name.as_str())?.trim().parse::<u8>().ok());
-        let priority = claimed.map_or(*default_priority, |claimed| claimed.min(*priority_limit));
+        let claimed = claimed.map(|claimed| claimed.min(*priority_limit));
+        let priority = set.or(claimed).unwrap_or(*default_priority);
         let admission = load::admit(scope, priority)?;
         if admission.admitted {
             return Ok(Action::Continue);
@@ -74,6 +79,10 @@ impl OnRequest for Shed {
         let refusal = Refusal::new(ErrorCode::Overloaded, "The service is overloaded; try again later.");
         Ok(Action::Refuse(refusal.retry_after_ms(admission.retry_after_ms)))
     }
+}
+
+fn number(text: &[u8]) -> Option<u8> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 witgate_sdk::export!(Shed: request);
@@ -119,6 +128,21 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_stage_says_comes_before_the_claim() {
+        let shed = shed(
+            r#"{"scope": "edge", "priority_header": "x-priority", "priority_attribute": "priority", "priority_limit": 99}"#,
+            100,
+        );
+        let request = TestRequest::new("GET", "/").header("x-priority", "255");
+        request.request().set_attr("priority", "200").unwrap();
+        assert!(admitted(&shed, &request), "what the gateway says is not capped");
+        request.request().set_attr("priority", "0").unwrap();
+        assert!(!admitted(&shed, &request));
+        request.request().set_attr("priority", "high").unwrap();
+        assert!(!admitted(&shed, &request), "no number: the claim counts, capped");
+    }
+
+    #[test]
     fn a_scope_that_is_not_granted_is_named() {
         World::new().install();
         let error = Shed::configure(serde_json::from_str(r#"{"scope": "edge"}"#).unwrap()).unwrap_err().to_string();
@@ -139,6 +163,6 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(Shed::CONFIG_SCHEMA.unwrap()).unwrap();
         let mut fields: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
         fields.sort();
-        assert_eq!(fields, ["default_priority", "priority_header", "priority_limit", "scope"]);
+        assert_eq!(fields, ["default_priority", "priority_attribute", "priority_header", "priority_limit", "scope"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use crate::bindings::imports::witgate::plugin::inference::{ScoreError, Tensor};
 use crate::bindings::imports::witgate::plugin::limiter::Decision;
 use crate::bindings::imports::witgate::plugin::load::{Admission, LoadSignal};
 use crate::bindings::imports::witgate::plugin::outbound::{Call, CallError, Reply};
@@ -35,7 +36,11 @@ pub struct World {
     metrics: BTreeMap<String, f64>,
     random: Option<u64>,
     upstreams: BTreeMap<String, Answer>,
+    models: BTreeMap<String, Model>,
 }
+
+/// What a model says to named inputs.
+type Model = fn(&[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ScoreError>;
 
 /// How an upstream answers.
 type Answer = fn(&Call) -> Result<Reply, CallError>;
@@ -164,6 +169,13 @@ impl World {
     #[must_use]
     pub fn upstream(mut self, name: &str, answer: fn(&Call) -> Result<Reply, CallError>) -> Self {
         self.upstreams.insert(name.to_owned(), answer);
+        self
+    }
+
+    /// Grants `inference` of a model that says this.
+    #[must_use]
+    pub fn model(mut self, name: &str, says: Model) -> Self {
+        self.models.insert(name.to_owned(), says);
         self
     }
 
@@ -459,6 +471,16 @@ pub mod outbound {
     }
 }
 
+pub mod inference {
+    use super::{ScoreError, Tensor, WORLD, require_hook};
+
+    pub fn score(model: &str, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, ScoreError> {
+        require_hook();
+        let says = WORLD.with_borrow(|world| world.models.get(model).copied());
+        says.ok_or(ScoreError::NotGranted)?(inputs)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::catch_unwind;
@@ -515,6 +537,17 @@ mod tests {
         assert_eq!(crate::random::bytes(9).len(), 9);
         assert_eq!(fetch(&Call::get("auth", "/me")).map(|reply| reply.body), Ok(b"/me".to_vec()));
         assert_eq!(fetch(&Call::get("other", "/")).map(|reply| reply.body), Err(CallError::NotGranted));
+    }
+
+    #[test]
+    fn models_can_be_had() {
+        use crate::inference::score;
+
+        World::new().model("twice", |inputs| Ok(inputs.iter().chain(inputs).cloned().collect())).install();
+        let inputs = [("x".to_owned(), Tensor::row([0.5]))];
+        let outputs = score("twice", &inputs).unwrap();
+        assert_eq!(outputs.iter().filter_map(|(_, tensor)| tensor.numbers()).collect::<Vec<_>>(), [[0.5], [0.5]]);
+        assert!(matches!(score("other", &inputs), Err(ScoreError::NotGranted)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::sample::Sample;
 use crate::workspace::{Host, PLUGINS};
-use crate::{demo, gateway, process, toolchain};
+use crate::{demo, gateway, models, process, toolchain};
 
 /// Build everything and serve the sample configuration.
 ///
@@ -43,6 +43,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for listener in &sample.listeners {
         check_free(*listener, &sample)?;
     }
+    models::ensure_example(&sample.file, &progress)?;
     toolchain::ensure_wasm_target(&progress)?;
     progress.step("compile the plugins to components");
     PLUGINS.build()?;

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use clap::ValueEnum;
 
 use super::guests;
@@ -6,15 +8,15 @@ use crate::guests::Language;
 use crate::progress::Progress;
 use crate::tally::Tally;
 use crate::workspace::{Host, PLUGINS, TEST_GUESTS};
-use crate::{debian, process, toolchain};
+use crate::{debian, models, process, toolchain};
 
 /// Run all tests, the end-to-end suites included.
 ///
 /// Adds the wasm target if it is missing, installs the Debian packages that the end-to-end suites use (nginx, curl, wrk,
 /// nghttp2-client, make; as root or through a sudo that does not ask), compiles the shipped plugins and the test guests to
 /// components, installs the toolchains of the other guest languages and builds their first plugins (as `cargo xtask
-/// guests` does; needs python3 with venv), builds the gateway, and runs unit, integration, end-to-end and documentation
-/// tests. The last line is `N passed, M failed`; the exit status is 0 if none failed.
+/// guests` does; needs python3 with venv), builds the gateway, lets it install ONNX Runtime below `target`, as
+/// well as Triton's client and an example's model (all by pip), and runs unit, integration, end-to-end and documentation tests. The last line is `N passed, M failed`; the exit status is 0 if none failed.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Run only the tests whose name contains this.
@@ -34,10 +36,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     // Binaries and tests in one go: cargo then settles on one set of features for each dependency, and builds it once.
     process::complete(Host::cargo().args(["build", "--release", "--workspace", "--bins", "--tests"]))?;
 
+    let library = models::ensure_onnx_runtime(&Host::read()?, &progress)?;
+    let clients = models::ensure_clients(&progress)?;
+    models::ensure_example(Path::new("examples/model-server/gateway.toml"), &progress)?;
+
     let mut tally = Tally::default();
     let filter = options.filter.as_slice();
     progress.step("test the gateway, end to end");
-    tally.add(Host::cargo().args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter))?;
+    let mut tests = Host::cargo();
+    tests.args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter);
+    tally.add(tests.env(models::RUNTIME, library).env(models::CLIENTS, clients))?;
     progress.step("test the plugins' logic natively");
     // Not in release: that profile is made for small components and would spend its time in link-time optimisation.
     tally.add(PLUGINS.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(filter))?;

@@ -16,6 +16,7 @@ use witgate_stage::FailureKind;
 
 use super::content::{Content, Fields, Moment, Rate, Size, Time, labelled};
 use super::expect::Expect;
+use super::models::Model;
 use crate::CommandError;
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +47,9 @@ pub(crate) struct CaseFile {
     /// Upstreams that plugins call, and what they answer.
     #[serde(default)]
     pub(crate) upstreams: BTreeMap<String, Vec<Answer>>,
+    /// Models that plugins ask, and what they say.
+    #[serde(default)]
+    pub(crate) models: BTreeMap<String, Model>,
     /// Time of day at which the first case begins; none: now.
     pub(crate) now: Option<Moment>,
     #[serde(default)]

@@ -7,6 +7,7 @@ mod expect;
 mod file;
 mod glob;
 mod metrics;
+mod models;
 mod report;
 mod surroundings;
 mod upstreams;

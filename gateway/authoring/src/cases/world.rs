@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use toml::Spanned;
 use witgate_plugin_host::{
     Bucket, BucketSpec, Grants, HmacKey, Isolation, KeySet, KvStore, LoadLimits, LoadScope, LoadedPlugin, MetricSink,
-    OutboundTarget, PluginHost, PluginLimits, PluginSpec, PluginStage, Surroundings,
+    OutboundTarget, PluginHost, PluginLimits, PluginSpec, PluginStage, ScoreTarget, Surroundings,
 };
 use witgate_stage::{
     BodyMode, Disposition, Exchange, FailureKind, FailurePolicy, Hook, Pipeline, Run, Stage, StageError, Step,
@@ -15,6 +15,7 @@ use witgate_stage::{
 
 use super::file::{self, CaseFile, Source};
 use super::metrics::Recorder;
+use super::models::{self, Model};
 use super::surroundings::Simulated;
 use super::upstreams::{Answers, Stub, Upstreams};
 use crate::{CommandError, component, stand_in};
@@ -70,6 +71,7 @@ impl World {
             load_scopes: load.clone(),
             metrics: Some(Arc::clone(&metrics) as _),
             outbound: file.upstreams.keys().map(stub).collect(),
+            models: file.models.iter().map(|(name, model)| (name.clone(), stub_of(model))).collect(),
             ..Grants::default()
         };
         let mut grants = Grants { surroundings, ..Grants::default() };
@@ -185,6 +187,10 @@ fn policy(policy: &file::Policy) -> FailurePolicy {
     }
 }
 
+fn stub_of(model: &Model) -> Arc<dyn ScoreTarget> {
+    Arc::new(models::Stub(model.clone()))
+}
+
 /// Adds one grant, as a stage's `grants` in `gateway.toml` has it. The error is what is wrong and what to do.
 fn give(grants: &mut Grants, offered: &Grants, grant: &Spanned<String>) -> Result<(), (String, String)> {
     let text = grant.get_ref().as_str();
@@ -206,10 +212,11 @@ fn give(grants: &mut Grants, offered: &Grants, grant: &Spanned<String>) -> Resul
         ("limiter", Some(name)) => (copy(&mut grants.buckets, &offered.buckets, name), "[buckets.NAME]"),
         ("load", Some(name)) => (copy(&mut grants.load_scopes, &offered.load_scopes, name), "[load.NAME]"),
         ("outbound", Some(name)) => (copy(&mut grants.outbound, &offered.outbound, name), "[[upstreams.NAME]]"),
+        ("inference", Some(name)) => (copy(&mut grants.models, &offered.models, name), "[models.NAME]"),
         _ => {
             let message = format!(
                 "expected a grant, one of \"log\", \"clock\", \"random\", \"kv\", \"metrics\", \"crypto\", \
-                 \"crypto:NAME\", \"limiter:NAME\", \"load:NAME\", \"outbound:NAME\", got {text:?}"
+                 \"crypto:NAME\", \"limiter:NAME\", \"load:NAME\", \"outbound:NAME\", \"inference:NAME\", got {text:?}"
             );
             return Err((message, "`witgate plugin inspect` tells which grants a plugin needs".to_owned()));
         }

@@ -9,7 +9,7 @@ use super::{Kind, Shown};
 use crate::node::Node;
 use crate::source::Read;
 
-const UNITS: Units = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const UNITS: Units = &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 
 /// A duration within bounds, both included.
 pub(crate) struct Time {
@@ -49,13 +49,16 @@ impl Shown for Time {
     }
 }
 
-/// Whole milliseconds, seconds, minutes or hours.
+/// Whole microseconds, milliseconds, seconds, minutes or hours.
 fn parse(text: &str) -> Option<Duration> {
-    units::parse(text, UNITS).map(Duration::from_millis)
+    units::parse(text, UNITS).map(Duration::from_micros)
 }
 
 pub(crate) fn show(duration: Duration) -> String {
-    units::show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), UNITS)
+    if duration.is_zero() {
+        return "0ms".into();
+    }
+    units::show(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), UNITS)
 }
 
 #[cfg(test)]
@@ -66,8 +69,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_reads_back_as_it_was_shown(millis: u64) {
-            let duration = Duration::from_millis(millis);
+        fn a_duration_reads_back_as_it_was_shown(micros: u64) {
+            let duration = Duration::from_micros(micros);
             prop_assert_eq!(parse(&show(duration)), Some(duration));
         }
 

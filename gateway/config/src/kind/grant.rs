@@ -14,14 +14,26 @@ pub(crate) struct Granted<'n> {
     pub(crate) buckets: &'n [String],
     pub(crate) load: &'n [String],
     pub(crate) upstreams: &'n [String],
+    pub(crate) models: &'n [String],
 }
 
 /// A grant; what it names exists.
 pub(crate) struct GrantName<'n>(pub(crate) Granted<'n>);
 
 /// Every form of a grant.
-const FORMS: [&str; 10] =
-    ["log", "clock", "random", "kv", "metrics", "crypto", "crypto:NAME", "limiter:NAME", "load:NAME", "outbound:NAME"];
+const FORMS: [&str; 11] = [
+    "log",
+    "clock",
+    "random",
+    "kv",
+    "metrics",
+    "crypto",
+    "crypto:NAME",
+    "limiter:NAME",
+    "load:NAME",
+    "outbound:NAME",
+    "inference:NAME",
+];
 
 impl Kind for GrantName<'_> {
     type Value = Located<Grant>;
@@ -33,7 +45,7 @@ impl Kind for GrantName<'_> {
 
     fn read(&self, node: &Node<'_>) -> Read<Self::Value> {
         let text = node.text().unwrap_or_default();
-        let Granted { keys, buckets, load, upstreams } = self.0;
+        let Granted { keys, buckets, load, upstreams, models } = self.0;
         let (capability, name) =
             text.split_once(':').map_or((text, None), |(capability, name)| (capability, Some(name)));
         let grant = match (capability, name) {
@@ -47,11 +59,12 @@ impl Kind for GrantName<'_> {
             ("limiter", name) => Grant::Bucket(existing(node, name, buckets, "[buckets.NAME]")?),
             ("load", name) => Grant::LoadScope(existing(node, name, load, "[load.NAME]")?),
             ("outbound", name) => Grant::Outbound(existing(node, name, upstreams, "[upstreams.NAME]")?),
+            ("inference", name) => Grant::Model(existing(node, name, models, "[models.NAME]")?),
             (capability @ ("log" | "clock" | "kv" | "metrics" | "random"), Some(_)) => {
                 return Err(node.wrong(&self.expected(), format!("write \"{capability}\": it takes no name")));
             }
             (capability, _) => {
-                let capabilities = ["log", "clock", "random", "kv", "metrics", "crypto", "limiter", "load", "outbound"];
+                let capabilities = FORMS.map(|form| form.trim_end_matches(":NAME"));
                 let help =
                     did_you_mean(capability, capabilities, || "remove it, or write one of these with quotes".into());
                 return Err(node.wrong(&self.expected(), help));

@@ -4,13 +4,17 @@ mod access_log;
 mod admin;
 mod buckets;
 mod downstream;
+mod features;
+mod inference;
 mod insecure;
 mod keys;
 mod listeners;
 mod load;
+mod models;
 mod plugins;
 mod routes;
 mod runtime;
+mod scoring;
 mod stages;
 mod upstreams;
 
@@ -22,6 +26,8 @@ use crate::kind::Granted;
 use crate::source::Read;
 use crate::table::Table;
 
+pub(crate) use models::defaults as model_defaults;
+
 /// The whole file. Every section is read before the first failure ends it, so that all problems are found at once.
 pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let listeners = listeners::read(root);
@@ -29,6 +35,7 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let allowed = insecure.unwrap_or_default();
     let admin = admin::read(root, allowed.admin_on_any_address, listeners.as_deref().unwrap_or_default());
     let runtime = runtime::read(root);
+    let inference = inference::read(root);
     let access_log = access_log::read(root);
     let downstream = downstream::read(root);
     let upstreams = upstreams::read(root);
@@ -37,15 +44,26 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let buckets = buckets::read(root);
     let load = load::read(root);
     let plugins = plugins::read(root);
+    let models = models::read(root);
+    let features = features::read(root);
 
     // Names count even if what they name is wrong: one mistake should not look like two.
     let secrets = [root.names_in("keys"), root.names_in("key_sets")].concat();
     let (bucket_names, load_names) = (root.names_in("buckets"), root.names_in("load"));
     let (upstream_names, plugin_names) = (root.names_in("upstreams"), root.names_in("plugins"));
+    let (model_names, feature_names) = (root.names_in("models"), root.names_in("features"));
     let names = routes::Names {
         upstreams: &upstream_names,
         plugins: &plugin_names,
-        granted: Granted { keys: &secrets, buckets: &bucket_names, load: &load_names, upstreams: &upstream_names },
+        models: &model_names,
+        features: &feature_names,
+        granted: Granted {
+            keys: &secrets,
+            buckets: &bucket_names,
+            load: &load_names,
+            upstreams: &upstream_names,
+            models: &model_names,
+        },
     };
     let body_limit = downstream.as_ref().ok().and_then(|downstream| downstream.body_limit);
     let routes = routes::read(root, &names, body_limit);
@@ -57,6 +75,7 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
         listeners: listeners?,
         admin: admin?,
         runtime: runtime?,
+        inference: inference?,
         access_log: access_log?,
         downstream: downstream?,
         upstreams: upstreams?,
@@ -65,6 +84,8 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
         buckets: buckets?,
         load: load?,
         plugins: plugins?,
+        models: models?,
+        features: features?,
         routes: routes?,
         static_spots,
     })

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{downstream, first_of, stages};
+use crate::kind::{Choice, Granted, Host, List, Name, NameOf, OrWord, RoutePath, RoutePrefix, Size, Time};
 use crate::kind::{GIB, KIB, MIB};
-use crate::kind::{Granted, Host, Name, NameOf, OrWord, RoutePath, RoutePrefix, Size, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{HostPattern, PathPattern, Route, Stage};
+use crate::{HostPattern, ModelRoute, PathPattern, Route, Stage, Target};
 
 const SECTION: Section = Section {
     name: "routes",
@@ -63,10 +63,31 @@ const BODY: Key<OrWord<Size>> = Key {
     ..downstream::BODY
 };
 
+/// Models that one route names; more are `"all"`.
+const MODELS_LIMIT: usize = 1000;
+
+const CONTROL: Key<Choice<bool>> = Key {
+    name: "model_control",
+    kind: Choice(&[("refused", false), ("allowed", true)]),
+    example: "\"allowed\"",
+    doc: "With `models`: whether models can be loaded from `inference.model_roots` and unloaded over this route. Whoever \
+          reaches it can then: put a stage before it that authenticates.",
+};
+
+const VALUES: Key<Choice<bool>> = Key {
+    name: "model_values",
+    kind: Choice(&[("finite", false), ("any", true)]),
+    example: "\"any\"",
+    doc: "With `models`: `\"finite\"` refuses inputs that hold NaN or infinities, which most models turn into nonsense without a \
+          word.",
+};
+
 /// What routes can refer to.
 pub(super) struct Names<'n> {
     pub(super) upstreams: &'n [String],
     pub(super) plugins: &'n [String],
+    pub(super) models: &'n [String],
+    pub(super) features: &'n [String],
     pub(super) granted: Granted<'n>,
 }
 
@@ -99,14 +120,14 @@ pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u
         });
         let rest = read_rest(table, names, body_limit);
         let (name, (host, path), rest) = (name?, matcher?, rest?);
-        let Rest { upstream, deadline, body_limit, buffer_limit, stages } = rest;
-        Ok(Route { name, spot: table.spot(), host, path, upstream, deadline, body_limit, buffer_limit, stages })
+        let Rest { target, deadline, body_limit, buffer_limit, stages } = rest;
+        Ok(Route { name, spot: table.spot(), host, path, target, deadline, body_limit, buffer_limit, stages })
     })
 }
 
 /// What does not decide which requests a route gets.
 struct Rest {
-    upstream: String,
+    target: Target,
     deadline: Option<Duration>,
     body_limit: Option<u64>,
     buffer_limit: usize,
@@ -114,24 +135,62 @@ struct Rest {
 }
 
 fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Rest> {
-    let upstream = Key {
-        name: "upstream",
-        kind: NameOf { table: "upstreams", names: names.upstreams },
-        example: "\"demo\"",
-        doc: "Where requests go.",
-    };
-    let upstream = table.required(&upstream);
+    let target = read_target(table, names);
     let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
     let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
     let buffer_limit = table.or(&BUFFER, BUFFER_LIMIT);
     let stages = stages::read(table, names);
     Ok(Rest {
-        upstream: upstream?,
+        target: target?,
         deadline: deadline?,
         body_limit: body_limit?,
         buffer_limit: usize::try_from(buffer_limit?).unwrap_or(usize::MAX),
         stages: stages?,
     })
+}
+
+/// An upstream or the model server: exactly one of the two.
+fn read_target(table: &mut Table<'_>, names: &Names<'_>) -> Read<Target> {
+    let upstream = Key {
+        name: "upstream",
+        kind: NameOf { table: "upstreams", names: names.upstreams },
+        example: "\"demo\"",
+        doc: "Where requests go. Either this or `models`.",
+    };
+    let models = Key {
+        name: "models",
+        kind: OrWord {
+            word: "all",
+            kind: List { kind: NameOf { table: "models", names: names.models }, least: 1, most: MODELS_LIMIT },
+        },
+        example: "[\"abuse\"]",
+        doc: "Serves these models, instead of sending requests to an upstream: the API of GoServe (`/v1/models/…`) and the Open \
+              Inference Protocol (`/v2/…`, and its gRPC service), below `path_prefix` or as a part of it. `\"all\"`: those \
+              that are loaded on request, too.",
+    };
+    let upstream = table.optional(&upstream);
+    let models = table.optional(&models);
+    let (control, values) = (table.or(&CONTROL, false), table.or(&VALUES, false));
+    match (upstream?, models?) {
+        (Some(upstream), None) => {
+            for key in [CONTROL.name, VALUES.name] {
+                if table.has(key) {
+                    let message = format!("expected `{key}` only beside `models`");
+                    return Err(table.fail_at(key, message, "remove it: this route has an upstream"));
+                }
+            }
+            Ok(Target::Upstream(upstream))
+        }
+        (None, Some(models)) => Ok(Target::Models(ModelRoute { models, control: control?, any_values: values? })),
+        (None, None) => {
+            let help = names.upstreams.first().map_or("demo", String::as_str);
+            let help = format!("add `upstream = \"{help}\"`, or `models = \"all\"` to serve models");
+            Err(table.fail("expected `upstream` or `models`, got neither", help))
+        }
+        (Some(_), Some(_)) => {
+            Err(table.fail_at("models", "expected `upstream` or `models`, got both", "remove one of the two"))
+        }
+    }
 }
 
 fn read_matcher(table: &mut Table<'_>) -> Read<(Option<HostPattern>, PathPattern)> {

@@ -1,6 +1,7 @@
 //! `routes[].stages`: the steps of a route's pipeline.
 
 use super::routes::Names;
+use super::scoring;
 use crate::kind::{At, Choice, GrantName, Json, List, NameOf};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
@@ -65,13 +66,16 @@ const ON_OVERLOAD: Key<Choice<Disposition>> = Key {
     doc: "The same, if no instance of the plugin is free.",
 };
 
+/// Keys that only mean something beside `plugin`.
+const PLUGIN_KEYS: [&str; 6] = [CONFIG.name, "grants", ON_LOAD.name, ON_TRAP.name, ON_TIMEOUT.name, ON_OVERLOAD.name];
+
 pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>> {
     table.list(&SECTION, |table| {
         let plugin = Key {
             name: "plugin",
             kind: NameOf { table: "plugins", names: names.plugins },
             example: "\"auth\"",
-            doc: "The plugin to run.",
+            doc: "The plugin to run. Either this or `inference`.",
         };
         let grants = Key {
             name: "grants",
@@ -80,19 +84,47 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
             doc: "What the plugin may reach; nothing, without it. `log`: writes lines to the gateway's log. `clock`: reads the \
                   time. `kv`: keeps small state that all instances of the plugin share. `crypto`: computes digests. \
                   `crypto:NAME`: uses that key or key set, and never sees it. `limiter:NAME`: takes tokens from that \
-                  bucket. `load:NAME`: sheds by that load scope.",
+                  bucket. `load:NAME`: sheds by that load scope. `inference:NAME`: asks that model.",
         };
-        let plugin = table.required(&plugin);
+        let plugin = table.optional(&plugin);
         let config = table.optional(&CONFIG);
         let grants = table.optional(&grants);
         let failure = read_failure(table);
-        let config = config?.unwrap_or_else(|| Located {
-            value: serde_json::Value::Object(serde_json::Map::new()),
-            spot: table.spot_of(CONFIG.name),
-        });
-        let kind = StageKind::Plugin { plugin: plugin?, config, grants: grants?.unwrap_or_default() };
+        let scoring = scoring::read(table, names);
+        let kind = match (plugin?, scoring?) {
+            (Some(plugin), None) => {
+                refuse(table, &scoring::KEYS, "inference")?;
+                let config = config?.unwrap_or_else(|| Located {
+                    value: serde_json::Value::Object(serde_json::Map::new()),
+                    spot: table.spot_of(CONFIG.name),
+                });
+                StageKind::Plugin { plugin, config, grants: grants?.unwrap_or_default() }
+            }
+            (None, Some(scoring)) => {
+                refuse(table, &PLUGIN_KEYS, "plugin")?;
+                StageKind::Inference(Box::new(scoring))
+            }
+            (None, None) => {
+                let help = "add `plugin = \"NAME\"` or `inference = \"NAME\"`";
+                return Err(table.fail("expected `plugin` or `inference`, got neither", help));
+            }
+            (Some(_), Some(_)) => {
+                let message = "expected `plugin` or `inference`, got both";
+                return Err(table.fail_at("inference", message, "make two entries of it, in the order in which they run"));
+            }
+        };
         Ok(Stage { spot: table.spot(), kind, failure: failure? })
     })
+}
+
+/// Reports keys that mean something for another kind of stage only.
+fn refuse(table: &Table<'_>, keys: &[&str], kind: &str) -> Read<()> {
+    let mut result = Ok(());
+    for key in keys.iter().filter(|key| table.has(key)) {
+        let message = format!("expected `{key}` only beside `{kind}`");
+        result = Err(table.fail_at(key, message, "remove it from this stage"));
+    }
+    result
 }
 
 fn read_failure(table: &mut Table<'_>) -> Read<Failure> {

@@ -7,6 +7,7 @@ mod call;
 mod clock;
 mod crypto;
 pub(crate) mod http;
+mod inference;
 mod kv;
 mod limiter;
 mod load;
@@ -78,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) lines_left: u32,
     /// Requests that it may still send.
     fetches_left: u32,
+    /// Models that it may still ask.
+    scores_left: u32,
     /// Lines beyond that.
     lines_dropped: u64,
     /// How many of its next lines are in the log already, from before it was begun again.
@@ -131,6 +134,7 @@ impl HostState {
             ticks_left: 0,
             lines_left: log::LINES_LIMIT,
             fetches_left: 0,
+            scores_left: 0,
             lines_dropped: 0,
             lines_written: 0,
             taken: Vec::new(),
@@ -148,6 +152,7 @@ impl HostState {
         call.stack = Stack::Thread;
         call.lines_left = log::LINES_LIMIT;
         call.fetches_left = outbound::CALLS_LIMIT;
+        call.scores_left = inference::CALLS_LIMIT;
         call.lines_written = 0;
     }
 
@@ -254,6 +259,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>, interface: &str) -> wasmtime:
         "crypto" => plugin::crypto::add_to_linker::<_, Timed>(linker, HostState::host_call),
         "metrics" => plugin::metrics::add_to_linker::<_, Timed>(linker, HostState::host_call),
         "random" => plugin::random::add_to_linker::<_, Timed>(linker, HostState::host_call),
+        "inference" => plugin::inference::add_to_linker::<_, Timed>(linker, HostState::host_call),
         "outbound" => plugin::outbound::add_to_linker::<_, Timed>(linker, HostState::host_call),
         _ => Err(wasmtime::Error::msg("no such interface")),
     }

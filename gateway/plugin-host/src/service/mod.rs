@@ -8,6 +8,7 @@ mod load;
 mod metric;
 mod outbound;
 mod registry;
+mod score;
 mod surroundings;
 
 pub use bucket::{Bucket, BucketSpec, Decision};
@@ -15,6 +16,7 @@ pub use keys::{HashKind, HmacKey, KeySet, digest};
 pub use load::{Admission, LoadLimits, LoadScope, LoadSignal};
 pub use metric::{Measure, MetricError, MetricSink};
 pub use outbound::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
+pub use score::{ScoreError, ScoreFuture, ScoreTarget, ScoreTensor, Scores};
 pub(crate) use surroundings::machine_nanos;
 pub use surroundings::{Simulation, Surroundings};
 

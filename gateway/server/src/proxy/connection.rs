@@ -1,5 +1,6 @@
 //! Client connections: from accepted bytes to checked requests, one after the other or, with HTTP/2, side by side.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl Connections {
             bytes_out: u64::try_from(answer.body.len()).unwrap_or(u64::MAX),
             duration_ms: 0.0,
             stages: Vec::new(),
+            scores: BTreeMap::new(),
             error: Some(&message),
         });
         let _ = tokio::time::timeout(LINGER, async {

@@ -1,5 +1,6 @@
 //! What lives as long as one request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -109,6 +110,11 @@ impl RequestCtx {
         accounts.iter().filter_map(record).collect()
     }
 
+    fn scores(&self) -> BTreeMap<&str, f32> {
+        let scores = self.exchange.iter().flat_map(|exchange| &exchange.scores);
+        scores.map(|score| (&*score.stage, score.value)).collect()
+    }
+
     fn write_record(&self) {
         let facts = &self.facts;
         self.gateway.access_log.write(&Record {
@@ -129,6 +135,7 @@ impl RequestCtx {
             bytes_out: facts.bytes_out,
             duration_ms: self.started.elapsed().as_secs_f64() * 1000.0,
             stages: self.stage_records(),
+            scores: self.scores(),
             error: facts.error.as_deref(),
         });
     }

@@ -109,6 +109,11 @@ impl RequestFlow {
         self.held = Some(body);
     }
 
+    /// The whole body, if it has been held back.
+    pub fn take_held(&mut self) -> Option<Bytes> {
+        self.held.take()
+    }
+
     /// Takes every piece through stages.
     pub fn filter(&mut self, filter: Filter) {
         self.filter = Some(filter);

@@ -63,6 +63,8 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
         response_edits: Edits::default(),
         usage: Usage::default(),
         accounts: ctx.wants_accounts().then(Accounts::default),
+        upstream: None,
+        scores: Vec::new(),
         holds: Vec::new(),
     }));
     let route = route?;

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use tracing::warn;
-use witgate_stage::{BodyMode, Ended, Exchange, Hook, Outcome, ResponseHead};
+use witgate_inference::protocol::{ModelServer, ServerRequest, ServerResponse};
+use witgate_stage::{BodyMode, Ended, Exchange, Hook, Outcome, RequestHead, ResponseHead};
 
 use crate::gateway::Gateway;
+use crate::http1::field::Names;
 use crate::http1::response::is_bodiless;
 use crate::http1::write::Framing;
 use crate::proxy::alarm::Alarm;
@@ -22,7 +24,7 @@ use crate::proxy::request::Admitted;
 use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
 use crate::proxy::{answer, filter, forward, hop, relay, request, tunnel};
 use crate::request_id;
-use crate::snapshot::Endpoint;
+use crate::snapshot::{self, Endpoint, Target};
 
 /// Serves a request; afterwards the connection tells whether it can be used again.
 pub async fn serve(
@@ -80,7 +82,15 @@ impl Serving<'_, '_> {
         if admitted.route.pipeline.has(Hook::RequestBody) {
             Box::pin(self.stage_request_body(&mut admitted, &mut flow)).await?;
         }
-        let (mut upstream, endpoint, head) = self.ask(&admitted, &mut flow).await?;
+        let chosen = self.ctx.exchange.as_ref().and_then(|exchange| exchange.upstream.clone());
+        let group = match (admitted.route.upstream(chosen.as_deref()), &admitted.route.target) {
+            (Some(group), _) => Arc::clone(group),
+            (None, Target::Models(server)) => {
+                return Box::pin(self.answer_by_models(&admitted, server, &mut flow)).await;
+            }
+            (None, Target::Upstream(_)) => return Err(Failure::Late),
+        };
+        let (mut upstream, endpoint, head) = self.ask(&admitted, &group, &mut flow).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Box::pin(self.switch(&admitted, upstream, head)).await;
         }
@@ -103,12 +113,71 @@ impl Serving<'_, '_> {
         Ok(())
     }
 
+    /// Has the gateway's own model server answer, and the stages see what it says like any response.
+    async fn answer_by_models(
+        &mut self,
+        admitted: &Admitted,
+        server: &ModelServer,
+        flow: &mut RequestFlow,
+    ) -> Result<(), Failure> {
+        let times = self.times();
+        let body = match flow.take_held() {
+            Some(body) => body,
+            None => {
+                // The flow stops at the route's limit; without one, what can be held back is the limit.
+                let limit = admitted
+                    .route
+                    .body_limit
+                    .map_or(admitted.route.buffer_limit, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+                filter::hold_request(self.downstream, flow, self.alarm, (times, limit)).await?
+            }
+        };
+        let Some(exchange) = &self.ctx.exchange else { return Err(Failure::Late) };
+        let RequestHead { method, path, headers } = exchange.request.clone();
+        let request =
+            ServerRequest { method: &method, path: path.path(), headers: &headers, body, deadline: self.ctx.deadline };
+        let answer = relay::bounded(self.downstream, self.alarm, self.ctx.deadline, server.answer(request)).await?;
+        let ServerResponse { status, headers, body, trailers } = answer;
+        let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
+        exchange.heads_sent = false;
+        exchange.end_of_stream = body.is_empty();
+        let pipeline = &admitted.route.pipeline;
+        let stays = !pipeline.has(Hook::ResponseHeaders) && !pipeline.has(Hook::ResponseBody);
+        exchange.answered(ResponseHead { status, headers }, stays);
+        self.stages(Hook::ResponseHeaders, admitted).await?;
+        let body = if pipeline.has(Hook::ResponseBody) && !body.is_empty() {
+            self.stage_whole(Hook::ResponseBody, admitted, body).await?
+        } else {
+            body
+        };
+        let Some(response) = self.ctx.exchange.as_mut().and_then(|exchange| exchange.response.as_mut()) else {
+            return Err(Failure::Late);
+        };
+        response.headers.insert(request_id::FIELD, self.ctx.id_field.clone());
+        let length = match &trailers {
+            Some(_) => Length::Unknown,
+            None => {
+                response.headers.insert(CONTENT_LENGTH, length_of(&body).into());
+                if method == Method::HEAD { Length::Described } else { Length::Known(length_of(&body)) }
+            }
+        };
+        let reason = response.status.canonical_reason().unwrap_or_default().as_bytes();
+        self.downstream.respond(response.status, reason, (&response.headers, &Names::default()), length)?;
+        self.ctx.facts.status = Some(response.status);
+        if matches!(length, Length::Unknown | Length::Known(1..)) {
+            self.downstream.push(&body);
+            self.downstream.end(trailers);
+        }
+        relay::flush(self.downstream, self.alarm, times.pause).await
+    }
+
     /// Gives the request's body to the stages that want it: whole and now, or piece by piece when it is sent.
     async fn stage_request_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
         let is_whole = match admitted.route.pipeline.body_mode(Hook::RequestBody) {
             _ if admitted.body == Length::Known(0) || admitted.upgrade => return Ok(()),
             BodyMode::None => return Ok(()),
-            BodyMode::Chunks => false,
+            // Models want it whole, too.
+            BodyMode::Chunks => matches!(admitted.route.target, Target::Models(_)),
             BodyMode::Buffered => true,
         };
         if !is_whole {
@@ -148,9 +217,9 @@ impl Serving<'_, '_> {
     async fn ask(
         &mut self,
         admitted: &Admitted,
+        group: &snapshot::Upstream,
         flow: &mut RequestFlow,
     ) -> Result<(Upstream, Arc<Endpoint>, ResponseParts), Failure> {
-        let group = &admitted.route.upstream;
         let mut endpoint = Arc::clone(group.next());
         if let Some(exchange) = &mut self.ctx.exchange {
             let headers = &mut exchange.request.headers;

@@ -6,18 +6,25 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use tracing::warn;
 use witgate_config::{self as config, Diagnostic, Spot};
+use witgate_inference::protocol::{ModelServer, ServerSettings};
+use witgate_inference::validate::NonFinite;
+use witgate_inference::{Catalogue, Control, Inference, Repository, Roots};
 use witgate_plugin_host::PluginHost;
 use witgate_route::{Host, Matcher, Path, RouteTable};
 use witgate_stage::Pipeline;
 
+use super::scoring::Material;
 use super::stages::Stages;
-use super::{LiveGeneration, Route, Snapshot, Sources, Upstream, certificate};
+use super::{LiveGeneration, Route, Snapshot, Sources, Target, Upstream, certificate, models};
 use crate::telemetry::Metrics;
 
 /// Builds generations; what outlives them (plugin host, metrics) it holds.
 #[derive(Clone)]
 pub struct Builder {
     pub host: PluginHost,
+    pub inference: Arc<Inference>,
+    /// Threads that run models.
+    pub inference_threads: usize,
     pub metrics: Arc<Metrics>,
 }
 
@@ -34,16 +41,26 @@ impl Builder {
         let mut problems = Problems::new();
         let certificates = certificates(sources, &mut problems);
         let upstreams = upstreams(sources, &mut problems);
-        let mut stages = Stages::new(self, sources, previous, &upstreams, &mut problems);
+        let with = (&*self.inference, self.inference_threads);
+        let models = Arc::new(models::load(with, &self.metrics, sources, previous, &mut problems));
+        let material = Material::new(sources, &models, &mut problems);
+        let mut stages = Stages::new(self, sources, previous, (&upstreams, &material), &mut problems);
         let mut routes = Vec::new();
         for route in &sources.config.routes {
             let name: Arc<str> = Arc::from(route.name.as_str());
             let (steps, stage_metrics) = stages.steps(&name, route, &mut problems);
-            if let Some(upstream) = upstreams.get(route.upstream.as_str()) {
+            let target = match &route.target {
+                config::Target::Upstream(name) => upstreams.get(name.as_str()).cloned().map(Target::Upstream),
+                config::Target::Models(serving) => {
+                    Some(Target::Models(self.model_server(sources, &models, route, serving)))
+                }
+            };
+            if let Some(target) = target {
                 let ready = Route {
                     metrics: self.metrics.route(&name),
                     name,
-                    upstream: Arc::clone(upstream),
+                    target,
+                    choices: choices(route, &upstreams),
                     pipeline: Pipeline::new(steps),
                     deadline: route.deadline,
                     body_limit: route.body_limit,
@@ -69,6 +86,7 @@ impl Builder {
             certificates,
             plugins,
             bindings,
+            models,
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
         };
         for warning in snapshot.warnings() {
@@ -76,6 +94,53 @@ impl Builder {
         }
         Ok(snapshot)
     }
+}
+
+impl Builder {
+    fn model_server(
+        &self,
+        sources: &Sources,
+        models: &Arc<Catalogue>,
+        route: &config::Route,
+        serving: &config::ModelRoute,
+    ) -> ModelServer {
+        let reach = serving.models.as_ref().map(|names| names.iter().cloned().collect());
+        let repository = Repository {
+            inference: Arc::clone(&self.inference),
+            configured: Arc::clone(models),
+            reach,
+            control: serving.control.then(|| self.control(&sources.config)),
+        };
+        let settings = ServerSettings {
+            manage: serving.control,
+            non_finite: if serving.any_values { NonFinite::Allow } else { NonFinite::Refuse },
+            prefix: match &route.path {
+                config::PathPattern::Exact(path) | config::PathPattern::Prefix(path) => path.clone(),
+            },
+            ..ServerSettings::default()
+        };
+        ModelServer::new(Arc::new(repository), settings)
+    }
+
+    /// What may be loaded on request.
+    pub fn control(&self, config: &config::Config) -> Control {
+        let roots = config.inference.model_roots.iter().map(|root| root.value.clone()).collect();
+        Control {
+            roots: Roots::new(roots),
+            options: models::options(&witgate_config::model_defaults(), self.inference_threads),
+            limit: config.inference.loaded_limit,
+        }
+    }
+}
+
+/// The upstreams that stages of a route may choose instead of its own.
+fn choices(route: &config::Route, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+    let levels = route.stages.iter().flat_map(|stage| match &stage.kind {
+        config::StageKind::Inference(scoring) => scoring.levels.as_slice(),
+        config::StageKind::Plugin { .. } => &[],
+    });
+    let names = levels.filter_map(|level| level.upstream.as_deref());
+    names.filter_map(|name| Some((Arc::from(name), Arc::clone(upstreams.get(name)?)))).collect()
 }
 
 fn one_line(warning: &Diagnostic) -> String {

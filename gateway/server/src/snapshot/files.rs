@@ -87,7 +87,9 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         if files.contains_key(&named.value) {
             continue;
         }
-        match read_bounded(&named.value, FILE_LIMIT) {
+        let is_model = config.models.values().flat_map(|model| &model.files).any(|file| file.path.value == named.value);
+        let limit = if is_model { witgate_inference::FILE_LIMIT } else { FILE_LIMIT };
+        match read_bounded(&named.value, limit) {
             Ok(content) => {
                 add(&mut digest, named.value.as_os_str().as_encoded_bytes());
                 add(&mut digest, &content);
@@ -135,6 +137,7 @@ fn add(digest: &mut Sha256, part: &[u8]) {
 
 fn help_for(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()) {
+        Some("onnx") => "put the model there, or correct the path (it is relative to the configuration file)",
         Some("wasm") => "build the plugin, or correct the path (it is relative to the configuration file)",
         _ => "create the file, or correct the path (it is relative to the configuration file)",
     }
@@ -152,6 +155,7 @@ fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
         .chain(keys)
         .chain(config.key_sets.values().map(|set| &set.file))
         .chain(config.plugins.values().map(|plugin| &plugin.path))
+        .chain(config.models.values().flat_map(|model| model.files.iter().map(|file| &file.path)))
 }
 
 /// Whether a file is named as a component only, and by stages only that say what to do if it cannot be loaded.
@@ -160,10 +164,8 @@ fn is_dispensable(config: &Config, path: &Path) -> bool {
     let plugins = config.plugins.iter().filter(|(_, plugin)| plugin.path.value == path);
     let plugins: Vec<&str> = plugins.map(|(name, _)| name.as_str()).collect();
     let stages = config.routes.iter().flat_map(|route| &route.stages);
-    let uses = stages.filter(|stage| {
-        let StageKind::Plugin { plugin, .. } = &stage.kind;
-        plugins.contains(&plugin.as_str())
-    });
+    let uses = stages
+        .filter(|stage| matches!(&stage.kind, StageKind::Plugin { plugin, .. } if plugins.contains(&plugin.as_str())));
     let denied: Vec<bool> = uses.map(|stage| stage.failure.on_load == Disposition::Deny).collect();
     named == plugins.len() && !denied.is_empty() && !denied.contains(&true)
 }

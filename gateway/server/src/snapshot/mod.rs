@@ -3,7 +3,11 @@
 mod binding;
 mod build;
 mod certificate;
+mod features;
 mod files;
+pub mod models;
+mod score;
+mod scoring;
 mod stages;
 mod upstream;
 
@@ -12,12 +16,15 @@ pub use build::Builder;
 pub use files::{Sources, read};
 pub use upstream::{Endpoint, Upstream};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustls::sign::CertifiedKey;
 use witgate_config::{Config, Diagnostic};
+use witgate_inference::Catalogue;
+use witgate_inference::protocol::ModelServer;
 use witgate_plugin_host::LoadedPlugin;
 use witgate_route::RouteTable;
 use witgate_stage::{Hook, Observer, Pipeline, StageError, Usage, Verdict};
@@ -42,6 +49,8 @@ pub struct Snapshot {
     pub plugins: Vec<Arc<LoadedPlugin>>,
     /// Each stage entry of each route.
     pub bindings: Vec<Binding>,
+    /// Models of the configuration.
+    pub models: Arc<Catalogue>,
     _live: LiveGeneration,
 }
 
@@ -78,7 +87,9 @@ impl Drop for LiveGeneration {
 /// A route, ready to serve.
 pub struct Route {
     pub name: Arc<str>,
-    pub upstream: Arc<Upstream>,
+    pub target: Target,
+    /// Upstreams that stages may choose instead.
+    pub choices: BTreeMap<Arc<str>, Arc<Upstream>>,
     pub pipeline: Pipeline,
     pub deadline: Option<Duration>,
     /// Bytes.
@@ -96,7 +107,22 @@ impl std::fmt::Debug for Route {
     }
 }
 
+/// Who answers the requests of a route.
+pub enum Target {
+    Upstream(Arc<Upstream>),
+    Models(ModelServer),
+}
+
 impl Route {
+    /// The upstream that a request goes to: the one that a stage chose, or the route's; none: models answer.
+    pub fn upstream(&self, chosen: Option<&str>) -> Option<&Arc<Upstream>> {
+        let chosen = chosen.and_then(|name| self.choices.get(name));
+        chosen.or(match &self.target {
+            Target::Upstream(upstream) => Some(upstream),
+            Target::Models(_) => None,
+        })
+    }
+
     /// Name of a step's stage, for logs.
     pub fn stage_name(&self, step: usize) -> Option<String> {
         self.pipeline.steps().get(step).map(|step| step.stage.name().to_owned())

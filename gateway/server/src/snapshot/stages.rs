@@ -11,6 +11,8 @@ use witgate_plugin_host::{
 use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
 
 use super::binding::{Binding, Past};
+use super::score::ScoringModel;
+use super::scoring::Material;
 use super::{Builder, Snapshot, Sources};
 use crate::proxy::outbound::Target;
 use crate::snapshot::Upstream;
@@ -26,6 +28,7 @@ pub struct Stages<'a> {
     buckets: BTreeMap<&'a str, Arc<Bucket>>,
     load_scopes: BTreeMap<&'a str, Arc<LoadScope>>,
     upstreams: &'a BTreeMap<&'a str, Arc<Upstream>>,
+    material: &'a Material<'a>,
     /// Of the generation before.
     past: &'a [Binding],
     plugins: Vec<Arc<LoadedPlugin>>,
@@ -35,10 +38,10 @@ pub struct Stages<'a> {
 impl<'a> Stages<'a> {
     /// Makes keys, buckets and load scopes; what is wrong with them goes to `problems`.
     pub fn new(
-        Builder { host, metrics }: &'a Builder,
+        Builder { host, metrics, .. }: &'a Builder,
         sources: &'a Sources,
         previous: Option<&'a Snapshot>,
-        upstreams: &'a BTreeMap<&'a str, Arc<Upstream>>,
+        (upstreams, material): (&'a BTreeMap<&'a str, Arc<Upstream>>, &'a Material<'a>),
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let config = &*sources.config;
@@ -61,6 +64,7 @@ impl<'a> Stages<'a> {
             buckets: buckets.collect(),
             load_scopes: load_scopes.collect(),
             upstreams,
+            material,
             past: previous.map_or(&[], |previous| &previous.bindings),
             plugins: Vec::new(),
             bindings: Vec::new(),
@@ -77,7 +81,19 @@ impl<'a> Stages<'a> {
         let mut steps = Vec::new();
         let first = self.bindings.len();
         for stage in &route.stages {
-            let StageKind::Plugin { plugin, config, grants } = &stage.kind;
+            let (plugin, config, grants) = match &stage.kind {
+                StageKind::Plugin { plugin, config, grants } => (plugin, config, grants),
+                StageKind::Inference(scoring) => {
+                    match self.material.step(scoring, &self.buckets) {
+                        Ok(step) => steps.extend(step.map(|step| {
+                            let name = Arc::from(step.stage.name());
+                            (step, self.metrics.stage(route_name, &name))
+                        })),
+                        Err(problem) => problems.push(problem),
+                    }
+                    continue;
+                }
+            };
             let nth = self.bindings.iter().skip(first).filter(|binding| binding.plugin == *plugin).count();
             let past = Past::find(self.past, route_name, plugin, nth);
             let loaded = self.load(plugin, config, grants, stage);
@@ -169,6 +185,11 @@ impl<'a> Stages<'a> {
                     let target =
                         self.upstreams.get(name.as_str()).map(|group| Arc::new(Target(Arc::clone(group))) as _);
                     grants.outbound.extend(target.map(|target| (name.clone(), target)));
+                }
+                Grant::Model(name) => {
+                    let version = self.material.models.find(name, None).ok();
+                    let target = version.map(|version| Arc::new(ScoringModel(version)) as _);
+                    grants.models.extend(target.map(|target| (name.clone(), target)));
                 }
             }
         }

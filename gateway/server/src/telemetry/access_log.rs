@@ -1,5 +1,6 @@
 //! One JSON line for each request.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -49,6 +50,9 @@ pub struct Record<'a> {
     /// What the hooks of stages took, in the order in which they first ran.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageRecord<'a>>,
+    /// What models said of the request, by stage.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<&'a str, f32>,
     /// What went wrong, for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,

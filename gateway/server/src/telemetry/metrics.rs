@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use prometheus::proto::MetricType;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use witgate_plugin_host::BreakerState;
 use witgate_stage::{FailureKind, Hook, StageError, Usage, Verdict};
 
@@ -89,6 +89,7 @@ pub struct Metrics {
     plugin_gauges: IntGaugeVec,
     breakers: IntGaugeVec,
     fallbacks: IntGaugeVec,
+    parity: GaugeVec,
     routes: Interned<Arc<str>, RouteMetrics>,
     stages: Interned<(Arc<str>, Arc<str>), StageMetrics>,
 }
@@ -132,6 +133,10 @@ impl Metrics {
         let reload_last = Opts::new("witgate_reload_last_timestamp_seconds", "Unix time of the last attempt.");
         let plugin_gauges = Opts::new("witgate_plugin_instances", "Instances of plugins, and what became of them.");
         let breakers = Opts::new("witgate_plugin_breaker", "0: closed, 1: half-open, 2: open; calls fail at once.");
+        let parity = Opts::new(
+            "witgate_model_parity_difference",
+            "Largest difference between outputs of a model's last two versions on recorded inputs.",
+        );
         let fallbacks = Opts::new("witgate_stage_fallback", "1: the plugin could not be loaded; what happens instead.");
         Ok(Arc::new(Self {
             requests_in_flight: register!(IntGauge::new("witgate_requests_in_flight", "Requests being served.")),
@@ -153,6 +158,7 @@ impl Metrics {
             plugin_gauges: register!(IntGaugeVec::new(plugin_gauges, &["plugin", "state"])),
             breakers: register!(IntGaugeVec::new(breakers, &["plugin"])),
             fallbacks: register!(IntGaugeVec::new(fallbacks, &["route", "plugin", "fallback"])),
+            parity: register!(GaugeVec::new(parity, &["model"])),
             custom: Arc::default(),
             routes: Mutex::default(),
             stages: Mutex::default(),
@@ -220,9 +226,15 @@ impl Metrics {
         fallbacks.into_iter().for_each(|labels| self.fallbacks.with_label_values(&labels).set(1));
     }
 
-    /// Everything in the text format of Prometheus.
-    pub fn render(&self) -> String {
+    /// Notes how far a new version of a model was from the one before.
+    pub fn set_parity(&self, model: &str, difference: f64) {
+        self.parity.with_label_values(&[model]).set(difference);
+    }
+
+    /// Everything in the text format of Prometheus, with `more` metrics that are kept elsewhere.
+    pub fn render(&self, more: Vec<MetricFamily>) -> String {
         let mut families = self.registry.gather();
+        families.extend(more);
         let own = self.route_families().into_iter().chain(self.stage_families()).chain(self.custom.families());
         families.extend(own.filter_map(Family::into_inner));
         families.sort_by(|one, other| one.name().cmp(other.name()));
@@ -427,9 +439,11 @@ mod tests {
         first.request_ended(&Method::GET, Some(StatusCode::OK), Duration::from_millis(1));
         let second = metrics.route(&name);
         drop(first);
-        assert!(metrics.render().contains(r#"witgate_requests_total{method="GET",route="api",status="2xx"} 1"#));
+        assert!(
+            metrics.render(Vec::new()).contains(r#"witgate_requests_total{method="GET",route="api",status="2xx"} 1"#)
+        );
         drop(second);
-        assert!(!metrics.render().contains(r#"route="api""#));
+        assert!(!metrics.render(Vec::new()).contains(r#"route="api""#));
     }
 
     #[test]
@@ -440,7 +454,7 @@ mod tests {
             route.request_ended(&Method::from_bytes(method).unwrap(), None, Duration::ZERO);
         }
         let label = r#"witgate_requests_total{method="other",route="r",status="none"} 2"#;
-        assert!(metrics.render().contains(label), "{}", metrics.render());
+        assert!(metrics.render(Vec::new()).contains(label), "{}", metrics.render(Vec::new()));
     }
 
     #[test]
@@ -448,12 +462,12 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.set_breakers([("p", BreakerState::Closed), ("p", BreakerState::Open), ("p", BreakerState::HalfOpen)]);
         metrics.set_fallbacks([["r", "p", "skip"]]);
-        let text = metrics.render();
+        let text = metrics.render(Vec::new());
         assert!(text.contains(r#"witgate_plugin_breaker{plugin="p"} 2"#), "{text}");
         assert!(text.contains(r#"witgate_stage_fallback{fallback="skip",plugin="p",route="r"} 1"#), "{text}");
         metrics.set_breakers([]);
         metrics.set_fallbacks([]);
-        assert!(!metrics.render().contains(r#"plugin="p""#));
+        assert!(!metrics.render(Vec::new()).contains(r#"plugin="p""#));
     }
 
     #[test]
@@ -476,7 +490,7 @@ mod tests {
         );
         let error = StageError { stage: "auth".to_owned(), kind: FailureKind::Trap, source: "unreachable".into() };
         stage.hook_ran(Hook::RequestHeaders, (Duration::from_micros(3), &Usage { memory: 5, ..usage }), &Err(error));
-        let text = metrics.render();
+        let text = metrics.render(Vec::new());
         let labels = r#"hook="on-request-headers""#;
         assert!(text.contains(&format!(
             r#"witgate_stage_verdicts_total{{{labels},plugin="auth",route="r",verdict="continue"}} 1"#

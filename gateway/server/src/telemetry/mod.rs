@@ -3,11 +3,13 @@
 mod access_log;
 mod custom;
 mod metrics;
+mod models;
 mod tally;
 
 pub use access_log::{AccessLog, Record, StageRecord};
 pub use custom::CustomMetrics;
 pub use metrics::{Metrics, ReloadOutcome, RouteMetrics, StageMetrics};
+pub use models::ModelFigures;
 
 use tracing_subscriber::EnvFilter;
 

@@ -176,7 +176,7 @@ mod tests {
                 }
                 held.push((route, stage));
             }
-            let read = read(&metrics.render());
+            let read = read(&metrics.render(Vec::new()));
             let find = |name: &str, label: &str, of: &str, also: (&str, &str)| {
                 let mut all = read.iter().filter(|(series, _)| series.name == name && series.label(label) == of);
                 all.find(|(series, _)| series.label(also.0) == also.1).map(|(_, value)| value)

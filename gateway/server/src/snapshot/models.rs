@@ -1,0 +1,128 @@
+//! Loads the models of the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+use witgate_config::{self as config, Diagnostic};
+use witgate_inference::{
+    Batching, Catalogue, FindError, Inference, LATEST, ModelOptions, ModelSpec, ModelVersion, Parity, RunOn,
+};
+
+use super::{Snapshot, Sources};
+use crate::telemetry::Metrics;
+
+/// How a model is run; `threads`: those that run models.
+pub fn options(model: &config::Model, threads: usize) -> ModelOptions {
+    ModelOptions {
+        intra_op_threads: model.intra_op_threads,
+        concurrency: model.concurrency_limit.unwrap_or(threads).max(1),
+        queue: model.queue_limit,
+        queue_timeout: model.queue_timeout,
+        batch_limit: model.batch_limit,
+        batching: model.batching.map(|config::Batching { rows, wait }| Batching { rows, wait }),
+        run_on: model.inline_within.map_or(RunOn::Threads, RunOn::InlineWithin),
+        warm_up: model.warm_up.clone(),
+        record: model.parity.is_some(),
+    }
+}
+
+/// Loads every model of the configuration; what is wrong goes to `problems`.
+pub fn load(
+    (inference, threads): (&Inference, usize),
+    metrics: &Metrics,
+    sources: &Sources,
+    previous: Option<&Snapshot>,
+    problems: &mut Vec<Diagnostic>,
+) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    for (name, model) in &sources.config.models {
+        let before = previous.and_then(|previous| previous.models.find(name, None).ok());
+        for file in &model.files {
+            let path = &file.path;
+            let bytes = sources.file(&path.value);
+            let spec = ModelSpec {
+                name,
+                // Not yet known for one that counts: that depends on the digest.
+                version: file.version.unwrap_or(1),
+                path: &path.value.display().to_string(),
+                bytes: &bytes,
+                options: options(model, threads),
+            };
+            let loaded = inference.load(spec).map_err(|error| {
+                sources.diagnostic(&path.spot, format!("model `{name}`: {}", error.message), error.help)
+            });
+            match loaded {
+                Ok(version) => {
+                    let version = if file.version.is_none() { numbered(version, before.as_deref()) } else { version };
+                    for alias in &file.aliases {
+                        catalogue.alias(name, alias, version.version);
+                    }
+                    catalogue.add(version);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let after = catalogue.find(name, None).ok();
+        if let (Some(parity), Some(before), Some(after)) = (model.parity, before, after) {
+            problems.extend(compare(parity, &before, &after, metrics).map(|message| {
+                let help = "put the old file back, raise `parity.tolerance`, or set `parity.beyond = \"warn\"`";
+                sources.diagnostic(&model.spot, message, help)
+            }));
+        }
+    }
+    catalogue
+}
+
+/// A version that counts: the same number as before for the same file, the next for another.
+fn numbered(version: Arc<ModelVersion>, before: Option<&ModelVersion>) -> Arc<ModelVersion> {
+    let number = match before {
+        None => 1,
+        Some(before) if before.digest == version.digest => before.version,
+        Some(before) => before.version + 1,
+    };
+    let loaded_at =
+        before.filter(|before| before.digest == version.digest).map_or(version.loaded_at, |before| before.loaded_at);
+    Arc::new(ModelVersion { version: number, loaded_at, ..ModelVersion::clone(&version) })
+}
+
+/// Compares a new version with the one before; gives what is to be said if the reload has to be refused.
+fn compare(parity: config::Parity, before: &ModelVersion, after: &ModelVersion, metrics: &Metrics) -> Option<String> {
+    if before.digest == after.digest {
+        return None;
+    }
+    let (old, new) = (before.model.as_ref()?, after.model.as_ref()?);
+    let name = &after.name;
+    let Some(Parity { inputs, difference }) = Parity::probe(old, new) else {
+        info!(model = name, "no inputs were recorded that the new version could be compared on");
+        return None;
+    };
+    metrics.set_parity(name, difference);
+    let config::Parity { tolerance, beyond } = parity;
+    if difference <= tolerance {
+        info!(model = name, inputs, difference, "the new version says what the old one says");
+        return None;
+    }
+    let message = format!(
+        "model `{name}`: outputs of the new version differ by up to {difference} from those of the old one on {inputs} \
+         recorded inputs; expected at most {tolerance}"
+    );
+    match beyond {
+        config::Beyond::Refuse => Some(message),
+        config::Beyond::Warn => {
+            warn!("{message}");
+            None
+        }
+    }
+}
+
+/// The version that a stage or a grant names.
+pub fn find(catalogue: &Catalogue, name: &config::ModelName) -> Result<Arc<ModelVersion>, FindError> {
+    catalogue.find(&name.name, Some(name.version.as_deref().unwrap_or(LATEST)))
+}
+
+/// Reference distributions of scores, by model.
+pub fn score_references(config: &config::Config) -> BTreeMap<&str, &[f64]> {
+    let models = config.models.iter();
+    models.filter_map(|(name, model)| Some((name.as_str(), model.score_reference.as_deref()?))).collect()
+}
