@@ -219,6 +219,22 @@ fn a_shadow_counts_and_does_nothing_else() {
 }
 
 #[test]
+fn drift_from_the_reference_is_a_metric() {
+    let upstream = Upstream::saying("ok");
+    let reference: Vec<&str> = (0..20).map(|bin| if bin == 0 { "9" } else { "1" }).collect();
+    let config = echo().replace("[features", &format!("score_reference = [{}]\n[features", reference.join(", ")));
+    let gateway = gateway(&upstream, &config, "{ inference = \"echo\", inputs = [\"score\"] }");
+    let psi = "witgate_model_score_psi{model=\"echo\"}";
+    for count in 0..200 {
+        if count == 199 {
+            assert!(!gateway.admin("/metrics").text().contains(psi), "too few to tell");
+        }
+        assert_eq!(gateway.get_with("/", &[("x-score", "0.97")]).status, 200);
+    }
+    assert!(gateway.metric(psi) > 0.25, "all scores are in the last bin, few of the reference");
+}
+
+#[test]
 fn only_wanted_requests_are_scored() {
     let upstream = Upstream::saying("ok");
     let stage = "{ inference = \"echo\", inputs = [\"score\"], refuse_above = 0.5, \

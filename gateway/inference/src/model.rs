@@ -53,8 +53,10 @@ pub struct ModelOptions {
     pub record: bool,
 }
 
-/// Runs over ten times the limit, after which a model that runs inline goes to threads of its own.
-const OVERRUNS_LIMIT: u32 = 3;
+/// Of so many runs inline, so many over ten times the limit send a model to threads of its own. One of them alone says nothing:
+/// the operating system takes the processor away from any thread now and then.
+const OVERRUNS_OF: u32 = 64;
+const OVERRUNS_LIMIT: u32 = 16;
 
 /// Inputs recorded: one of so many requests, so many in all, and of so many elements at most.
 const RECORD_EACH: u64 = 16;
@@ -75,6 +77,9 @@ pub struct Model {
     /// Elements that all inputs together had when the model was tried out, if it runs inline with that many.
     inline_elements: usize,
     inline: AtomicBool,
+    /// Time of a run when the model was tried out.
+    trial: Option<Duration>,
+    runs_inline: AtomicU32,
     overruns: AtomicU32,
     batches: bool,
     asked: AtomicU64,
@@ -144,7 +149,9 @@ impl Model {
             stats,
             inline_elements: tried.as_ref().map_or(0, |tried| tried.elements),
             inline: AtomicBool::new(inline),
+            runs_inline: AtomicU32::new(0),
             overruns: AtomicU32::new(0),
+            trial: tried.as_ref().map(|tried| tried.run_time),
             batches,
             asked: AtomicU64::new(0),
             recorded: Mutex::default(),
@@ -167,6 +174,11 @@ impl Model {
     /// Whether small inputs are run on the thread that asks.
     pub fn is_inline(&self) -> bool {
         self.inline.load(Ordering::Relaxed)
+    }
+
+    /// Time of a run on zeros; none: it was not tried out.
+    pub fn trial(&self) -> Option<Duration> {
+        self.trial
     }
 
     /// Requests that wait.
@@ -207,14 +219,20 @@ impl Model {
             Err(InferError::Invalid(_)) => RunOutcome::Invalid,
             Err(_) => RunOutcome::Failed,
         });
-        if let RunOn::InlineWithin(limit) = self.options.run_on
-            && took > limit * 10
-            && self.overruns.fetch_add(1, Ordering::Relaxed) + 1 == OVERRUNS_LIMIT
-        {
+        self.judge_inline(took);
+        Some(answer)
+    }
+
+    /// Moves the model to threads of its own once too many of its runs inline took too long.
+    fn judge_inline(&self, took: Duration) {
+        let RunOn::InlineWithin(limit) = self.options.run_on else { return };
+        if self.runs_inline.fetch_add(1, Ordering::Relaxed).is_multiple_of(OVERRUNS_OF) {
+            self.overruns.store(0, Ordering::Relaxed);
+        }
+        if took > limit * 10 && self.overruns.fetch_add(1, Ordering::Relaxed) + 1 == OVERRUNS_LIMIT {
             warn!(model = self.name, ?took, ?limit, "runs take too long for the proxy's threads: they move to others");
             self.inline.store(false, Ordering::Relaxed);
         }
-        Some(answer)
     }
 
     fn submit(self: &Arc<Self>, inputs: Vec<Tensor>, outputs: Vec<usize>, deadline: Option<Instant>) -> Begun {

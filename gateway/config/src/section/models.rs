@@ -112,8 +112,8 @@ const INLINE: Key<OrWord<Time>> = Key {
     kind: OrWord { word: "never", kind: Time { least: Duration::from_micros(1), most: Duration::from_millis(5) } },
     example: "\"50us\"",
     doc: "A model that took no longer than this when it was tried out runs on the proxy's own threads, which saves the way to \
-          others and back, some ten microseconds. One that takes ten times as long later, three times, does not any more. \
-          Larger inputs than in the trial never do.",
+          others and back, some ten microseconds. One that takes ten times as long later, in a quarter of its runs, does not any \
+          more. Larger inputs than in the trial never do.",
 };
 
 const WARM_UP: Key<Choice<bool>> = Key {

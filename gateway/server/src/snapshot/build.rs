@@ -89,6 +89,7 @@ impl Builder {
             models,
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
         };
+        models::announce(&snapshot, previous);
         for warning in snapshot.warnings() {
             warn!(generation = snapshot.generation, "{}", one_line(warning));
         }

@@ -116,6 +116,23 @@ fn compare(parity: config::Parity, before: &ModelVersion, after: &ModelVersion, 
     }
 }
 
+/// Says in the log which models are new, and how they will run.
+pub fn announce(snapshot: &Snapshot, previous: Option<&Snapshot>) {
+    for version in snapshot.models.versions() {
+        let Some(model) = &version.model else { continue };
+        let is_same = |other: &Arc<ModelVersion>| other.model.as_ref().is_some_and(|other| Arc::ptr_eq(other, model));
+        if previous.is_some_and(|previous| previous.models.versions().any(is_same)) {
+            continue;
+        }
+        let runs_on = if model.is_inline() { "the proxy's threads" } else { "threads of models" };
+        let (name, number, runtime) = (&version.name, version.version, version.backend);
+        match model.trial() {
+            Some(took) => info!(model = name, version = number, runtime, ?took, "model runs on {runs_on}"),
+            None => info!(model = name, version = number, runtime, "model runs on {runs_on}; it was not tried out"),
+        }
+    }
+}
+
 /// The version that a stage or a grant names.
 pub fn find(catalogue: &Catalogue, name: &config::ModelName) -> Result<Arc<ModelVersion>, FindError> {
     catalogue.find(&name.name, Some(name.version.as_deref().unwrap_or(LATEST)))
