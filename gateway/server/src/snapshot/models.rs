@@ -54,7 +54,9 @@ pub fn load(
             });
             match loaded {
                 Ok(version) => {
-                    let version = if file.version.is_none() { numbered(version, before.as_deref()) } else { version };
+                    let same = file.version.and_then(|number| known(previous, name, number));
+                    let before = if file.version.is_none() { before.as_ref() } else { same.as_ref() };
+                    let version = continued(version, before, file.version);
                     for alias in &file.aliases {
                         catalogue.alias(name, alias, version.version);
                     }
@@ -74,16 +76,20 @@ pub fn load(
     catalogue
 }
 
-/// A version that counts: the same number as before for the same file, the next for another.
-fn numbered(version: Arc<ModelVersion>, before: Option<&ModelVersion>) -> Arc<ModelVersion> {
-    let number = match before {
-        None => 1,
-        Some(before) if before.digest == version.digest => before.version,
-        Some(before) => before.version + 1,
-    };
-    let loaded_at =
-        before.filter(|before| before.digest == version.digest).map_or(version.loaded_at, |before| before.loaded_at);
-    Arc::new(ModelVersion { version: number, loaded_at, ..ModelVersion::clone(&version) })
+fn known(previous: Option<&Snapshot>, name: &str, number: u64) -> Option<Arc<ModelVersion>> {
+    previous?.models.find(name, Some(&number.to_string())).ok()
+}
+
+/// A version as the next generation has it: what has not changed since `before` stays what it was. One without a number of its
+/// own counts: the same as before for the same file, the next for another.
+fn continued(version: Arc<ModelVersion>, before: Option<&Arc<ModelVersion>>, number: Option<u64>) -> Arc<ModelVersion> {
+    let Some(before) = before else { return version };
+    let is_same = version.model.as_ref().zip(before.model.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
+    if is_same {
+        return Arc::clone(before);
+    }
+    let next = if before.digest == version.digest { before.version } else { before.version + 1 };
+    Arc::new(ModelVersion { version: number.unwrap_or(next), ..ModelVersion::clone(&version) })
 }
 
 /// Compares a new version with the one before; gives what is to be said if the reload has to be refused.
