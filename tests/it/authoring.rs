@@ -138,6 +138,28 @@ fn calls_and_metrics_that_differ_are_told_one_by_one() {
 }
 
 #[test]
+fn models_say_what_the_file_says() {
+    let case =
+        "[[cases]]\nname = \"it asks\"\nrequest.headers.x-ask = \"abuse x 1\"\nexpect.upstream.headers.x-said = ";
+    for (says, said) in
+        [("outputs = { score = [0.5, 0.75] }", "score [1, 2] [0.5, 0.75]"), ("fault = \"timeout\"", "timeout")]
+    {
+        let head = format!("grants = [\"inference:abuse\"]\n[models.abuse]\n{says}\n");
+        let (_folder, path) = cases_of("scorer", &format!("{head}{case}\"{said}\"\n"));
+        let ran = witgate(&["test", text(&path)]);
+        assert!(ran.status.success(), "{says}: {}{}", ran.out, ran.err);
+    }
+    for (says, expected) in
+        [("outputs = 1", "4:11"), ("output = {}", "unknown key `output`"), ("", "expected either `outputs")]
+    {
+        let head = format!("grants = [\"inference:abuse\"]\n[models.abuse]\n{says}\n");
+        let (_folder, path) = cases_of("scorer", &format!("{head}{case}\"x\"\n"));
+        let ran = witgate(&["test", text(&path)]);
+        assert!(!ran.status.success() && ran.err.contains(expected), "{says}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
 fn names_that_a_cases_file_does_not_define_are_shown_where_they_stand() {
     let case = "[[cases]]\nname = \"a\"\n";
     for (head, case, place, part) in [
