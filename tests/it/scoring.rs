@@ -170,6 +170,9 @@ fn a_body_is_scored_before_the_upstream_sees_any_of_it() {
     assert_eq!(upstream.last().header("x-abuse").as_deref(), Some("0.5000"));
     assert_eq!(String::from_utf8_lossy(&upstream.last().body), "{\"score\": 0.5}");
     assert_eq!(post("{\"score\": 0.95}"), 403);
+    let leaving = [("connection", "upgrade"), ("upgrade", "websocket")];
+    let refused = client::request(gateway.address(), "POST", "/", &leaving, b"{\"score\": 0.95}");
+    assert_eq!(refused.status, 403, "asking to leave HTTP is no way around");
     assert_eq!(upstream.received().len(), 1);
     assert_eq!(gateway.get_with("/", &[("x-abuse", "0.9")]).status, 200, "without a body the default counts");
     assert_eq!(upstream.last().header("x-abuse").as_deref(), Some("0.1250"));

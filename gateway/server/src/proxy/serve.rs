@@ -174,7 +174,8 @@ impl Serving<'_, '_> {
     /// Gives the request's body to the stages that want it: whole and now, or piece by piece when it is sent.
     async fn stage_request_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
         let is_whole = match admitted.route.pipeline.body_mode(Hook::RequestBody) {
-            _ if admitted.body == Length::Known(0) || admitted.upgrade => return Ok(()),
+            // A request to leave HTTP may have a body as well, and whoever checks bodies has to see it.
+            _ if admitted.body == Length::Known(0) => return Ok(()),
             BodyMode::None => return Ok(()),
             // Models want it whole, too.
             BodyMode::Chunks => matches!(admitted.route.target, Target::Models(_)),
