@@ -133,9 +133,9 @@ impl Serving<'_, '_> {
             }
         };
         let Some(exchange) = &self.ctx.exchange else { return Err(Failure::Late) };
-        let RequestHead { method, path, headers } = exchange.request.clone();
-        let request =
-            ServerRequest { method: &method, path: path.path(), headers: &headers, body, deadline: self.ctx.deadline };
+        let RequestHead { method, path, headers } = &exchange.request;
+        let is_head = method == Method::HEAD;
+        let request = ServerRequest { method, path: path.path(), headers, body, deadline: self.ctx.deadline };
         let answer = relay::bounded(self.downstream, self.alarm, self.ctx.deadline, server.answer(request)).await?;
         let ServerResponse { status, headers, body, trailers } = answer;
         let Some(exchange) = &mut self.ctx.exchange else { return Err(Failure::Late) };
@@ -158,7 +158,7 @@ impl Serving<'_, '_> {
             Some(_) => Length::Unknown,
             None => {
                 response.headers.insert(CONTENT_LENGTH, length_of(&body).into());
-                if method == Method::HEAD { Length::Described } else { Length::Known(length_of(&body)) }
+                if is_head { Length::Described } else { Length::Known(length_of(&body)) }
             }
         };
         let reason = response.status.canonical_reason().unwrap_or_default().as_bytes();
