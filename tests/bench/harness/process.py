@@ -37,10 +37,12 @@ class ProcessorTime:
 
 
 def on_core(core):
-    """Runs in a child before its program: pins it, and ends it with this process however that ends."""
+    """Runs in a child before its program: pins it to a core or a set of them, and ends it with this process however that
+    ends."""
+    cores = {core} if isinstance(core, int) else core
 
     def prepare():
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     return prepare
@@ -134,6 +136,12 @@ class Child:
                 running += int(times[0])
                 waiting += int(times[1])
         return ProcessorTime(running / 1e9, waiting / 1e9)
+
+    def memory(self):
+        """Resident size of the program's first process, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        resident = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return int(resident[1]) * 1024
 
     def peak_memory(self):
         """Sum of the largest resident sizes that the processes of the tree have had, in bytes."""

@@ -1,3 +1,17 @@
+-- The request's body, if there is one, and pauses: from `load.py`.
+local body = os.getenv("LOAD_BODY")
+if body and body ~= "" then
+  wrk.method = "POST"
+  wrk.body = assert(io.open(body, "rb")):read("*a")
+end
+
+local pause = tonumber(os.getenv("LOAD_PAUSE") or 0)
+if pause > 0 then
+  function delay()
+    return pause
+  end
+end
+
 -- What wrk measured, as one line of JSON for `load.py`.
 function done(summary, latency, _requests)
   local errors = summary.errors
