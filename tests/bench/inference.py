@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from threading import Event
 
 from harness import inference, install, load, report
 from harness.inference import EMBEDDED, ONNX_RUNTIME, RUNTIMES, CheckFailure
-from harness.process import Cores
+from harness.process import Child, Cores
 from peers import default_cache, positive
 
 WARM_UP_SECONDS = 1
@@ -131,11 +131,15 @@ def batching(bench, running):
     rows_seen = [middle(seen, "rows") for seen in rows.values()]
     sizes = sorted({max(1, round(size)) for size in rows_seen})
     alone = dict(zip(sizes, bench.time_runs(*(("wide", size) for size in sizes))))
-    table, first = [], None
+    table, first, one_row = [], None, None
     for (name, _), seen, size in zip(rows, rows.values(), rows_seen):
         rate, off = middle(seen, "rate"), name.endswith(", off")
         first = rate if off else first
-        gain, own = rate / first, alone[1] * round(size) / alone[max(1, round(size))]
+        one_row = seen if off else one_row
+        # By what the gateway counts: the embedded runtime is not to be had alone.
+        counted = least(one_row, "run") * size / max(least(seen, "run"), 1)
+        alike = alone[1] * round(size) / alone[max(1, round(size))]
+        gain, own = rate / first, counted if EMBEDDED in name else alike
         in_batches = not off and name != PYTHON
         table.append(
             (
@@ -145,7 +149,7 @@ def batching(bench, running):
                 f"{gain / own:.0%}" if in_batches else "",
             )
         )
-    head = ("contender", "requests/s", "p99 ms", "rows of a run", "gain", "ONNX Runtime's own", "reached")
+    head = ("contender", "requests/s", "p99 ms", "rows of a run", "gain", "the runtime's own", "reached")
     runs = ", ".join(f"{size} rows {time:.0f} us" for size, time in alone.items())
     show("batching", f"`session.run` alone, from Python: {runs}.", head, table)
     return {"session_run_us": alone, "rows": labelled(rows)}, errors_of(rows)
@@ -179,44 +183,87 @@ def stage(bench, running):
 
 
 def slow(bench, running):
-    """A model of 100 ms on one route, a plain one beside it: what the clients of the second notice."""
+    """A model of 100 ms on one route, a plain one beside it: what the clients of the second notice.
+
+    Model, load and upstream share the cores. What that alone does to a plain route is seen with the model run in other
+    processes, one on each core.
+    """
     (alone,) = bench.time_runs(("slow", 1))
-    everywhere, secs = cores_of(bench), bench.options.secs
+    everywhere = cores_of(bench)
     (upstream,) = enter(running, [bench.upstream(everywhere)])
-    table, figures, failures = [], {}, []
-    plain = load.Request(pause=10)
-    for name in RUNTIMES:
+    contenders = []
+    for title, runtime, settings in [
+        (EMBEDDED, EMBEDDED, ""),
+        (ONNX_RUNTIME, ONNX_RUNTIME, ""),
+        (f"{ONNX_RUNTIME}, one thread", ONNX_RUNTIME, "threads = 1"),
+    ]:
         sections = inference.models_route(("slow", bench.model("slow"), ""), prefix="/v2")
-        contender = bench.witgate(name, name, sections + plain_route(upstream.port), everywhere, threads=2)
-        enter(running, [contender])
-        request = inference.infer_json(bench, "slow", 1)
+        sections += plain_route(upstream.port)
+        contenders.append(bench.witgate(title, runtime, sections, everywhere, inference=settings, threads=2))
+    enter(running, contenders)
+    request = inference.infer_json(bench, "slow", 1)
+    states = {"idle": nobody, "run by other processes": run_elsewhere, "asked by 8 clients": ask_for_it}
+    seen = {(c.name, state): [] for c in contenders for state in states}
+    asked = {c.name: [] for c in contenders}
+    for contender in contenders:
         inference.ask(contender.port, request)
-        seen = {"alone": [], "beside": []}
-        slow_rates = []
-        for _ in range(bench.options.rounds):
-            seen["alone"].append(send(bench, contender, plain, secs, 16, everywhere))
-            with ThreadPoolExecutor(1) as pool:
-                # Longer at both ends than what is measured.
-                other = pool.submit(send, bench, contender, request, secs + 2, 8, everywhere)
-                time.sleep(1)
-                seen["beside"].append(send(bench, contender, plain, secs, 16, everywhere))
-                slow_rates.append(other.result())
-        for state, loads in seen.items():
-            p50s, p99s = [one.p50_us for one in loads], [one.p99_us for one in loads]
-            asked = f"{median(one.requests_per_second for one in slow_rates):.0f}" if state == "beside" else ""
-            table.append(
-                (
-                    *(name, state, f"{median(one.requests_per_second for one in loads):.0f}", f"{median(p50s):.0f}"),
-                    *(f"{median(p99s):.0f} ({min(p99s):.0f}-{max(p99s):.0f})", asked),
-                )
+        send(bench, contender, PLAIN, WARM_UP_SECONDS, 16, everywhere)
+    for _ in range(bench.options.rounds):
+        for contender in contenders:
+            for state, burden in states.items():
+                with burden(bench, contender, request, asked[contender.name]):
+                    loaded = send(bench, contender, PLAIN, bench.options.secs, 16, everywhere)
+                seen[contender.name, state].append(loaded)
+    table = []
+    for (name, state), loads in seen.items():
+        p50s, p99s = [one.p50_us for one in loads], [one.p99_us for one in loads]
+        rate = median(one.requests_per_second for one in asked[name]) if states[state] is ask_for_it else ""
+        table.append(
+            (
+                *(name, state, f"{median(one.requests_per_second for one in loads):.0f}", f"{median(p50s):.0f}"),
+                *(f"{median(p99s):.0f} ({min(p99s):.0f}-{max(p99s):.0f})", rate and f"{rate:.0f}"),
             )
-        failed = sum(one.errors for loads in [*seen.values(), slow_rates] for one in loads)
-        failures += [f"{name}: {failed} requests failed"] if failed else []
-        figures[name] = {state: [asdict(one) for one in loads] for state, loads in seen.items()}
+        )
+    everything = [one for loads in [*seen.values(), *asked.values()] for one in loads]
+    failed = sum(one.errors for one in everything)
     head = ("runtime", "slow model", "plain requests/s", "p50 us", "p99 us (min-max)", "slow runs/s")
-    note = f"`session.run` alone, from Python: {alone / 1000:.0f} ms. 8 clients ask for it, 16 the plain route."
-    show("slow", note, head, table)
-    return figures, failures
+    show("slow", f"`session.run` alone, from Python: {alone / 1000:.0f} ms. 16 clients ask the plain route.", head, table)
+    figures = [
+        {"runtime": name, "state": state, "rounds": [asdict(one) for one in loads]}
+        for (name, state), loads in seen.items()
+    ]
+    return figures, [f"{failed} requests failed"] if failed else []
+
+
+# Far below what the route can take: the load is the same whatever happens beside it.
+PLAIN = load.Request(pause=10)
+# A burden begins so long before what is measured, and ends so long after.
+AROUND_SECONDS = 1
+
+
+def nobody(_bench, _contender, _request, _asked):
+    return nullcontext()
+
+
+@contextmanager
+def run_elsewhere(bench, _contender, _request, _asked):
+    words = [bench.python, inference.SCRIPTS / "run_on.py", bench.model("slow")]
+    with ExitStack() as others:
+        for core in cores_of(bench):
+            log = bench.directory / f"other-{core}.log"
+            others.enter_context(Child(["nice", "-n", "5", *words], core, log))
+        time.sleep(AROUND_SECONDS)
+        yield
+
+
+@contextmanager
+def ask_for_it(bench, contender, request, asked):
+    seconds = bench.options.secs + 2 * AROUND_SECONDS
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(send, bench, contender, request, seconds, 8, cores_of(bench))
+        time.sleep(AROUND_SECONDS)
+        yield
+        asked.append(other.result())
 
 
 def swap(bench, running):

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::dist;
@@ -9,39 +9,50 @@ use crate::{process, toolchain};
 
 /// Measure: the parts by themselves, or the gateway beside its peers.
 ///
-/// Without --peers: the criterion benchmarks (finding a route, running a pipeline of plugins, one plugin call, one host
+/// Without --peers or --inference: the criterion benchmarks (finding a route, running a pipeline of plugins, one plugin call, one host
 /// call). Arguments after `--` go to criterion.
 ///
 /// With --peers: nginx, nginx + Lua, HAProxy, Envoy and Witgate's dist build side by side, each checked before it is
 /// measured, in interleaved rounds on pinned cores. Missing peers are installed, which needs root. Reports requests/s,
 /// latency, CPU-seconds per 100 000 requests and peak memory.
+///
+/// With --inference: what models cost in Witgate's dist build, with either runtime, beside ONNX Runtime behind a plain
+/// Python server; and whether loading models for a long time costs memory or requests.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("side_by_side").args(["peers", "inference"]))]
 pub struct Options {
     /// Measure side by side with other gateways.
     #[arg(long)]
     peers: bool,
-    /// Which cases, comma-separated: plain, auth, limit.
-    #[arg(long, requires = "peers")]
+    /// Measure what models cost.
+    #[arg(long, conflicts_with = "peers")]
+    inference: bool,
+    /// Which cases, comma-separated. Of --peers: plain, auth, limit, stages. Of --inference: score64, workers, batching, stage,
+    /// slow, swap.
+    #[arg(long, requires = "side_by_side")]
     cases: Option<String>,
     /// How often each contender is measured.
-    #[arg(long, requires = "peers", value_name = "N")]
+    #[arg(long, requires = "side_by_side", value_name = "N")]
     rounds: Option<u32>,
     /// Length of a measurement, in seconds.
-    #[arg(long, requires = "peers", value_name = "S")]
+    #[arg(long, requires = "side_by_side", value_name = "S")]
     secs: Option<u32>,
     /// Only contenders that match.
     #[arg(long, requires = "peers", value_name = "REGEX")]
     only: Option<String>,
     /// Write every measurement to a file.
-    #[arg(long, requires = "peers", value_name = "FILE")]
+    #[arg(long, requires = "side_by_side", value_name = "FILE")]
     json: Option<PathBuf>,
     /// Arguments for criterion: a filter, --save-baseline NAME, …
-    #[arg(last = true, conflicts_with = "peers")]
+    #[arg(last = true, conflicts_with = "side_by_side")]
     criterion: Vec<String>,
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let progress = Progress::start();
+    if options.inference {
+        return models(options, &progress);
+    }
     toolchain::ensure_wasm_target(&progress)?;
     for guests in [PLUGINS, TEST_GUESTS] {
         progress.step(&format!("compile the {} to components", guests.title));
@@ -65,10 +76,27 @@ fn parts(options: &Options, progress: &Progress) -> Result<(), Failure> {
 fn beside_peers(options: &Options, progress: &Progress) -> Result<(), Failure> {
     let witgate = dist::build(progress)?;
     progress.step("measure side by side");
-    let mut script = Command::new("python3");
-    script.current_dir(workspace::root()).arg("tests/bench/peers.py");
-    script.arg("--witgate").arg(witgate);
+    let mut script = python("peers");
     script.arg("--plugins").arg(PLUGINS.components()).arg("--guests").arg(TEST_GUESTS.components());
+    script.args(options.only.iter().flat_map(|only| ["--only", only]));
+    side_by_side(options, script, &witgate)
+}
+
+fn models(options: &Options, progress: &Progress) -> Result<(), Failure> {
+    let witgate = dist::build(progress)?;
+    progress.step("measure what models cost");
+    side_by_side(options, python("inference"), &witgate)
+}
+
+fn python(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.current_dir(workspace::root()).arg(format!("tests/bench/{script}.py"));
+    python
+}
+
+/// Runs a script, with the options that all have.
+fn side_by_side(options: &Options, mut script: Command, witgate: &Path) -> Result<(), Failure> {
+    script.arg("--witgate").arg(witgate);
     let mut pass = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             script.args([name, &value]);
@@ -77,7 +105,6 @@ fn beside_peers(options: &Options, progress: &Progress) -> Result<(), Failure> {
     pass("--cases", options.cases.clone());
     pass("--rounds", options.rounds.map(|rounds| rounds.to_string()));
     pass("--secs", options.secs.map(|secs| secs.to_string()));
-    pass("--only", options.only.clone());
     if let Some(file) = &options.json {
         // As the caller means it: the script runs at the root.
         script.arg("--json").arg(std::path::absolute(file).map_err(Failure::io("--json"))?);
