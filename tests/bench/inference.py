@@ -197,7 +197,9 @@ def slow(bench, running):
         (ONNX_RUNTIME, ONNX_RUNTIME, ""),
         (f"{ONNX_RUNTIME}, one thread", ONNX_RUNTIME, "threads = 1"),
     ]:
-        sections = inference.models_route(("slow", bench.model("slow"), ""), prefix="/v2")
+        # Who asks 8 at a time for a run of 100 ms waits longer than the limit of one second.
+        patient = 'queue_timeout = "30s"'
+        sections = inference.models_route(("slow", bench.model("slow"), patient), prefix="/v2")
         sections += plain_route(upstream.port)
         contenders.append(bench.witgate(title, runtime, sections, everywhere, inference=settings, threads=2))
     enter(running, contenders)
