@@ -11,7 +11,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from threading import Event
@@ -67,7 +67,16 @@ def score64(bench, running):
     works = [(contender, form, request) for form, request in forms.items() for contender in contenders]
     works.append((plain, "", load.Request()))
     rows = interleave(bench, works, model="score64")
-    head = ("contender", "form", "requests/s", "p99 us", "CPU us/request (min-max)", "run us", "over session.run", "waited")
+    head = (
+        "contender",
+        "form",
+        "requests/s",
+        "p99 us",
+        "CPU us/request (min-max)",
+        "run us",
+        "over session.run",
+        "waited",
+    )
     table = [
         (
             *(name, form, f"{middle(seen, 'rate'):.0f}", f"{middle(seen, 'p99'):.0f}", spread(seen, "cpu")),
@@ -100,7 +109,12 @@ def workers(bench, running):
     rows = interleave(bench, [(c, "", request) for c in contenders], model="millisecond", core=everywhere)
     names, rates = [c.name for c in contenders], [middle(seen, "rate") for seen in rows.values()]
     table = [
-        (name, f"{rate:.0f}", f"{rate / rates[at - at % 2]:.2f}x", f"{least(seen, 'run'):.0f}")
+        (
+            name,
+            f"{rate:.0f}",
+            f"{rate / rates[at - at % 2]:.2f}x",
+            f"{least(seen, 'run'):.0f}" if least(seen, "run") else "",
+        )
         for at, (name, rate, seen) in enumerate(zip(names, rates, rows.values()))
     ]
     head = ("contender, workers", "requests/s", "to one worker", "run us")
@@ -203,7 +217,7 @@ def slow(bench, running):
         sections += plain_route(upstream.port)
         contenders.append(bench.witgate(title, runtime, sections, everywhere, inference=settings, threads=2))
     enter(running, contenders)
-    request = inference.infer_json(bench, "slow", 1)
+    request = replace(inference.infer_json(bench, "slow", 1), patience=30)
     states = {"idle": nobody, "run by other processes": run_elsewhere, "asked by 8 clients": ask_for_it}
     seen = {(c.name, state): [] for c in contenders for state in states}
     asked = {c.name: [] for c in contenders}
@@ -229,7 +243,9 @@ def slow(bench, running):
     everything = [one for loads in [*seen.values(), *asked.values()] for one in loads]
     failed = sum(one.errors for one in everything)
     head = ("runtime", "slow model", "plain requests/s", "p50 us", "p99 us (min-max)", "slow runs/s")
-    show("slow", f"`session.run` alone, from Python: {alone / 1000:.0f} ms. 16 clients ask the plain route.", head, table)
+    show(
+        "slow", f"`session.run` alone, from Python: {alone / 1000:.0f} ms. 16 clients ask the plain route.", head, table
+    )
     figures = [
         {"runtime": name, "state": state, "rounds": [asdict(one) for one in loads]}
         for (name, state), loads in seen.items()
@@ -394,7 +410,7 @@ def interleave(bench, works, model, core=None):
                     "cpu": spent.running / max(seen.requests, 1) * 1e6,
                     "waited": spent.waiting / max(spent.running + spent.waiting, 1e-9),
                     "run": runs.seconds / max(runs.runs, 1) * 1e6,
-                    "rows": runs.rows / max(runs.runs, 1),
+                    "rows": runs.rows / runs.runs if runs.runs else 1,
                 }
             )
     return rows

@@ -33,14 +33,27 @@ class Request:
     headers: tuple = ((KEY_HEADER, KEY),)
     # A file.
     body: Path | None = None
-    # Milliseconds that a connection waits before each request: with it, the load is about the same whatever is measured.
+    # Milliseconds that a connection waits before each request: with it, the load is about the same whatever
+    # is measured.
     pause: int = 0
+    # Seconds after which an answer counts as an error; 2 are what wrk has by itself.
+    patience: int = 2
 
 
 def run(wrk, port, seconds, connections, core, request=Request()):
     """Sends as much as `connections` kept-alive connections can, for `seconds`. `core`: one, or a set."""
     fields = [word for name, value in request.headers for word in ("-H", f"{name}: {value}")]
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", *fields, "-s", SCRIPT]
+    command = [
+        wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        f"{request.patience}s",
+        *fields,
+        "-s",
+        SCRIPT,
+    ]
     done = subprocess.run(
         [str(word) for word in [*command, f"http://{ADDRESS}:{port}{request.path}"]],
         env={**os.environ, "LOAD_BODY": str(request.body or ""), "LOAD_PAUSE": str(request.pause)},

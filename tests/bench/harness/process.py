@@ -37,8 +37,7 @@ class ProcessorTime:
 
 
 def on_core(core):
-    """Runs in a child before its program: pins it to a core or a set of them, and ends it with this process however that
-    ends."""
+    """Runs in a child before its program: pins it to a core or some, and ends it with this process however that ends."""
     cores = {core} if isinstance(core, int) else core
 
     def prepare():
