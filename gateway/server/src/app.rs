@@ -87,9 +87,11 @@ fn inference(sources: &Sources, threads: usize) -> Result<Arc<Inference>, StartE
     Ok(Inference::new(chosen.backend, executor, self::threads(&sources.config.runtime)))
 }
 
+/// One fewer than there are processors, so that a slow model under load leaves one to the proxy: with all of them taken, p99 of
+/// a route without models was several times what it is (tests/bench/README.md, `slow`). A lower priority alone does not help.
 fn inference_threads(inference: &config::Inference) -> usize {
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-    inference.threads.unwrap_or_else(cpus)
+    inference.threads.unwrap_or_else(|| cpus().saturating_sub(1).max(1))
 }
 
 /// `$XDG_CACHE_HOME/witgate/plugins`, or `~/.cache/witgate/plugins`; none: plugins are compiled at each start.

@@ -30,7 +30,8 @@ const THREADS: Key<Number> = Key {
     name: "threads",
     kind: Number { least: 1, most: 256 },
     example: "2",
-    doc: "Threads that run models, besides those of the proxy. Without it, one for each processor.",
+    doc: "Threads that run models, besides those of the proxy. Without it, one fewer than there are processors, and at least \
+          one: so a slow model leaves one to requests that need none.",
 };
 
 const NICE: Key<Number> = Key {
@@ -38,7 +39,8 @@ const NICE: Key<Number> = Key {
     kind: Number { least: 0, most: 19 },
     example: "5",
     doc: "How far those threads stand back behind the proxy's when processors are scarce (nice(2)): so a slow model does not \
-          slow requests down that need none. 0: not at all.",
+          slow requests down that need none, as far as the system's scheduler tells the gateway's threads apart. 0: not at \
+          all.",
 };
 
 const ROOTS: Key<List<At<FilePath>>> = Key {
