@@ -136,8 +136,10 @@ fn a_call_that_fails_is_made_once_more_on_the_last_good_version() {
     let gateway = site(&config(&upstream, &format!("{stage}, config = {{ tag = \"old\" }}"), ""), &component("tagger"));
     let gateway = gateway.start();
     gateway.get("/");
-    gateway.site().write("p.wasm", component("hostile"));
-    gateway.reconfigure(&config(&upstream, stage, ""));
+    // Under a name of its own: the gateway watches the files, and would take the new component with the old configuration.
+    gateway.site().write("q.wasm", component("hostile"));
+    let hostile = |rest: &str| config(&upstream, stage, rest).replace("p.wasm", "q.wasm");
+    gateway.reconfigure(&hostile(""));
     assert_eq!((gateway.get("/").status, upstream.last().header("x-tag")), (200, None), "the new version serves");
     let answer = gateway.get_with("/", &[("x-do", "edit-then-trap")]);
     let received = upstream.last();
@@ -148,7 +150,7 @@ fn a_call_that_fails_is_made_once_more_on_the_last_good_version() {
     assert_eq!(failures(&gateway, "trap"), 2.0);
     assert_eq!(gateway.get_with("/", &[("x-do", "spin")]).status, 500, "`on_timeout` is a setting of its own");
     // Another reload that does not change the plugin keeps what is kept.
-    gateway.reconfigure(&config(&upstream, stage, "[[routes]]\nname = \"m\"\npath = \"/m\"\nupstream = \"u\"\n"));
+    gateway.reconfigure(&hostile("[[routes]]\nname = \"m\"\npath = \"/m\"\nupstream = \"u\"\n"));
     assert_eq!(gateway.get_with("/", &[("x-do-response", "trap")]).header("x-tag").as_deref(), Some("old"));
     gateway.eventually("the last good version serves while the breaker is open", |gateway| {
         break_it(gateway, 200);
@@ -156,8 +158,9 @@ fn a_call_that_fails_is_made_once_more_on_the_last_good_version() {
         answer.status == 200 && answer.header("x-tag").as_deref() == Some("old")
     });
     // What is out of order is not what the next version falls back on.
-    gateway.site().write("p.wasm", component("probe"));
-    gateway.reconfigure(&config(&upstream, &format!("{stage}, grants = [{PROBE}]"), PROBED));
+    gateway.site().write("r.wasm", component("probe"));
+    let probe = config(&upstream, &format!("{stage}, grants = [{PROBE}]"), PROBED).replace("p.wasm", "r.wasm");
+    gateway.reconfigure(&probe);
     let answer = gateway.get_with("/", &[("x-probe", "network")]);
     assert_eq!((answer.status, upstream.last().header("x-tag").as_deref()), (200, Some("old")), "{}", answer.text());
 }
