@@ -18,11 +18,14 @@ struct Entry {
 }
 
 /// Alias of the highest version, which every model has.
-pub const LATEST: &str = "latest";
+pub(crate) const LATEST: &str = "latest";
 
-/// Takes `name@version` apart.
-pub fn split_name(name: &str) -> (&str, Option<&str>) {
-    name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)))
+/// Takes `name@version` apart: a number, or an alias.
+pub(crate) fn split_name(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once('@') {
+        Some((model, version)) if !model.is_empty() && !version.is_empty() => (model, Some(version)),
+        _ => (name, None),
+    }
 }
 
 impl Catalogue {

@@ -57,10 +57,6 @@ impl Inference {
         })
     }
 
-    pub fn backend(&self) -> &dyn Backend {
-        &*self.backend
-    }
-
     /// Loads a model and tries it out, unless one with equal bytes and options serves already under the name. Blocks.
     ///
     /// # Errors

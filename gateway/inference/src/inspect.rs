@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::backend::{Embedded, OnnxRuntime};
-use crate::{Backend, Dimension, LoadError, Metadata, SessionOptions, TensorInfo, install};
+use crate::signature::dimensions;
+use crate::{Backend, Dimension, LoadError, Metadata, SessionOptions, TensorInfo, hex, install};
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ pub fn inspect(path: &Path, library: Option<&Path>) -> Result<Inspected, LoadErr
     );
     let runtimes =
         vec![("embedded", tried(&Embedded)), ("onnxruntime", runtime.and_then(|runtime| tried(runtime.as_ref())))];
-    let sha256 = Sha256::digest(&model).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&model));
     Ok(Inspected { path: path.to_owned(), bytes: model.len(), sha256, metadata, runtimes })
 }
 
@@ -119,13 +120,7 @@ impl Display for Inspected {
 }
 
 fn shape(info: &TensorInfo) -> String {
-    let Some(shape) = &info.shape else { return "of any rank".to_owned() };
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(size) => size.to_string(),
-        Dimension::Named(name) => printable(name),
-        Dimension::Any => "?".to_owned(),
-    };
-    format!("[{}]", shape.iter().map(size).collect::<Vec<_>>().join(", "))
+    info.shape.as_ref().map_or_else(|| "of any rank".to_owned(), |shape| printable(&dimensions(shape)))
 }
 
 /// Names come from files of others: no control characters on a terminal.

@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex;
+
 /// The release that is installed if nobody asks for another; `cargo xtask test` takes it as well.
 const PINNED: &str = include_str!("../onnxruntime.json");
 /// Bytes of a wheel: those of the last years have 10 to 25 MB.
@@ -253,7 +255,7 @@ fn digest(file: &mut File) -> io::Result<String> {
         digest.update(read);
     }
     file.rewind()?;
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&digest.finalize()))
 }
 
 /// Writes the one file that is wanted, to a path of ours: names in the wheel decide nothing.

@@ -8,6 +8,7 @@ mod batch;
 mod catalogue;
 mod executor;
 pub mod features;
+mod hex;
 mod inference;
 mod inspect;
 pub mod install;
@@ -27,8 +28,9 @@ mod trial;
 pub mod validate;
 
 pub use backend::{Backend, Cancel, Choice, Graph, LoadError, RunError, Runtime, Session, SessionOptions};
-pub use catalogue::{Catalogue, LATEST, split_name};
+pub use catalogue::Catalogue;
 pub use executor::Executor;
+pub use hex::hex;
 pub use inference::{Inference, ModelSpec};
 pub use inspect::{Inspected, inspect};
 pub use model::{Batching, Model, ModelOptions, RunOn};

@@ -214,11 +214,7 @@ impl Model {
         let (answer, took) = self.run(session, inputs, outputs, &Cancel::default());
         self.stats.waited(Duration::ZERO);
         self.stats.ran(batch::rows(inputs).unwrap_or(1), took, true);
-        self.stats.ended(match &answer {
-            Ok(_) => RunOutcome::Ok,
-            Err(InferError::Invalid(_)) => RunOutcome::Invalid,
-            Err(_) => RunOutcome::Failed,
-        });
+        self.stats.ended(RunOutcome::of(&answer));
         self.judge_inline(took);
         Some(answer)
     }
@@ -412,7 +408,7 @@ impl Model {
 
     /// A run away from requests: blocks.
     pub(crate) fn run_now(&self, inputs: &[Tensor]) -> Answer {
-        let outputs: Vec<usize> = (0..self.metadata.signature.outputs.len()).collect();
+        let outputs = self.metadata.signature.all_outputs();
         let session = self.session().map_err(|error| InferError::Failed(error.to_string()))?;
         self.run(session, inputs, &outputs, &Cancel::default()).0
     }

@@ -76,13 +76,7 @@ impl Waiting {
             };
         }
         let answer = answer.unwrap_or(Err(InferError::Deadline));
-        self.outcome = Some(match &answer {
-            Ok(_) => RunOutcome::Ok,
-            Err(InferError::Overloaded) => RunOutcome::Overloaded,
-            Err(InferError::Deadline) => RunOutcome::Deadline,
-            Err(InferError::Invalid(_)) => RunOutcome::Invalid,
-            Err(InferError::Failed(_)) => RunOutcome::Failed,
-        });
+        self.outcome = Some(RunOutcome::of(&answer));
         answer
     }
 

@@ -1,6 +1,5 @@
-//! The models that one route, or the admin listener, can ask for.
+//! The models of a generation and those that were loaded on request, as one service.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,17 +29,11 @@ pub struct Repository {
     pub inference: Arc<Inference>,
     /// Those of the configuration.
     pub configured: Arc<Catalogue>,
-    /// Names that can be asked for; none: all.
-    pub reach: Option<BTreeSet<String>>,
     /// None: nothing can be loaded or unloaded here.
     pub control: Option<Control>,
 }
 
 impl Repository {
-    fn reaches(&self, name: &str) -> bool {
-        self.reach.as_ref().is_none_or(|reach| reach.contains(name))
-    }
-
     async fn load_below_roots(&self, name: &str, path: &str) -> Result<Arc<ModelVersion>, ManageError> {
         let (name, version) = split_name(name);
         let control = self.may_change(name)?.clone();
@@ -102,9 +95,6 @@ impl Repository {
             let message = format!("model `{name}` is one of the configuration: change it there");
             return Err(ManageError::Refused(message));
         }
-        if !self.reaches(name) {
-            return Err(ManageError::NotAllowed);
-        }
         Ok(control)
     }
 }
@@ -114,15 +104,11 @@ impl ModelService for Repository {
         let loaded = self.inference.loaded.load();
         let mut all = self.configured.list();
         all.extend(loaded.list().into_iter().filter(|model| !self.configured.contains(&model.name)));
-        all.retain(|model| self.reaches(&model.name));
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
 
     fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<ModelVersion>, FindError> {
-        if !self.reaches(name) {
-            return Err(FindError::NoModel(name.to_owned()));
-        }
         if self.configured.contains(name) {
             return self.configured.find(name, version);
         }

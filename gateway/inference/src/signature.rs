@@ -26,14 +26,21 @@ impl std::fmt::Display for TensorInfo {
     /// `name FP32 [batch, 64]`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "`{}` {} ", self.name, self.data_type.label())?;
-        let Some(shape) = &self.shape else { return f.write_str("of any shape") };
-        let dimensions = shape.iter().map(|dimension| match dimension {
-            Dimension::Fixed(size) => size.to_string(),
-            Dimension::Named(name) => name.clone(),
-            Dimension::Any => "?".to_owned(),
-        });
-        write!(f, "[{}]", dimensions.collect::<Vec<_>>().join(", "))
+        match &self.shape {
+            Some(shape) => f.write_str(&dimensions(shape)),
+            None => f.write_str("of any shape"),
+        }
     }
+}
+
+/// `[batch, 64]`
+pub(crate) fn dimensions(shape: &[Dimension]) -> String {
+    let sizes = shape.iter().map(|dimension| match dimension {
+        Dimension::Fixed(size) => size.to_string(),
+        Dimension::Named(name) => name.clone(),
+        Dimension::Any => "?".to_owned(),
+    });
+    format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
 }
 
 /// What a model takes and gives, in the order of its graph.
@@ -45,6 +52,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Indices of all outputs.
+    pub fn all_outputs(&self) -> Vec<usize> {
+        (0..self.outputs.len()).collect()
+    }
+
     /// Whether the first dimension of everything that goes in and comes out can have any size: then rows of several
     /// requests can be run as one batch.
     pub fn has_batch_axis(&self) -> bool {

@@ -13,6 +13,7 @@ use witgate_stage::{
 
 use crate::features::{FeatureSet, Observation};
 use crate::model::Begun;
+use crate::queue::Answer;
 use crate::signature::Dimension;
 use crate::{Data, InferError, Model, ModelVersion, Tensor};
 
@@ -181,23 +182,8 @@ impl ScoreStage {
         Ok(self.model.begin(self.tensors(exchange)?, &self.outputs, Some(deadline)))
     }
 
-    /// The score in what the model answered, counted.
-    fn score(&self, answer: Result<Vec<Tensor>, InferError>) -> Result<f32, (FailureKind, String)> {
-        let outputs = answer.map_err(|error| {
-            let kind = match error {
-                InferError::Overloaded => FailureKind::Unavailable,
-                InferError::Deadline => FailureKind::Deadline,
-                InferError::Invalid(_) | InferError::Failed(_) => FailureKind::Trap,
-            };
-            (kind, error.to_string())
-        })?;
-        let element = self.spec.output.as_ref().and_then(|(_, element)| *element);
-        let score = outputs.first().and_then(|output| number_at(output.data(), element));
-        let score = score.filter(|score| score.is_finite()).ok_or_else(|| {
-            (FailureKind::InvalidOutput, "the model gave no finite number where the score should be".to_owned())
-        })?;
-        self.model.stats().scored(score);
-        Ok(score)
+    fn element(&self) -> Option<usize> {
+        self.spec.output.as_ref().and_then(|(_, element)| *element)
     }
 
     /// What a score, or the lack of one, means for the request.
@@ -229,13 +215,12 @@ impl ScoreStage {
         };
         set(&self.attribute, text.into_bytes())?;
         // Of the highest level that says something of a matter.
-        let mut reached = self.spec.levels.iter().rev().filter(|level| score > level.above);
         let (mut priority, mut cost, mut upstream) = (None, None, None);
-        reached.by_ref().for_each(|level| {
+        for level in self.spec.levels.iter().rev().filter(|level| score > level.above) {
             priority = priority.or(level.priority);
             cost = cost.or(level.cost);
             upstream = upstream.or(level.upstream.as_ref());
-        });
+        }
         if let Some(priority) = priority {
             set(PRIORITY, priority.to_string().into_bytes())?;
         }
@@ -288,24 +273,19 @@ impl Stage for ScoreStage {
         };
         match begun {
             Begun::Ended(answer) => {
-                let scored = self.score(answer);
+                let scored = scored(&self.model, self.element(), answer);
                 let result =
                     if self.spec.shadow && scored.is_err() { go_on() } else { self.settle(&mut exchange, scored) };
                 Run::Ended(exchange, result)
             }
             Begun::Waits(waiting) if self.spec.shadow => {
-                let (model, element) = (Arc::clone(&self.model), self.spec.output.as_ref().and_then(|(_, at)| *at));
-                tokio::spawn(async move {
-                    let score = waiting.answer().await.ok();
-                    let score = score.and_then(|outputs| number_at(outputs.first()?.data(), element));
-                    if let Some(score) = score.filter(|score| score.is_finite()) {
-                        model.stats().scored(score);
-                    }
-                });
+                let (model, element) = (Arc::clone(&self.model), self.element());
+                // Counting is all that comes of it.
+                tokio::spawn(async move { drop(scored(&model, element, waiting.answer().await)) });
                 Run::Ended(exchange, go_on())
             }
             Begun::Waits(waiting) => Run::Waits(Box::pin(async move {
-                let scored = self.score(waiting.answer().await);
+                let scored = scored(&self.model, self.element(), waiting.answer().await);
                 let result = self.settle(&mut exchange, scored);
                 (exchange, result)
             })),
@@ -316,6 +296,24 @@ impl Stage for ScoreStage {
 fn seconds_now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// The score in what a model answered, counted.
+fn scored(model: &Model, element: Option<usize>, answer: Answer) -> Result<f32, (FailureKind, String)> {
+    let outputs = answer.map_err(|error| {
+        let kind = match error {
+            InferError::Overloaded => FailureKind::Unavailable,
+            InferError::Deadline => FailureKind::Deadline,
+            InferError::Invalid(_) | InferError::Failed(_) => FailureKind::Trap,
+        };
+        (kind, error.to_string())
+    })?;
+    let score = outputs.first().and_then(|output| number_at(output.data(), element));
+    let score = score.filter(|score| score.is_finite()).ok_or_else(|| {
+        (FailureKind::InvalidOutput, "the model gave no finite number where the score should be".to_owned())
+    })?;
+    model.stats().scored(score);
+    Ok(score)
 }
 
 /// An element of the only row, the last if none is named.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::InferError;
+
 /// How a request for a run ended, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunOutcome {
@@ -19,6 +21,17 @@ pub enum RunOutcome {
 impl RunOutcome {
     pub const ALL: [Self; 6] =
         [Self::Ok, Self::Overloaded, Self::Deadline, Self::Cancelled, Self::Invalid, Self::Failed];
+
+    /// Of an answer that came.
+    pub(crate) fn of<T>(answer: &Result<T, InferError>) -> Self {
+        match answer {
+            Ok(_) => Self::Ok,
+            Err(InferError::Overloaded) => Self::Overloaded,
+            Err(InferError::Deadline) => Self::Deadline,
+            Err(InferError::Invalid(_)) => Self::Invalid,
+            Err(InferError::Failed(_)) => Self::Failed,
+        }
+    }
 
     /// Label in metrics.
     pub fn label(self) -> &'static str {

@@ -25,7 +25,7 @@ pub(crate) fn try_out(
     sizes: &[(String, usize)],
 ) -> Result<Tried, LoadError> {
     let inputs = zeros(metadata, sizes, 1)?;
-    let outputs: Vec<usize> = (0..metadata.signature.outputs.len()).collect();
+    let outputs = metadata.signature.all_outputs();
     let (mut times, started) = (Vec::new(), Instant::now());
     while times.len() < RUNS && (times.len() < 2 || started.elapsed() < TIME) {
         let begun = Instant::now();
@@ -43,7 +43,7 @@ pub(crate) fn try_two_rows(
     sizes: &[(String, usize)],
 ) -> Result<(), LoadError> {
     let inputs = zeros(metadata, sizes, 2)?;
-    let outputs: Vec<usize> = (0..metadata.signature.outputs.len()).collect();
+    let outputs = metadata.signature.all_outputs();
     let given = run(session, &inputs, &outputs)?;
     if batch::split(&given, &[1, 1]).is_some() { Ok(()) } else { Err(no_batch_axis(metadata)) }
 }

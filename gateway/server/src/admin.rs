@@ -111,7 +111,6 @@ impl Admin {
         Repository {
             inference: Arc::clone(&builder.inference),
             configured: Arc::clone(&snapshot.models),
-            reach: None,
             control: Some(builder.control(&snapshot.config)),
         }
     }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::wire::{Fields, Malformed, Value, packed};
-use crate::{DataType, Dimension, LoadError, Metadata, Signature, TensorInfo};
+use super::declared::{tensor_info, value_name};
+use super::problem::{Problem, name};
+use super::wire::{Fields, Value, packed};
+use crate::{LoadError, Metadata, Signature};
 
 /// Bytes of a file: the format itself ends at 2 GiB.
-const FILE_LIMIT: usize = (1 << 31) - 1;
+pub(super) const FILE_LIMIT: usize = (1 << 31) - 1;
 /// Graphs in graphs (`If`, `Loop`, `Scan`): real models have two or three, and each level takes stack here and in runtimes.
 const DEPTH_LIMIT: usize = 16;
 /// Nodes, weights and values in all graphs: the largest language models have some ten thousand; runtimes make several
@@ -15,9 +17,7 @@ const ENTRY_LIMIT: usize = 1_000_000;
 /// Inputs and outputs together; protocols list all of them in their answers.
 const VALUE_LIMIT: usize = 1024;
 /// Dimensions of a tensor. ONNX Runtime and tract count indices in small arrays.
-const RANK_LIMIT: usize = 32;
-/// Bytes of a name or producer.
-const NAME_LIMIT: usize = 1024;
+pub(super) const RANK_LIMIT: usize = 32;
 /// Bytes of the description that are kept.
 const DESCRIPTION_LIMIT: usize = 16 * 1024;
 
@@ -69,47 +69,6 @@ impl<'a> Node<'a> {
 pub(crate) fn visit_nodes(model: &[u8], mut visit: impl FnMut(&Node<'_>)) {
     let mut reader = Reader { visit: Some(&mut visit), ..Reader::default() };
     let _ = reader.model(model);
-}
-
-enum Problem {
-    NotOnnx,
-    Truncated,
-    Other { message: String, help: &'static str },
-}
-
-const EXPORT_AGAIN: &str = "export the model again, and check it with `onnx.checker.check_model`";
-
-impl Problem {
-    fn new(message: impl Into<String>, help: &'static str) -> Self {
-        Self::Other { message: message.into(), help }
-    }
-
-    fn damaged(message: impl Into<String>) -> Self {
-        Self::new(message, EXPORT_AGAIN)
-    }
-
-    fn into_error(self) -> LoadError {
-        match self {
-            Self::NotOnnx => LoadError::new(
-                "it is not an ONNX model",
-                "give the path of an .onnx file; `torch.onnx.export`, `skl2onnx` and `tf2onnx` write them",
-            ),
-            Self::Truncated => LoadError::new(
-                "the file is damaged: it ends in the middle of the model",
-                "copy it again, and write it under another name before it is renamed",
-            ),
-            Self::Other { message, help } => LoadError::new(message, help),
-        }
-    }
-}
-
-impl From<Malformed> for Problem {
-    fn from(malformed: Malformed) -> Self {
-        match malformed {
-            Malformed::Truncated => Self::Truncated,
-            Malformed::Syntax => Self::damaged("the file is damaged: it has what the format does not"),
-        }
-    }
 }
 
 #[derive(Default)]
@@ -394,98 +353,6 @@ impl Graph<'_> {
     }
 }
 
-fn value_name(value: &[u8]) -> Result<&str, Problem> {
-    let mut called = "";
-    for field in Fields::of(value) {
-        if let (1, value) = field? {
-            called = name(value)?;
-        }
-    }
-    Ok(called)
-}
-
-fn tensor_info(role: &str, value: &[u8]) -> Result<TensorInfo, Problem> {
-    let called = value_name(value)?;
-    if called.is_empty() {
-        return Err(Problem::damaged(format!("an {role} of the model has no name")));
-    }
-    let not_served = |of_type: &str| {
-        let message = format!("the {role} `{called}` is {of_type}: only tensors are served");
-        let help = "export the model with tensors only; for classifiers of scikit-learn, \
-                    `skl2onnx.to_onnx(model, …, options={'zipmap': False})`";
-        Problem::new(message, help)
-    };
-    let mut tensor = None;
-    for field in Fields::of(value) {
-        let (2, of_type) = field? else { continue };
-        for field in Fields::of(of_type.bytes()?) {
-            match field? {
-                (1, value) => tensor = Some(value.bytes()?),
-                (4, _) => return Err(not_served("a sequence")),
-                (5, _) => return Err(not_served("a map")),
-                (7, _) => return Err(not_served("opaque")),
-                (8, _) => return Err(not_served("a sparse tensor")),
-                (9, _) => return Err(not_served("optional")),
-                _ => {}
-            }
-        }
-    }
-    let tensor = tensor.ok_or_else(|| Problem::damaged(format!("the {role} `{called}` has no type")))?;
-    let (mut of_type, mut shape) = (0, None);
-    for field in Fields::of(tensor) {
-        match field? {
-            (1, value) => of_type = value.integer()?,
-            (2, value) => shape = Some(dimensions(called, value.bytes()?)?),
-            _ => {}
-        }
-    }
-    let data_type = DataType::from_onnx(of_type).ok_or_else(|| {
-        let known: Vec<_> = DataType::ALL.map(DataType::label).to_vec();
-        let message = format!(
-            "the {role} `{called}` has elements of the type {}; served are {}",
-            type_name(of_type),
-            known.join(", ")
-        );
-        Problem::new(message, "add a `Cast` to one of these types to the graph")
-    })?;
-    Ok(TensorInfo { name: called.to_owned(), data_type, shape })
-}
-
-fn dimensions(called: &str, shape: &[u8]) -> Result<Vec<Dimension>, Problem> {
-    let mut dimensions = Vec::new();
-    for field in Fields::of(shape) {
-        let (1, value) = field? else { continue };
-        let mut dimension = Dimension::Any;
-        for field in Fields::of(value.bytes()?) {
-            match field? {
-                (1, value) => {
-                    // Some exporters write -1 for any size.
-                    dimension = usize::try_from(value.integer()?).map_or(Dimension::Any, Dimension::Fixed);
-                }
-                (2, value) => match name(value)? {
-                    "" => {}
-                    called => dimension = Dimension::Named(called.to_owned()),
-                },
-                _ => {}
-            }
-        }
-        dimensions.push(dimension);
-        if dimensions.len() > RANK_LIMIT {
-            return Err(Problem::damaged(format!("`{called}` has more than {RANK_LIMIT} dimensions")));
-        }
-    }
-    // The same bound that shapes of requests have: nobody can send as many elements.
-    let least = dimensions.iter().try_fold(1_usize, |elements, dimension| match dimension {
-        Dimension::Fixed(0) => Some(0),
-        Dimension::Fixed(size) => elements.checked_mul(*size).filter(|elements| *elements <= FILE_LIMIT),
-        Dimension::Named(_) | Dimension::Any => Some(elements),
-    });
-    if least.is_none() {
-        return Err(Problem::damaged(format!("the shape of `{called}` has room for more than {FILE_LIMIT} elements")));
-    }
-    Ok(dimensions)
-}
-
 fn opset(opset: &[u8]) -> Result<(String, i64), Problem> {
     let (mut domain, mut version) = ("", 0);
     for field in Fields::of(opset) {
@@ -503,60 +370,9 @@ fn short_domain(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn name<'a>(value: Value<'a>) -> Result<&'a str, Problem> {
-    let text = value.text()?;
-    if text.len() > NAME_LIMIT {
-        return Err(Problem::damaged(format!("a name has {} bytes; {NAME_LIMIT} at most are expected", text.len())));
-    }
-    Ok(text)
-}
-
 fn shortened(value: Value<'_>) -> Result<String, Problem> {
     let text = value.text()?;
     Ok(text.get(..text.floor_char_boundary(DESCRIPTION_LIMIT)).unwrap_or_default().to_owned())
-}
-
-impl DataType {
-    /// By the number in `TensorProto.DataType`.
-    fn from_onnx(number: i64) -> Option<Self> {
-        Some(match number {
-            1 => Self::Float32,
-            2 => Self::Uint8,
-            3 => Self::Int8,
-            4 => Self::Uint16,
-            5 => Self::Int16,
-            6 => Self::Int32,
-            7 => Self::Int64,
-            8 => Self::String,
-            9 => Self::Bool,
-            10 => Self::Float16,
-            11 => Self::Float64,
-            12 => Self::Uint32,
-            13 => Self::Uint64,
-            16 => Self::Bfloat16,
-            _ => return None,
-        })
-    }
-}
-
-/// Names of the types that [`DataType`] has none for.
-fn type_name(number: i64) -> String {
-    let name = match number {
-        14 => "COMPLEX64",
-        15 => "COMPLEX128",
-        17 => "FLOAT8E4M3FN",
-        18 => "FLOAT8E4M3FNUZ",
-        19 => "FLOAT8E5M2",
-        20 => "FLOAT8E5M2FNUZ",
-        21 => "UINT4",
-        22 => "INT4",
-        23 => "FLOAT4E2M1",
-        24 => "FLOAT8E8M0",
-        25 => "UINT2",
-        26 => "INT2",
-        other => return format!("number {other}"),
-    };
-    name.to_owned()
 }
 
 /// Bits of an element in raw data; none for types that are not known here.

@@ -1,11 +1,10 @@
 //! Models in the words of the protocols.
 
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::{Dimension, ModelStatus, ModelVersion, TensorInfo};
+use crate::{Dimension, ModelStatus, ModelVersion, TensorInfo, hex};
 
 /// A declared shape in the Open Inference Protocol: -1 where the size can differ. Empty as well if the rank can differ,
 /// for which the protocol has no word.
@@ -77,14 +76,6 @@ pub fn whole(model: &ModelVersion, models: &[ModelStatus]) -> Value {
         whole.extend(more);
     }
     whole
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing into memory cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// A moment to the second, in UTC.

@@ -285,7 +285,7 @@ impl Rules {
     fn outputs<'a>(&self, names: impl ExactSizeIterator<Item = &'a str>) -> Result<Vec<usize>, Failure> {
         let outputs = &self.model.metadata.signature.outputs;
         if names.len() == 0 {
-            return Ok((0..outputs.len()).collect());
+            return Ok(self.model.metadata.signature.all_outputs());
         }
         let mut wanted = Vec::with_capacity(names.len());
         for name in names {

@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::failure::{Failure, Kind};
+use crate::catalogue::split_name;
 
 /// The service of the Open Inference Protocol, in gRPC's paths.
 const GRPC_SERVICE: &str = "inference.GRPCInferenceService";
@@ -17,12 +18,8 @@ pub struct Target {
 impl Target {
     /// From a name that may have a version in it: `name@3`.
     pub fn parse(name: &str) -> Self {
-        match name.rsplit_once('@') {
-            Some((model, version)) if !model.is_empty() && !version.is_empty() => {
-                Self { model: model.to_owned(), version: Some(version.to_owned()) }
-            }
-            _ => Self { model: name.to_owned(), version: None },
-        }
+        let (model, version) = split_name(name);
+        Self { model: model.to_owned(), version: version.map(str::to_owned) }
     }
 
     /// `version`: said apart from the name; empty for none.

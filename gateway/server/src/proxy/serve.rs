@@ -83,14 +83,11 @@ impl Serving<'_, '_> {
             Box::pin(self.stage_request_body(&mut admitted, &mut flow)).await?;
         }
         let chosen = self.ctx.exchange.as_ref().and_then(|exchange| exchange.upstream.clone());
-        let group = match (admitted.route.upstream(chosen.as_deref()), &admitted.route.target) {
-            (Some(group), _) => Arc::clone(group),
-            (None, Target::Models(server)) => {
-                return Box::pin(self.answer_by_models(&admitted, server, &mut flow)).await;
-            }
-            (None, Target::Upstream(_)) => return Err(Failure::Late),
+        let group = match admitted.route.target(chosen.as_deref()) {
+            Target::Upstream(group) => group,
+            Target::Models(server) => return Box::pin(self.answer_by_models(&admitted, server, &mut flow)).await,
         };
-        let (mut upstream, endpoint, head) = self.ask(&admitted, &group, &mut flow).await?;
+        let (mut upstream, endpoint, head) = self.ask(&admitted, group, &mut flow).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Box::pin(self.switch(&admitted, upstream, head)).await;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use tracing::warn;
 use witgate_config::{self as config, Diagnostic, Spot};
-use witgate_inference::protocol::{ModelServer, ServerSettings};
+use witgate_inference::protocol::{ModelServer, Reach, ServerSettings};
 use witgate_inference::validate::NonFinite;
 use witgate_inference::{Catalogue, Control, Inference, Repository, Roots};
 use witgate_plugin_host::PluginHost;
@@ -105,14 +105,14 @@ impl Builder {
         route: &config::Route,
         serving: &config::ModelRoute,
     ) -> ModelServer {
-        let reach = serving.models.as_ref().map(|names| names.iter().cloned().collect());
         let repository = Repository {
             inference: Arc::clone(&self.inference),
             configured: Arc::clone(models),
-            reach,
             control: serving.control.then(|| self.control(&sources.config)),
         };
+        let names = serving.models.as_ref();
         let settings = ServerSettings {
+            models: names.map_or(Reach::All, |names| Reach::Named(names.iter().cloned().collect())),
             manage: serving.control,
             non_finite: if serving.any_values { NonFinite::Allow } else { NonFinite::Refuse },
             prefix: match &route.path {
@@ -135,13 +135,13 @@ impl Builder {
 }
 
 /// The upstreams that stages of a route may choose instead of its own.
-fn choices(route: &config::Route, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+fn choices(route: &config::Route, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> BTreeMap<Arc<str>, Target> {
     let levels = route.stages.iter().flat_map(|stage| match &stage.kind {
         config::StageKind::Inference(scoring) => scoring.levels.as_slice(),
         config::StageKind::Plugin { .. } => &[],
     });
     let names = levels.filter_map(|level| level.upstream.as_deref());
-    names.filter_map(|name| Some((Arc::from(name), Arc::clone(upstreams.get(name)?)))).collect()
+    names.filter_map(|name| Some((Arc::from(name), Target::Upstream(Arc::clone(upstreams.get(name)?))))).collect()
 }
 
 fn one_line(warning: &Diagnostic) -> String {

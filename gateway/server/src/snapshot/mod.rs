@@ -89,7 +89,7 @@ pub struct Route {
     pub name: Arc<str>,
     pub target: Target,
     /// Upstreams that stages may choose instead.
-    pub choices: BTreeMap<Arc<str>, Arc<Upstream>>,
+    pub choices: BTreeMap<Arc<str>, Target>,
     pub pipeline: Pipeline,
     pub deadline: Option<Duration>,
     /// Bytes.
@@ -114,13 +114,9 @@ pub enum Target {
 }
 
 impl Route {
-    /// The upstream that a request goes to: the one that a stage chose, or the route's; none: models answer.
-    pub fn upstream(&self, chosen: Option<&str>) -> Option<&Arc<Upstream>> {
-        let chosen = chosen.and_then(|name| self.choices.get(name));
-        chosen.or(match &self.target {
-            Target::Upstream(upstream) => Some(upstream),
-            Target::Models(_) => None,
-        })
+    /// Who answers a request: the upstream that a stage chose, or the route's own target.
+    pub fn target(&self, chosen: Option<&str>) -> &Target {
+        chosen.and_then(|name| self.choices.get(name)).unwrap_or(&self.target)
     }
 
     /// Name of a step's stage, for logs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use witgate_config::{self as config, Diagnostic};
 use witgate_inference::{
-    Batching, Catalogue, FindError, Inference, LATEST, ModelOptions, ModelSpec, ModelVersion, Parity, RunOn,
+    Batching, Catalogue, FindError, Inference, ModelOptions, ModelSpec, ModelVersion, Parity, RunOn,
 };
 
 use super::{Snapshot, Sources};
@@ -141,7 +141,7 @@ pub fn announce(snapshot: &Snapshot, previous: Option<&Snapshot>) {
 
 /// The version that a stage or a grant names.
 pub fn find(catalogue: &Catalogue, name: &config::ModelName) -> Result<Arc<ModelVersion>, FindError> {
-    catalogue.find(&name.name, Some(name.version.as_deref().unwrap_or(LATEST)))
+    catalogue.find(&name.name, name.version.as_deref())
 }
 
 /// Reference distributions of scores, by model.

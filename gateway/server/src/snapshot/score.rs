@@ -29,7 +29,7 @@ impl ScoreTarget for ScoringModel {
             let inputs =
                 check(signature, NonFinite::Refuse, version.batch_limit, inputs).map_err(|_| ScoreError::Invalid)?;
             let model = version.model.as_ref().ok_or(ScoreError::Unavailable)?;
-            let outputs: Vec<usize> = (0..signature.outputs.len()).collect();
+            let outputs = signature.all_outputs();
             let answer = model.infer(inputs, &outputs, Some(Instant::now() + TIMEOUT)).await;
             let answer = answer.map_err(|error| match error {
                 InferError::Invalid(_) => ScoreError::Invalid,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::proto::{Histogram, MetricFamily, MetricType};
 use witgate_inference::{
-    HistogramReading, Inference, ModelStats, ModelStatus, RunOutcome, SCORE_BINS, population_stability,
+    HistogramReading, Inference, ModelStats, ModelStatus, RunOutcome, SCORE_BINS, hex, population_stability,
 };
 
 use super::tally::{Family, histogram};
@@ -90,7 +90,7 @@ impl ModelFigures<'_> {
         let mut live = Family::new("witgate_models_live", "Models in memory, those that only end included.", gauge);
         for version in self.models.iter().flat_map(|model| &model.versions) {
             let number = version.version.to_string();
-            let digest: String = version.digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(version.digest.first_chunk::<6>().map_or(&[], |start| start));
             let labels = [("model", version.name.as_str()), ("version", number.as_str())];
             let [model, number] = labels;
             info.gauge(&[model, number, ("digest", &digest), ("backend", version.backend)], 1.0);
