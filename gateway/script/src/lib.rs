@@ -1,0 +1,1 @@
+//! Runs Lua scripts as stages of a pipeline.
