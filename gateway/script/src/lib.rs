@@ -1,1 +1,34 @@
-//! Runs Lua scripts as stages of a pipeline.
+//! Runs Lua scripts as stages of a pipeline, with the API of OpenResty.
+//!
+//! A [`Script`] has chunks for phases of requests; an [`App`] has the settings of the VMs that scripts share, and what they may
+//! reach. Each proxy thread makes its own [LuaJIT](https://luajit.org) VM for each app, lazily; a phase of a request runs in a
+//! coroutine of it, with its own globals. A call that takes time yields to the gateway and goes on when the result is there.
+//!
+//! Scripts are stopped when they run for too long, in compiled loops as well ([`watchdog`]), and each VM has a limit on its
+//! memory. A VM that was stopped, or is full, is replaced while requests that it serves go on.
+//!
+//! Everything of a VM stays on the thread that made it: threads must run their tasks themselves, and steal none.
+
+mod api;
+mod app;
+mod dict;
+mod error;
+mod host;
+mod phase;
+mod reach;
+mod request;
+mod run;
+mod script;
+mod stage;
+mod subrequest;
+mod vm;
+mod watchdog;
+
+pub use app::{App, AppHandle, AppSpec, Chunk, Figures, Limits, Modules, Trust};
+pub use error::{Concern, MemoryLimit, Mistake, ScriptError};
+pub use host::ScriptHost;
+pub use phase::Phase;
+pub use reach::{Network, Reach};
+pub use script::{Script, ScriptSpec};
+pub use stage::ScriptStage;
+pub use subrequest::{Subrequest, Subrequests, Subresponse};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::{Accounts, Edit, Edits, FieldError, Hook, Usage};
+use crate::{Accounts, BodyDesk, Edit, Edits, FieldError, Hook, Usage};
 
 /// Head of a request. Stages see it as it came, the upstream as they left it.
 #[derive(Debug, Clone)]
@@ -115,6 +115,12 @@ pub struct Exchange {
     pub accounts: Option<Accounts>,
     /// Name of the upstream that a stage chose instead of the route's.
     pub upstream: Option<Arc<str>>,
+    /// The endpoint that a stage chose, one of the upstream's.
+    pub endpoint: Option<SocketAddr>,
+    /// Version of HTTP that the client speaks.
+    pub version: Version,
+    /// Where the request's body can be asked for in [`Hook::RequestHeaders`], if there is one.
+    pub desk: Option<Arc<BodyDesk>>,
     /// What models said of the request.
     pub scores: Vec<Score>,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
@@ -140,6 +146,9 @@ impl Exchange {
             usage: Usage::default(),
             accounts: None,
             upstream: None,
+            endpoint: None,
+            version: Version::HTTP_11,
+            desk: None,
             scores: Vec::new(),
             holds: Vec::new(),
         }

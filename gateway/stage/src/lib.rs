@@ -8,6 +8,7 @@
 //! This crate names no proxy and no runtime of plugins. An exchange is the proxy's own state of a request, so nothing is
 //! copied or converted to run a stage.
 
+mod desk;
 mod edit;
 mod error;
 mod exchange;
@@ -17,6 +18,7 @@ mod response;
 mod stopwatch;
 mod usage;
 
+pub use desk::BodyDesk;
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
 pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead, Score};
@@ -71,6 +73,11 @@ pub trait Stage: Send + Sync {
     fn body_mode(&self, hook: Hook) -> BodyMode {
         let _ = hook;
         BodyMode::Chunks
+    }
+
+    /// Whether it may ask for the request's body while it looks at the head ([`Exchange::desk`]).
+    fn may_ask_for_body(&self) -> bool {
+        false
     }
 
     /// Calls a hook. What it needs is in the exchange: the response's head from [`Hook::ResponseHeaders`] on, a piece of a

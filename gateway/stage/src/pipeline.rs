@@ -179,6 +179,12 @@ impl Pipeline {
         !self.order(hook).is_empty()
     }
 
+    /// Whether a stage may ask for the request's body while it looks at the head.
+    pub fn may_ask_for_body(&self) -> bool {
+        let versions = |step: &Step| step.stage.may_ask_for_body() || step.last_good.as_ref().is_some_and(|s| s.may_ask_for_body());
+        self.steps.iter().any(versions)
+    }
+
     /// How the stages together want the body of a body hook: whole if one of them does.
     pub fn body_mode(&self, hook: Hook) -> BodyMode {
         if hook.is_response() { self.response_body } else { self.request_body }

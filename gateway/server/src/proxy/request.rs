@@ -64,6 +64,9 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
         usage: Usage::default(),
         accounts: ctx.wants_accounts().then(Accounts::default),
         upstream: None,
+        endpoint: None,
+        version: ctx.facts.version,
+        desk: None,
         scores: Vec::new(),
         holds: Vec::new(),
     }));

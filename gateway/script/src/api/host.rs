@@ -1,0 +1,29 @@
+//! Host functions that the parts of the API in Lua are made from. Scripts do not see this table.
+
+use std::rc::Rc;
+
+use mlua::prelude::*;
+
+use crate::vm::Core;
+
+pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
+    let host = lua.create_table()?;
+    host.set("coroutines_limit", core.app.spec.limits.coroutines)?;
+    host.set("workers", core.app.workers)?;
+    host.set("lua_name", &*core.app.spec.name)?;
+    host.set("trusted", core.app.spec.trust == crate::Trust::Full)?;
+    let shared = Rc::clone(core);
+    host.set(
+        "cancel",
+        lua.create_function(move |_, operation: u64| {
+            shared.request()?.cancel(operation);
+            Ok(())
+        })?,
+    )?;
+    super::log::install(lua, &host, core)?;
+    super::module::install(lua, &host, core)?;
+    super::output::install(lua, &host, core)?;
+    super::request::install(lua, &host, core)?;
+    super::var::install(lua, &host, core)?;
+    Ok(host)
+}

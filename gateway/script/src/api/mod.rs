@@ -1,0 +1,58 @@
+//! The Lua tables that scripts see: one file each, and their parts in Lua in `../lua`.
+
+mod host;
+mod log;
+mod module;
+mod output;
+mod request;
+mod var;
+
+use std::rc::Rc;
+
+use mlua::prelude::*;
+use mlua::chunk::ChunkMode;
+use mlua::{LuaOptions, StdLib};
+
+use crate::app::Trust;
+use crate::vm::Core;
+
+/// Version of nginx whose behaviour scripts can count on, as `$nginx_version` tells it.
+const NGINX_VERSION: &str = "1.27.1";
+
+/// An empty VM with the libraries of LuaJIT that scripts of this trust see some of.
+#[expect(unsafe_code, reason = "`debug` and `ffi` are unsafe in the wrong hands")]
+pub(crate) fn state(trust: Trust) -> Lua {
+    let libraries = match trust {
+        Trust::Sandbox => {
+            StdLib::TABLE
+                | StdLib::OS
+                | StdLib::STRING
+                | StdLib::MATH
+                | StdLib::PACKAGE
+                | StdLib::BIT
+                | StdLib::JIT
+                | StdLib::DEBUG
+        }
+        Trust::Full => StdLib::ALL,
+    };
+    // Panics of the gateway's own functions are not for scripts to catch.
+    let options = LuaOptions::new().catch_rust_panics(false);
+    // SAFETY: sandboxed scripts get neither `ffi` nor what of `debug` and `package` reaches into the VM (`std`); trusted ones
+    // are the operator's own, and may do what the gateway may.
+    unsafe { Lua::unsafe_new_with(libraries, options) }
+}
+
+/// Loads a part of the API that is written in Lua.
+fn load<A: IntoLuaMulti, R: FromLuaMulti>(lua: &Lua, name: &str, source: &str, arguments: A) -> LuaResult<R> {
+    lua.load(source).set_mode(ChunkMode::Text).set_name(format!("=witgate/{name}")).call(arguments)
+}
+
+/// Makes everything that scripts see; gives the functions that run them.
+pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
+    let ngx = lua.create_table()?;
+    let host = host::table(lua, core)?;
+    let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
+    load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
+    lua.globals().set("ngx", &ngx)?;
+    Ok(dispatcher)
+}

@@ -1,0 +1,243 @@
+//! The response that a script makes: `ngx.say`, `ngx.print`, `ngx.status`, `ngx.header`, `ngx.resp`.
+
+use std::rc::Rc;
+
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use mlua::prelude::*;
+use witgate_stage::{Edits, FieldError, Side};
+
+use crate::request::Request;
+use crate::vm::Core;
+
+/// Depth of tables in tables in the arguments of `ngx.say`.
+const DEPTH_LIMIT: usize = 32;
+
+pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
+    let limit = core.app.spec.limits.response;
+    let shared = Rc::clone(core);
+    let write = move |lua: &Lua, (line, values): (bool, LuaVariadic<LuaValue>)| {
+        let request = shared.request()?;
+        let mut draft = request.draft.borrow_mut();
+        if draft.ended {
+            return Ok((LuaNil, Some("seen eof".to_owned())));
+        }
+        let before = draft.body.len();
+        for (at, value) in values.iter().enumerate() {
+            if let Err(error) = append(lua, &mut draft.body, value, 0) {
+                draft.body.truncate(before);
+                let name = if line { "say" } else { "print" };
+                return Err(LuaError::runtime(format!("bad argument #{} to '{name}' ({error})", at + 1)));
+            }
+        }
+        if line {
+            draft.body.push(b'\n');
+        }
+        if draft.body.len() > limit {
+            draft.body.truncate(before);
+            return Err(LuaError::runtime(format!("the response is larger than `response_limit` ({limit} bytes)")));
+        }
+        draft.begun |= draft.body.len() > before;
+        Ok((LuaValue::Integer(1), None))
+    };
+    host.set("write", lua.create_function(write)?)?;
+
+    let shared = Rc::clone(core);
+    host.set("begin_response", lua.create_function(move |_, ()| {
+        let request = shared.request()?;
+        let mut draft = request.draft.borrow_mut();
+        let before = draft.begun;
+        draft.begun = true;
+        Ok(before)
+    })?)?;
+    let shared = Rc::clone(core);
+    host.set("end_response", lua.create_function(move |_, ()| {
+        let request = shared.request()?;
+        let mut draft = request.draft.borrow_mut();
+        if draft.ended {
+            return Ok((None, Some("seen eof")));
+        }
+        (draft.begun, draft.ended) = (true, true);
+        Ok((Some(1), None))
+    })?)?;
+    let shared = Rc::clone(core);
+    host.set("response_begun", lua.create_function(move |_, ()| {
+        let request = shared.request()?;
+        let sent = request.exchange(|exchange| exchange.heads_sent).unwrap_or(false);
+        Ok(sent || request.draft.borrow().begun)
+    })?)?;
+    let shared = Rc::clone(core);
+    host.set("status", lua.create_function(move |_, ()| status(&*shared.request()?))?)?;
+    let shared = Rc::clone(core);
+    host.set("set_status", lua.create_function(move |_, status: i64| set_status(&*shared.request()?, status))?)?;
+    let shared = Rc::clone(core);
+    host.set("header", lua.create_function(move |lua, name: LuaString| header(lua, &*shared.request()?, &name))?)?;
+    let shared = Rc::clone(core);
+    host.set("set_header", lua.create_function(move |_, (name, value, add): (LuaString, LuaValue, bool)| {
+        set_header(&*shared.request()?, &name.to_string_lossy(), &value, add)
+    })?)?;
+    let shared = Rc::clone(core);
+    host.set("response_fields", lua.create_function(move |lua, (limit, raw): (usize, bool)| {
+        let request = shared.request()?;
+        with_headers(&request, |headers| super::request::fields(lua, headers, limit, raw))?
+    })?)
+}
+
+fn append(lua: &Lua, into: &mut Vec<u8>, value: &LuaValue, depth: usize) -> Result<(), String> {
+    match value {
+        LuaValue::String(text) => into.extend_from_slice(&text.as_bytes()),
+        LuaValue::Nil => into.extend_from_slice(b"nil"),
+        LuaValue::Boolean(flag) => into.extend_from_slice(if *flag { b"true" } else { b"false" }),
+        LuaValue::Integer(number) => into.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        LuaValue::Number(_) => {
+            let text = lua.coerce_string(value.clone()).ok().flatten().ok_or("not a number")?;
+            into.extend_from_slice(&text.as_bytes());
+        }
+        LuaValue::LightUserData(pointer) if pointer.0.is_null() => into.extend_from_slice(b"null"),
+        LuaValue::Table(table) if depth < DEPTH_LIMIT => append_table(lua, into, table, depth)?,
+        other => {
+            return Err(format!("string, number, boolean, nil, ngx.null, or array table expected, but got {}", other.type_name()));
+        }
+    }
+    Ok(())
+}
+
+fn append_table(lua: &Lua, into: &mut Vec<u8>, table: &LuaTable, depth: usize) -> Result<(), String> {
+    for pair in table.pairs::<LuaValue, LuaValue>() {
+        let (key, _) = pair.map_err(|error| error.to_string())?;
+        let is_index = match key {
+            LuaValue::Integer(at) => at > 0,
+            LuaValue::Number(at) => at > 0.0 && at.fract() == 0.0,
+            _ => return Err("non-array table found".to_owned()),
+        };
+        if !is_index {
+            return Err("non-array table found".to_owned());
+        }
+    }
+    for piece in 1..=table.raw_len() {
+        let piece: LuaValue = table.raw_get(piece).map_err(|error| error.to_string())?;
+        append(lua, into, &piece, depth + 1).map_err(|error| {
+            if error.starts_with("string, number") { format!("bad data type {} found", piece.type_name()) } else { error }
+        })?;
+    }
+    Ok(())
+}
+
+fn status(request: &Request) -> LuaResult<u16> {
+    let known = request.exchange(|exchange| {
+        let ended = exchange.ended.as_ref().and_then(|ended| ended.status);
+        ended.or(exchange.response.as_ref().map(|response| response.status)).map(|status| status.as_u16())
+    })?;
+    Ok(known.or(request.draft.borrow().status).unwrap_or(0))
+}
+
+/// Whether it is there to be set: nothing has been sent.
+fn set_status(request: &Request, status: i64) -> LuaResult<bool> {
+    let is_late = request.exchange(|exchange| exchange.heads_sent)? || request.draft.borrow().begun;
+    if is_late {
+        return Ok(false);
+    }
+    let code = u16::try_from(status).ok().filter(|code| (200..=599).contains(code));
+    let Some(code) = code else {
+        return Err(LuaError::runtime(format!("expected a status from 200 to 599, got {status}")));
+    };
+    let has_response = request.exchange(|exchange| exchange.response.is_some())?;
+    if has_response {
+        let _ = request.edit(Side::Response, |edits| edits.set_status(code))?;
+    } else {
+        request.draft.borrow_mut().status = Some(code);
+    }
+    Ok(true)
+}
+
+fn with_headers<T>(request: &Request, read: impl FnOnce(&HeaderMap) -> T) -> LuaResult<T> {
+    let has_response = request.exchange(|exchange| exchange.response.is_some())?;
+    if !has_response {
+        return Ok(read(&request.draft.borrow().headers));
+    }
+    let empty = HeaderMap::new();
+    request.exchange(|exchange| read(exchange.response.as_ref().map_or(&empty, |response| &response.headers)))
+}
+
+fn header(lua: &Lua, request: &Request, name: &LuaString) -> LuaResult<LuaValue> {
+    let Ok(name) = HeaderName::from_bytes(name.to_string_lossy().replace('_', "-").as_bytes()) else {
+        return Ok(LuaNil);
+    };
+    let value = with_headers(request, |headers| super::request::values(lua, headers, &name))??;
+    if value.is_nil() && name == CONTENT_TYPE && request.exchange(|exchange| exchange.response.is_none())? {
+        return Ok(LuaNil);
+    }
+    Ok(value)
+}
+
+/// Sets, adds to, or removes a field; whether it was not too late.
+fn set_header(request: &Request, name: &str, value: &LuaValue, add: bool) -> LuaResult<bool> {
+    let is_late = request.exchange(|exchange| exchange.heads_sent)? || request.draft.borrow().begun;
+    if is_late {
+        return Ok(false);
+    }
+    let name = name.replace('_', "-");
+    let values = texts(value)?;
+    if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
+        // The gateway knows the length of what it sends.
+        return Ok(true);
+    }
+    let single = name.eq_ignore_ascii_case(CONTENT_TYPE.as_str());
+    let values = if single { values.into_iter().take(1).collect() } else { values };
+    let change = |edits: &mut Edits| set(edits, &name, &values, add && !single, Side::Response);
+    request.edit(Side::Response, change)?.map_err(|error| refused(&name, error))?;
+    if request.exchange(|exchange| exchange.response.is_none())? {
+        // If the script lets the request pass, these are for the upstream's response.
+        request.change(|exchange| change(&mut exchange.response_edits))?.map_err(|error| refused(&name, error))?;
+    }
+    Ok(true)
+}
+
+/// The edits for a field and its values: none removes it.
+pub(super) fn set(
+    edits: &mut Edits,
+    name: &str,
+    values: &[Vec<u8>],
+    add: bool,
+    side: Side,
+) -> Result<(), FieldError> {
+    if values.is_empty() {
+        return if add { Ok(()) } else { edits.remove(name, side) };
+    }
+    for (at, value) in values.iter().enumerate() {
+        // As nginx does: a line end would otherwise end the field.
+        let value: Vec<u8> = value.iter().flat_map(|byte| escaped(*byte)).collect();
+        if at == 0 && !add { edits.set(name, value, side)? } else { edits.append(name, value, side)? }
+    }
+    Ok(())
+}
+
+/// Control characters of a field's value in hexadecimal.
+fn escaped(byte: u8) -> Vec<u8> {
+    if (byte < 0x20 && byte != b'\t') || byte == 0x7f { format!("%{byte:02X}").into_bytes() } else { vec![byte] }
+}
+
+/// The text of a value, or of each in a table; none for nil.
+pub(super) fn texts(value: &LuaValue) -> LuaResult<Vec<Vec<u8>>> {
+    Ok(match value {
+        LuaValue::Nil => Vec::new(),
+        LuaValue::LightUserData(pointer) if pointer.0.is_null() => Vec::new(),
+        LuaValue::Table(table) => {
+            let values = table.sequence_values::<LuaValue>().collect::<LuaResult<Vec<_>>>()?;
+            values.iter().map(text).collect::<LuaResult<_>>()?
+        }
+        value => vec![text(value)?],
+    })
+}
+
+fn text(value: &LuaValue) -> LuaResult<Vec<u8>> {
+    match value {
+        LuaValue::String(text) => Ok(text.as_bytes().to_vec()),
+        LuaValue::Boolean(_) | LuaValue::Integer(_) | LuaValue::Number(_) => Ok(value.to_string()?.into_bytes()),
+        other => Err(LuaError::runtime(format!("expected text as a field's value, got a {}", other.type_name()))),
+    }
+}
+
+pub(super) fn refused(name: &str, error: FieldError) -> LuaError {
+    LuaError::runtime(format!("cannot set the field `{name}`: {error}"))
+}

@@ -1,0 +1,224 @@
+//! `ngx.var`: the variables of nginx that mean something here. docs/lua/compatibility.md lists them.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, REFERER, USER_AGENT};
+use http::Version;
+use mlua::prelude::*;
+use witgate_stage::Exchange;
+
+use crate::request::Request;
+use crate::vm::Core;
+
+/// Longest value of a variable that a script sets.
+const VALUE_LIMIT: usize = 64 * 1024;
+/// Most variables of one request.
+const VARIABLES_LIMIT: usize = 256;
+
+pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
+    let shared = Rc::clone(core);
+    host.set("var", lua.create_function(move |lua, name: LuaString| {
+        let request = shared.request()?;
+        let name = name.to_str()?;
+        let value = read(&request, &name)?;
+        value.map(|value| lua.create_string(value)).transpose()
+    })?)?;
+    let shared = Rc::clone(core);
+    host.set("set_var", lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
+        let request = shared.request()?;
+        write(&request, &name.to_string_lossy(), &value)
+    })?)
+}
+
+fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
+    if name == "args" {
+        return Err(LuaError::runtime("use `ngx.req.set_uri_args` to change the query"));
+    }
+    let mut variables = request.variables.borrow_mut();
+    if !variables.contains_key(name) {
+        return Err(LuaError::runtime(format!(
+            "variable \"{name}\" not found for writing; it is built in, or missing in `variables` of the script"
+        )));
+    }
+    let bytes = match value {
+        LuaValue::Nil => Vec::new(),
+        LuaValue::String(text) => text.as_bytes().to_vec(),
+        LuaValue::Boolean(_) | LuaValue::Integer(_) | LuaValue::Number(_) => value.to_string()?.into_bytes(),
+        other => return Err(LuaError::runtime(format!("bad variable value: a {}", other.type_name()))),
+    };
+    if bytes.len() > VALUE_LIMIT || variables.len() > VARIABLES_LIMIT {
+        return Err(LuaError::runtime(format!("a variable has at most {VALUE_LIMIT} bytes")));
+    }
+    variables.insert(name.to_owned(), bytes);
+    Ok(())
+}
+
+fn read(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
+    if let Some(own) = request.variables.borrow().get(name) {
+        return Ok(Some(own.clone()));
+    }
+    if name == "request_body" {
+        return Ok(request.body.borrow().as_ref().filter(|body| !body.is_empty()).map(|body| body.to_vec()));
+    }
+    if name == "status" {
+        let status = request.exchange(|exchange| {
+            let ended = exchange.ended.as_ref().and_then(|ended| ended.status);
+            ended.or(exchange.response.as_ref().map(|response| response.status)).map(|status| status.as_u16())
+        })?;
+        let status = status.or(request.draft.borrow().status).unwrap_or(0);
+        return Ok(Some(format!("{status:03}").into_bytes()));
+    }
+    if let Some(field) = name.strip_prefix("sent_http_") {
+        let has_response = request.exchange(|exchange| exchange.response.is_some())?;
+        if !has_response {
+            return Ok(joined(&request.draft.borrow().headers, field));
+        }
+    }
+    request.exchange(|exchange| of(exchange, request, name))
+}
+
+/// All values of a field whose name is written as in a variable.
+fn joined(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+    let name = HeaderName::from_bytes(name.replace('_', "-").as_bytes()).ok()?;
+    let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
+    let mut all = headers.get_all(name).iter();
+    let mut value = all.next()?.as_bytes().to_vec();
+    for next in all {
+        value.extend_from_slice(separator);
+        value.extend_from_slice(next.as_bytes());
+    }
+    Some(value)
+}
+
+fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
+    let head = &exchange.request;
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    match name {
+        "uri" | "document_uri" => Some(decoded(head.path.path())),
+        "request_uri" | "unparsed_uri" => text(head.path.as_str()),
+        "request_method" => text(head.method.as_str()),
+        "args" | "query_string" => head.path.query().and_then(text),
+        "is_args" => text(if head.path.query().is_some_and(|query| !query.is_empty()) { "?" } else { "" }),
+        "request" => text(&format!("{} {} {}", head.method, head.path, protocol(exchange.version))),
+        "server_protocol" => text(protocol(exchange.version)),
+        "scheme" => text(if exchange.client.tls { "https" } else { "http" }),
+        "https" => text(if exchange.client.tls { "on" } else { "" }),
+        "ssl_server_name" => exchange.client.sni.as_deref().and_then(text),
+        "host" | "server_name" => host(exchange).map(|host| host.to_ascii_lowercase().into_bytes()),
+        "http_host" => authority(exchange).map(String::into_bytes),
+        "server_port" => Some(port(exchange).to_string().into_bytes()),
+        "remote_addr" => Some(exchange.client.address.ip().to_canonical().to_string().into_bytes()),
+        "remote_port" => Some(exchange.client.address.port().to_string().into_bytes()),
+        "binary_remote_addr" => Some(match exchange.client.address.ip().to_canonical() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        }),
+        "content_length" => joined(&head.headers, CONTENT_LENGTH.as_str()),
+        "content_type" => joined(&head.headers, CONTENT_TYPE.as_str()),
+        "http_user_agent" => joined(&head.headers, USER_AGENT.as_str()),
+        "http_referer" => joined(&head.headers, REFERER.as_str()),
+        "request_id" => text(&exchange.id),
+        "route" => text(&exchange.route),
+        "request_time" => {
+            let took = request.begun.elapsed().unwrap_or_default();
+            Some(format!("{}.{:03}", took.as_secs(), took.subsec_millis()).into_bytes())
+        }
+        "bytes_sent" | "body_bytes_sent" => {
+            Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_out).to_string().into_bytes())
+        }
+        "request_length" => {
+            Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_in).to_string().into_bytes())
+        }
+        "msec" => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Some(format!("{}.{:03}", now.as_secs(), now.subsec_millis()).into_bytes())
+        }
+        "pid" => Some(std::process::id().to_string().into_bytes()),
+        "nginx_version" => text(super::NGINX_VERSION),
+        "upstream_name" => exchange.upstream.as_deref().and_then(text),
+        "upstream_status" => exchange.response.as_ref().and_then(|response| text(response.status.as_str())),
+        "connection" | "connection_requests" => None,
+        _ => prefixed(exchange, name),
+    }
+}
+
+fn prefixed(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
+    let head = &exchange.request;
+    if let Some(field) = name.strip_prefix("http_") {
+        return joined(&head.headers, field);
+    }
+    if let Some(field) = name.strip_prefix("sent_http_").or_else(|| name.strip_prefix("upstream_http_")) {
+        return joined(&exchange.response.as_ref()?.headers, field);
+    }
+    if let Some(argument) = name.strip_prefix("arg_") {
+        let pairs = head.path.query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let mut named = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(argument));
+        return named.next().map(|(_, value)| value.as_bytes().to_vec());
+    }
+    if let Some(cookie) = name.strip_prefix("cookie_") {
+        let pairs = head.headers.get_all(COOKIE).iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+        for pair in pairs {
+            let pair = pair.trim_ascii();
+            let Some(at) = memchr::memchr(b'=', pair) else { continue };
+            let (key, value) = pair.split_at(at);
+            if key.eq_ignore_ascii_case(cookie.as_bytes()) {
+                return Some(value.get(1..).unwrap_or_default().to_vec());
+            }
+        }
+    }
+    None
+}
+
+pub(super) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The host and port that the client asked for.
+pub(crate) fn authority(exchange: &Exchange) -> Option<String> {
+    let field = || exchange.request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    exchange.authority.as_deref().map(str::to_owned).or_else(field)
+}
+
+fn host(exchange: &Exchange) -> Option<String> {
+    let authority = authority(exchange)?;
+    let name = match authority.rfind(':') {
+        Some(at) if !authority.get(at..).unwrap_or_default().contains(']') => authority.get(..at).unwrap_or_default(),
+        _ => &authority,
+    };
+    Some(name.to_owned())
+}
+
+/// The port of the authority, or the scheme's.
+fn port(exchange: &Exchange) -> u16 {
+    let named = authority(exchange).and_then(|authority| authority.rsplit_once(':')?.1.parse().ok());
+    named.unwrap_or(if exchange.client.tls { 443 } else { 80 })
+}
+
+fn decoded(path: &str) -> Vec<u8> {
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.first_chunk::<2>().filter(|_| *first == b'%');
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match byte {
+            Some(byte) => {
+                out.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,155 @@
+//! What scripts share: the settings of their VMs, and what they may reach.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::dict::Dict;
+use crate::reach::Reach;
+use crate::subrequest::Subrequests;
+
+/// Lua source with the name that errors give it: `@FILE`, or `=NAME` for what stands in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub name: String,
+    pub source: Bytes,
+}
+
+/// Whether scripts are the operator's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Nothing of the process or the machine is in reach but what is granted.
+    #[default]
+    Sandbox,
+    /// `ffi`, `io`, `os` and modules in C as well: such a script can do whatever the gateway can.
+    Full,
+}
+
+/// What scripts may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one VM.
+    pub memory: usize,
+    /// Bytes by which one hook of a request may make its VM grow.
+    pub request_memory: usize,
+    /// Run time of one phase.
+    pub cpu: Duration,
+    /// Time of one hook in all.
+    pub wall: Duration,
+    /// Coroutines that one hook makes, light threads included.
+    pub coroutines: u32,
+    /// Timers of one VM that are pending or running.
+    pub timers: u32,
+    /// Sockets of one VM that are open, idle ones included.
+    pub sockets: u32,
+    /// Bytes of a response that a script makes.
+    pub response: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            memory: 64 * MIB,
+            request_memory: 16 * MIB,
+            cpu: Duration::from_millis(50),
+            wall: Duration::from_secs(10),
+            coroutines: 1000,
+            timers: 1000,
+            sockets: 256,
+            response: 8 * MIB,
+        }
+    }
+}
+
+/// Modules for `require`, by name: read when the configuration is, so that no request waits for a disk and a reload is all or
+/// nothing.
+pub type Modules = BTreeMap<String, Chunk>;
+
+/// One `[lua.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppSpec {
+    pub name: Arc<str>,
+    pub trust: Trust,
+    pub modules: Arc<Modules>,
+    /// Where the modules come from, for `package.path`.
+    pub module_paths: Vec<PathBuf>,
+    /// Directories of modules in C (trusted scripts only).
+    pub native_paths: Vec<PathBuf>,
+    /// Shared libraries whose symbols `ffi.C` sees (trusted scripts only).
+    pub libraries: Vec<PathBuf>,
+    pub init: Option<Chunk>,
+    pub init_worker: Option<Chunk>,
+    pub limits: Limits,
+    /// Names of the shared dictionaries in reach.
+    pub dicts: Vec<String>,
+    pub reach: Reach,
+}
+
+/// A `[lua.NAME]` that is served: what every VM of it is made from.
+pub struct App {
+    pub(crate) number: u64,
+    pub(crate) spec: AppSpec,
+    pub(crate) dicts: BTreeMap<String, Arc<Dict>>,
+    pub(crate) subrequests: Option<Arc<dyn Subrequests>>,
+    pub(crate) figures: Figures,
+    /// Threads that make its VMs.
+    pub(crate) workers: usize,
+    /// Ends when no generation has it any more.
+    pub(crate) retired: watch::Receiver<bool>,
+}
+
+/// What the VMs of an app have done, since it began.
+#[derive(Debug, Default)]
+pub struct Figures {
+    pub vms: AtomicU64,
+    pub vms_replaced: AtomicU64,
+    pub timers: AtomicU64,
+    pub sockets: AtomicU64,
+}
+
+impl App {
+    pub(crate) fn new(
+        spec: AppSpec,
+        dicts: BTreeMap<String, Arc<Dict>>,
+        subrequests: Option<Arc<dyn Subrequests>>,
+        workers: usize,
+    ) -> AppHandle {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let (retire, retired) = watch::channel(false);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let app = Self { number, spec, dicts, subrequests, figures: Figures::default(), workers, retired };
+        AppHandle { app: Arc::new(app), retire }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.spec.name
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+}
+
+/// Keeps an app in service: when the last generation drops it, its timers are told.
+pub struct AppHandle {
+    pub(crate) app: Arc<App>,
+    retire: watch::Sender<bool>,
+}
+
+impl AppHandle {
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+}
+
+impl Drop for AppHandle {
+    fn drop(&mut self) {
+        self.retire.send_replace(true);
+    }
+}

@@ -1,0 +1,116 @@
+//! What all scripts of a process have in common, and what outlives a reload.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use mlua::LuaOptions;
+use mlua::prelude::*;
+use parking_lot::Mutex;
+use tracing::warn;
+
+use crate::app::{App, AppHandle, AppSpec};
+use crate::dict::Dict;
+use crate::error::{Concern, Mistake};
+use crate::script::{Script, ScriptSpec};
+use crate::subrequest::Subrequests;
+use crate::vm::{Vm, describe};
+use crate::watchdog;
+
+/// Makes apps and scripts, and keeps those that have not changed.
+pub struct ScriptHost {
+    workers: usize,
+    subrequests: OnceLock<Arc<dyn Subrequests>>,
+    apps: Mutex<Vec<Weak<AppHandle>>>,
+    scripts: Mutex<Vec<Weak<Script>>>,
+}
+
+impl ScriptHost {
+    /// `workers`: proxy threads, each of which makes VMs of its own.
+    ///
+    /// # Errors
+    /// The thread that watches scripts cannot be started.
+    pub fn new(workers: usize) -> std::io::Result<Self> {
+        watchdog::start()?;
+        if !watchdog::stops_compiled_code() {
+            warn!(
+                "LuaJIT was built without LUAJIT_ENABLE_CHECKHOOK, so scripts are not compiled: build with the repository's \
+                 .cargo/config.toml, and leave CFLAGS alone"
+            );
+        }
+        Ok(Self { workers, subrequests: OnceLock::new(), apps: Mutex::default(), scripts: Mutex::default() })
+    }
+
+    /// What serves subrequests; the first one stays.
+    pub fn serve_subrequests(&self, subrequests: Arc<dyn Subrequests>) {
+        let _ = self.subrequests.set(subrequests);
+    }
+
+    /// An app of these settings: the one that there is, or a new one, whose `init` has been tried.
+    ///
+    /// # Errors
+    /// `init` cannot be compiled or fails, or a setting is of no use.
+    pub fn app(&self, spec: AppSpec) -> Result<Arc<AppHandle>, Mistake> {
+        let mut apps = self.apps.lock();
+        apps.retain(|app| app.strong_count() > 0);
+        if let Some(present) = apps.iter().filter_map(Weak::upgrade).find(|present| present.app.spec == spec) {
+            return Ok(present);
+        }
+        let dicts: BTreeMap<String, Arc<Dict>> = BTreeMap::new();
+        let handle = Arc::new(App::new(spec, dicts, self.subrequests.get().cloned(), self.workers));
+        try_out(&handle.app)?;
+        apps.push(Arc::downgrade(&handle));
+        Ok(handle)
+    }
+
+    /// A script of these chunks for an app: the one that there is, or a new one, which has been compiled.
+    ///
+    /// # Errors
+    /// A chunk cannot be compiled.
+    pub fn script(&self, spec: ScriptSpec, app: &Arc<AppHandle>) -> Result<Arc<Script>, Mistake> {
+        let mut scripts = self.scripts.lock();
+        scripts.retain(|script| script.strong_count() > 0);
+        let mut present = scripts.iter().filter_map(Weak::upgrade);
+        if let Some(present) = present.find(|present| present.spec == spec && Arc::ptr_eq(&present.app, app)) {
+            return Ok(present);
+        }
+        for (phase, chunk) in &spec.phases {
+            compile(&chunk.source, &chunk.name).map_err(|message| Mistake {
+                concern: Concern::Phase(*phase),
+                message: format!("`{}` cannot be compiled: {message}", phase.name()),
+                help: "correct the script; `witgate lua check` tells more".to_owned(),
+            })?;
+        }
+        let script = Arc::new(Script::new(spec, Arc::clone(app)));
+        scripts.push(Arc::downgrade(&script));
+        Ok(script)
+    }
+}
+
+/// Makes a VM as proxy threads will.
+fn try_out(app: &Arc<App>) -> Result<(), Mistake> {
+    if let Some(chunk) = &app.spec.init_worker {
+        compile(&chunk.source, &chunk.name).map_err(|message| Mistake {
+            concern: Concern::Init,
+            message: format!("`init_worker` cannot be compiled: {message}"),
+            help: "correct the script".to_owned(),
+        })?;
+    }
+    match Vm::new(app) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Mistake {
+            concern: if app.spec.init.is_some() { Concern::Init } else { Concern::Vm },
+            message: format!("`init` failed: {error}"),
+            help: "correct the script, or what it needs".to_owned(),
+        }),
+    }
+}
+
+/// Compiles a chunk and forgets it.
+///
+/// # Errors
+/// What is wrong with it, with its line.
+pub(crate) fn compile(source: &[u8], name: &str) -> Result<(), String> {
+    let lua = Lua::new_with(mlua::StdLib::NONE, LuaOptions::default()).map_err(|error| error.to_string())?;
+    Vm::compile(&lua, source, name).map(drop).map_err(|error| describe(&error))
+}
+

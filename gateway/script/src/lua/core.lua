@@ -1,0 +1,419 @@
+-- Runs the coroutines of requests: the phases of a script, their light threads, and the coroutines that those make.
+--
+-- Loaded once in each VM. A phase runs in a coroutine; what takes time is an operation of the gateway, for which the
+-- coroutine yields up to here, through the coroutines of the script if there are any between, and goes on when the gateway
+-- calls `event`.
+local host, phases = ...
+
+local co_create, co_resume, co_yield, co_status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
+local co_running = coroutine.running
+local xpcall, setfenv, setmetatable, type, tostring, error = xpcall, setfenv, setmetatable, type, tostring, error
+local select, unpack = select, unpack
+local traceback = debug.traceback
+
+-- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script.
+local WAIT, EXIT, DONE = {}, {}, {}
+
+-- How a run stands when the gateway gets control back.
+local ENDED, WAITS, EXITED, FAILED = 0, 1, 2, 3
+
+-- Coroutines kept for later: enough for what is usually in flight on one thread.
+local IDLE_LIMIT = 128
+
+local base = _G
+local requests = {}
+-- The request, and the light thread of it, that run now.
+local current, thread
+local idle, idle_count = {}, 0
+
+local core = {}
+
+local function trace(message)
+    if type(message) ~= "string" then
+        message = tostring(message)
+    end
+    return traceback(message, 2)
+end
+
+local function body(f, ...)
+    return body(co_yield(DONE, xpcall(f, trace, ...)))
+end
+
+local function new_thread(request)
+    local live = request.live + 1
+    request.live = live
+    local co
+    if idle_count > 0 then
+        co = idle[idle_count]
+        idle[idle_count] = nil
+        idle_count = idle_count - 1
+    else
+        co = co_create(body)
+    end
+    return { co = co, request = request }
+end
+
+local function count_coroutine(request)
+    local made = request.made + 1
+    if made > host.coroutines_limit then
+        error("more than " .. host.coroutines_limit .. " coroutines in one hook: raise `coroutines_limit`, or make fewer", 3)
+    end
+    request.made = made
+end
+
+local function make_ready(t, ...)
+    local request = t.request
+    local ready = request.ready
+    t.wake = { n = select("#", ...), ... }
+    ready[#ready + 1] = t
+end
+
+local function ended(t, ok, ...)
+    local request = t.request
+    t.dead, t.ok = true, ok
+    request.live = request.live - 1
+    if t.entry then
+        if not ok and request.failed == nil then
+            request.failed = ... or "unknown error"
+        end
+    else
+        t.results = { n = select("#", ...), ... }
+        if not ok then
+            host.log_thread("lua user thread aborted: runtime error: " .. tostring((...)))
+        end
+    end
+    if idle_count < IDLE_LIMIT then
+        idle_count = idle_count + 1
+        idle[idle_count] = t.co
+    end
+    t.co = nil
+    local waiter = t.waiter
+    if waiter then
+        t.waiter = nil
+        if not waiter.dead and not waiter.wake then
+            make_ready(waiter, t)
+        end
+    end
+end
+
+local function settle(t, ok, tag, ...)
+    if tag == DONE then
+        return ended(t, ...)
+    end
+    if not ok then
+        -- Stopped from outside, or out of memory, where nothing could catch it.
+        t.dead, t.ok = true, false
+        t.request.live = t.request.live - 1
+        t.request.failed = tostring(tag)
+    elseif tag == WAIT then
+        local operation = ...
+        if operation then
+            t.operation = operation
+            t.request.waiting[operation] = t
+        end
+    elseif tag == EXIT then
+        t.request.exit = (...)
+    else
+        -- A yield of the script with nobody to take it: on with it when the others had their turn.
+        make_ready(t)
+    end
+end
+
+local function run(t, ...)
+    local outer = thread
+    thread = t
+    settle(t, co_resume(t.co, ...))
+    thread = outer
+end
+
+local function drive(request)
+    local ready = request.ready
+    local at = 1
+    while request.exit == nil and request.failed == nil do
+        local t = ready[at]
+        if not t then
+            break
+        end
+        ready[at] = nil
+        at = at + 1
+        if not t.dead then
+            local wake = t.wake
+            t.wake = nil
+            -- A script that only yields must not keep the dispatcher here for ever: the gateway's limit on run time sees it.
+            run(t, unpack(wake, 1, wake.n))
+        end
+    end
+    if at > 1 then
+        -- What is left moves to the front.
+        local left = {}
+        for i = at, #ready do
+            left[#left + 1] = ready[i]
+        end
+        request.ready = left
+    end
+    local exit, failed = request.exit, request.failed
+    if exit == nil and failed == nil then
+        if request.live == 0 then
+            return ENDED
+        end
+        return WAITS
+    end
+    request.waiting, request.ready, request.live = {}, {}, 0
+    request.exit, request.failed = nil, nil
+    if failed ~= nil then
+        return FAILED, failed
+    end
+    return EXITED, exit
+end
+
+local env_meta = { __index = base }
+
+local function new_request(number)
+    local request = { number = number, live = 0, made = 0, waiting = {}, ready = {} }
+    requests[number] = request
+    return request
+end
+
+-- Begins a phase of a request. `factory` makes a fresh function of the phase's chunk, so that requests which run at once do
+-- not share its globals.
+function core.start(number, phase, factory, ...)
+    local request = requests[number] or new_request(number)
+    request.phase, request.made = phase, 0
+    current = request
+    local env = setmetatable({}, env_meta)
+    env._G = env
+    local t = new_thread(request)
+    t.entry = true
+    request.entry = t
+    run(t, setfenv(factory(), env), ...)
+    return drive(request)
+end
+
+-- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
+function core.start_body(number, factory, piece, last)
+    local request = requests[number] or new_request(number)
+    request.arg = { piece, last }
+    local status, message = core.start(number, "body_filter", factory)
+    local arg = request.arg
+    request.arg = nil
+    return status, message, arg[1], arg[2]
+end
+
+-- Begins a function that the script made, in a request of its own: timers.
+function core.spawn(number, f, ...)
+    local request = new_request(number)
+    request.phase = "timer"
+    current = request
+    local t = new_thread(request)
+    t.entry = true
+    request.entry = t
+    run(t, f, ...)
+    return drive(request)
+end
+
+-- Goes on with the coroutine that waits for an operation. What follows are its results.
+function core.event(number, operation, ...)
+    local request = requests[number]
+    local t = request and request.waiting[operation]
+    if not t then
+        return WAITS
+    end
+    request.waiting[operation] = nil
+    t.operation = nil
+    current = request
+    run(t, ...)
+    return drive(request)
+end
+
+-- Forgets coroutines of a phase that is given up.
+function core.abandon(number)
+    local request = requests[number]
+    if request then
+        request.waiting, request.ready, request.live, request.exit, request.failed = {}, {}, 0, nil, nil
+    end
+end
+
+-- Forgets a request.
+function core.forget(number)
+    requests[number] = nil
+end
+
+-- Runs a function of the gateway's own as if a request did: for `init` and `init_worker`.
+function core.alone(phase, factory)
+    current = { number = 0, phase = phase, live = 0, made = 0, waiting = {}, ready = {} }
+    local ok, message = xpcall(factory(), trace)
+    current = nil
+    if not ok then
+        return FAILED, message
+    end
+    return ENDED
+end
+
+-- For the rest of the API ---------------------------------------------------------------------------------------------
+
+-- Yields until the gateway has the results of an operation, and gives them.
+function core.wait(operation)
+    return co_yield(WAIT, operation)
+end
+
+-- Ends the phase.
+function core.exit(status)
+    return co_yield(EXIT, status)
+end
+
+function core.request()
+    return current
+end
+
+local CONTEXTS = {
+    rewrite = "rewrite_by_lua*", access = "access_by_lua*", content = "content_by_lua*",
+    header_filter = "header_filter_by_lua*", body_filter = "body_filter_by_lua*", log = "log_by_lua*",
+    timer = "ngx.timer", init = "init_by_lua*", init_worker = "init_worker_by_lua*", balancer = "balancer_by_lua*",
+}
+
+-- Raises an error unless one of these phases runs (names, separated by spaces).
+function core.only_in(names)
+    local allowed = {}
+    for name in names:gmatch("%S+") do
+        allowed[name] = true
+    end
+    return function(level)
+        local phase = current and current.phase
+        if not allowed[phase] then
+            if not phase then
+                error("no request found", (level or 1) + 2)
+            end
+            error("API disabled in the context of " .. (CONTEXTS[phase] or phase), (level or 1) + 2)
+        end
+        return current
+    end
+end
+
+-- Light threads -------------------------------------------------------------------------------------------------------
+
+local threads = {}
+core.threads = threads
+local may_spawn = core.only_in("rewrite access content timer")
+
+local function thread_of(t)
+    local known = type(t) == "table" and t.request
+    if not known or (t.co == nil and not t.dead) then
+        error("bad argument: expected a light thread that `ngx.thread.spawn` made", 3)
+    end
+    return t
+end
+
+function threads.spawn(f, ...)
+    local request = may_spawn()
+    if type(f) ~= "function" then
+        error("bad argument #1 to 'spawn' (function expected, got " .. (f == nil and "no value" or type(f)) .. ")", 2)
+    end
+    count_coroutine(request)
+    local t = new_thread(request)
+    t.parent = thread
+    run(t, f, ...)
+    if request.exit ~= nil or request.failed ~= nil then
+        -- It has ended the whole phase.
+        co_yield(WAIT)
+    end
+    return t
+end
+
+function threads.wait(...)
+    may_spawn()
+    local n = select("#", ...)
+    if n == 0 then
+        error("at least one light thread expected", 2)
+    end
+    local list = { ... }
+    local me = thread
+    for i = 1, n do
+        local t = thread_of(list[i])
+        if t.parent ~= me then
+            error("only the parent coroutine can wait on the thread", 2)
+        end
+        if t.killed or t.waited then
+            return nil, "already waited or killed"
+        end
+    end
+    for i = 1, n do
+        local t = list[i]
+        if t.dead then
+            t.waited = true
+            return t.ok, unpack(t.results, 1, t.results.n)
+        end
+    end
+    for i = 1, n do
+        list[i].waiter = me
+    end
+    local t = co_yield(WAIT)
+    for i = 1, n do
+        if list[i].waiter == me then
+            list[i].waiter = nil
+        end
+    end
+    t.waited = true
+    return t.ok, unpack(t.results, 1, t.results.n)
+end
+
+function threads.kill(t)
+    local request = may_spawn()
+    thread_of(t)
+    if t.parent ~= thread then
+        return nil, "killer not parent"
+    end
+    if t.killed then
+        return nil, "already waited or killed"
+    end
+    if t.dead then
+        return nil, t.waited and "already waited or killed" or "already terminated"
+    end
+    t.dead, t.killed, t.ok = true, true, false
+    t.co = nil
+    request.live = request.live - 1
+    if t.operation then
+        request.waiting[t.operation] = nil
+        host.cancel(t.operation)
+        t.operation = nil
+    end
+    return 1
+end
+
+-- Coroutines of scripts: what their callees wait for goes through them up to the dispatcher -------------------------------
+
+local function pass(co, ok, tag, ...)
+    if ok and (tag == WAIT or tag == EXIT) then
+        return pass(co, co_resume(co, co_yield(tag, ...)))
+    end
+    return ok, tag, ...
+end
+
+local function resume(co, ...)
+    return pass(co, co_resume(co, ...))
+end
+
+local function create(f)
+    if current then
+        count_coroutine(current)
+    end
+    return co_create(f)
+end
+
+local function unwrap(ok, ...)
+    if ok then
+        return ...
+    end
+    error((...), 0)
+end
+
+coroutine.create = create
+coroutine.resume = resume
+
+function coroutine.wrap(f)
+    local co = create(f)
+    return function(...)
+        return unwrap(resume(co, ...))
+    end
+end
+
+return core

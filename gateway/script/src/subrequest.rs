@@ -1,0 +1,40 @@
+//! Requests that scripts make to routes of the gateway itself (`ngx.location.capture`).
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+
+/// A request to a route.
+#[derive(Debug, Clone)]
+pub struct Subrequest {
+    pub method: Method,
+    pub path: PathAndQuery,
+    /// The parent's, by which routes are found.
+    pub host: Option<String>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// How many subrequests this one is within.
+    pub depth: u32,
+    /// Most bytes of a response.
+    pub limit: usize,
+}
+
+/// What a route answered.
+#[derive(Debug, Clone)]
+pub struct Subresponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The body broke off, or was longer than the limit.
+    pub truncated: bool,
+}
+
+/// Serves subrequests.
+pub trait Subrequests: Send + Sync {
+    /// # Errors
+    /// Why there is no response.
+    fn serve(&self, request: Subrequest) -> Pin<Box<dyn Future<Output = Result<Subresponse, String>> + Send>>;
+}

@@ -1,0 +1,421 @@
+//! One Lua state: made lazily by each thread for each app, and replaced when it can no longer be relied on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use mlua::prelude::*;
+use mlua::chunk::ChunkMode;
+use parking_lot::Mutex;
+use tracing::warn;
+use witgate_stage::{Exchange, Stopwatch};
+
+use crate::app::{App, Chunk};
+use crate::error::MemoryLimit;
+use crate::request::{Request, Results};
+use crate::script::Script;
+use crate::{Phase, ScriptError, api, watchdog};
+
+/// A VM that holds more than these parts of its limit is collected, and replaced if that does not help: what is left must be
+/// enough for requests.
+const FULL: (usize, usize) = (3, 4);
+
+/// Run time of loading modules and `init`: at a start or a reload, where nobody waits.
+const INIT_TIME: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static VMS: RefCell<Vec<Rc<Vm>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What host functions reach: one for each VM.
+pub(crate) struct Core {
+    pub app: Arc<App>,
+    /// The request whose script runs.
+    current: RefCell<Option<Rc<Request>>>,
+    /// Those that later hooks will go on with.
+    kept: RefCell<HashMap<u64, Rc<Request>>>,
+    numbers: Cell<u64>,
+    /// Of requests that have ended, from wherever they ended.
+    ended: Arc<Mutex<Vec<u64>>>,
+    pub serial: u64,
+    pub sockets: Cell<u32>,
+    pub timers: Cell<u32>,
+    /// The VM itself, for what begins outside of requests.
+    pub vm: RefCell<std::rc::Weak<Vm>>,
+}
+
+impl Core {
+    /// # Errors
+    /// Nothing that a request began runs.
+    pub fn request(&self) -> LuaResult<Rc<Request>> {
+        self.current.borrow().clone().ok_or_else(|| LuaError::runtime("no request found"))
+    }
+}
+
+/// Tells its VM when the request has ended.
+struct Ticket {
+    serial: u64,
+    number: u64,
+    ended: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.ended.lock().push(self.number);
+    }
+}
+
+/// How a phase stands.
+pub(crate) enum Standing {
+    Ended,
+    Waits,
+    /// `ngx.exit` and the like, with the status.
+    Exited(i64),
+}
+
+/// Functions of one script, by phase: each makes a function of the chunk for one request.
+type Factories = HashMap<Phase, LuaFunction>;
+
+pub(crate) struct Vm {
+    lua: Lua,
+    core: Rc<Core>,
+    start: LuaFunction,
+    start_body: LuaFunction,
+    event: LuaFunction,
+    abandon: LuaFunction,
+    forget: LuaFunction,
+    spawn: LuaFunction,
+    scripts: RefCell<HashMap<u64, (Weak<Script>, Factories)>>,
+    retired: Cell<bool>,
+}
+
+impl Vm {
+    /// This thread's VM of an app.
+    ///
+    /// # Errors
+    /// There is none yet, and none can be made.
+    pub fn of(app: &Arc<App>) -> Result<Rc<Self>, ScriptError> {
+        let found = VMS.with_borrow(|vms| {
+            let own = |vm: &&Rc<Self>| Arc::ptr_eq(&vm.core.app, app) && !vm.retired.get();
+            vms.iter().find(own).map(Rc::clone)
+        });
+        if let Some(vm) = found {
+            return Ok(vm);
+        }
+        let vm = Self::new(app)?;
+        vm.begin_worker()?;
+        // Dropped after the list is free again: what ends with a VM may want one.
+        let old: Vec<_> = VMS.with_borrow_mut(|vms| {
+            let gone = vms.extract_if(.., |vm| vm.retired.get() || *vm.core.app.retired.borrow()).collect();
+            vms.push(Rc::clone(&vm));
+            gone
+        });
+        drop(old);
+        Ok(vm)
+    }
+
+    /// Makes a VM and runs `init`.
+    ///
+    /// # Errors
+    /// `init` or a chunk fails.
+    pub fn new(app: &Arc<App>) -> Result<Rc<Self>, ScriptError> {
+        let start = |error: LuaError| ScriptError::Start(describe(&error));
+        let lua = api::state(app.spec.trust);
+        let number = app.figures.vms.fetch_add(1, Ordering::Relaxed);
+        let core = Rc::new(Core {
+            app: Arc::clone(app),
+            current: RefCell::new(None),
+            kept: RefCell::default(),
+            numbers: Cell::new(1),
+            ended: Arc::default(),
+            serial: number,
+            sockets: Cell::new(0),
+            timers: Cell::new(0),
+            vm: RefCell::new(std::rc::Weak::new()),
+        });
+        let installed = api::install(&lua, &core).map_err(start)?;
+        let vm = Rc::new(Self {
+            start: installed.get("start").map_err(start)?,
+            start_body: installed.get("start_body").map_err(start)?,
+            event: installed.get("event").map_err(start)?,
+            abandon: installed.get("abandon").map_err(start)?,
+            forget: installed.get("forget").map_err(start)?,
+            spawn: installed.get("spawn").map_err(start)?,
+            lua,
+            core,
+            scripts: RefCell::default(),
+            retired: Cell::new(false),
+        });
+        *vm.core.vm.borrow_mut() = Rc::downgrade(&vm);
+        if !watchdog::stops_compiled_code() {
+            vm.lua.load("jit.off() jit.flush()").exec().map_err(start)?;
+        }
+        let init: LuaFunction = installed.get("alone").map_err(start)?;
+        if let Some(chunk) = &app.spec.init {
+            let factory = vm.factory(chunk).map_err(start)?;
+            let request = vm.request();
+            request.cpu_left.set(INIT_TIME);
+            request.memory_left.set(app.spec.limits.memory);
+            vm.enter(&request, |_| init.call(("init", factory)))?;
+        }
+        Ok(vm)
+    }
+
+    /// Runs `init_worker`, once in each VM that serves.
+    fn begin_worker(self: &Rc<Self>) -> Result<(), ScriptError> {
+        let Some(chunk) = &self.core.app.spec.init_worker else { return Ok(()) };
+        let start = |error: LuaError| ScriptError::Start(describe(&error));
+        let factory = self.factory(chunk).map_err(start)?;
+        let request = self.request();
+        request.cpu_left.set(INIT_TIME);
+        request.memory_left.set(self.core.app.spec.limits.memory);
+        request.phase.set("init_worker");
+        self.enter(&request, |_| self.start.call((request.number, "init_worker", factory)))?;
+        self.forget(&request);
+        Ok(())
+    }
+
+    pub fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// No more requests begin here.
+    pub fn retire(&self) {
+        if !self.retired.replace(true) {
+            self.core.app.figures.vms_replaced.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Compiles a chunk to a function that makes functions of it.
+    ///
+    /// # Errors
+    /// It is not Lua.
+    pub fn factory(&self, chunk: &Chunk) -> LuaResult<LuaFunction> {
+        Self::compile(&self.lua, &chunk.source, &chunk.name)
+    }
+
+    /// As [`Self::factory`], in any VM.
+    ///
+    /// # Errors
+    /// It is not Lua.
+    pub fn compile(lua: &Lua, source: &[u8], name: &str) -> LuaResult<LuaFunction> {
+        let source = without_first_line_comment(source);
+        // By itself first: text that closes the function below would not be one of these.
+        lua.load(source).set_mode(ChunkMode::Text).set_name(name).into_function()?;
+        let text = [b"return function(...) ", source, b"\nend"].concat();
+        lua.load(text).set_mode(ChunkMode::Text).set_name(name).into_function()
+    }
+
+    fn factory_of(&self, script: &Arc<Script>, phase: Phase) -> LuaResult<LuaFunction> {
+        let mut scripts = self.scripts.borrow_mut();
+        if !scripts.contains_key(&script.number) {
+            scripts.retain(|_, (script, _)| script.strong_count() > 0);
+        }
+        let (_, factories) =
+            scripts.entry(script.number).or_insert_with(|| (Arc::downgrade(script), Factories::new()));
+        if let Some(factory) = factories.get(&phase) {
+            return Ok(factory.clone());
+        }
+        let chunk = script.spec.phases.get(&phase).ok_or_else(|| LuaError::runtime("no such phase"))?;
+        let factory = self.factory(chunk)?;
+        factories.insert(phase, factory.clone());
+        Ok(factory)
+    }
+
+    /// A request that nobody has seen yet.
+    pub fn request(&self) -> Rc<Request> {
+        let number = self.core.numbers.get();
+        self.core.numbers.set(number + 1);
+        Rc::new(Request::new(number))
+    }
+
+    /// What an earlier hook left here of the request that an exchange is about, or a new one, which is kept for later hooks.
+    pub fn request_of(&self, exchange: &mut Exchange) -> Rc<Request> {
+        let core = &self.core;
+        let tickets = exchange.holds.iter().filter_map(|hold| hold.downcast_ref::<Ticket>());
+        let mut own = tickets.filter(|ticket| ticket.serial == core.serial && Arc::ptr_eq(&ticket.ended, &core.ended));
+        let kept = own.next().and_then(|ticket| core.kept.borrow().get(&ticket.number).cloned());
+        if let Some(request) = kept {
+            return request;
+        }
+        self.sweep();
+        let request = self.request();
+        core.kept.borrow_mut().insert(request.number, Rc::clone(&request));
+        let ended = Arc::clone(&core.ended);
+        exchange.holds.push(Box::new(Ticket { serial: core.serial, number: request.number, ended }));
+        request
+    }
+
+    /// Forgets requests that have ended.
+    fn sweep(&self) {
+        let ended = std::mem::take(&mut *self.core.ended.lock());
+        for number in ended {
+            self.core.kept.borrow_mut().remove(&number);
+            let _: LuaResult<()> = self.forget.call(number);
+        }
+    }
+
+    /// Forgets a request that is not kept for later hooks.
+    pub fn forget(&self, request: &Request) {
+        let _: LuaResult<()> = self.forget.call(request.number);
+    }
+
+    /// Forgets what of a phase has not ended.
+    pub fn abandon(&self, request: &Request) {
+        request.cancel_all();
+        let _: LuaResult<()> = self.abandon.call(request.number);
+    }
+
+    /// Whether a VM is so full that another has to take its place.
+    pub fn is_full(&self) -> bool {
+        let (part, whole) = FULL;
+        let limit = self.core.app.spec.limits.memory / whole * part;
+        if self.lua.used_memory() <= limit {
+            return false;
+        }
+        let _ = self.lua.gc_collect();
+        let is_full = self.lua.used_memory() > limit;
+        if is_full {
+            warn!(lua = &*self.core.app.spec.name, "a VM is full of what scripts keep (`memory_limit`): it is replaced");
+        }
+        is_full
+    }
+
+    pub fn used_memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// Begins a phase.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn start(&self, request: &Rc<Request>, script: &Arc<Script>, phase: Phase) -> Result<Standing, ScriptError> {
+        let factory =
+            self.factory_of(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
+        request.phase.set(phase.name());
+        request.cpu_left.set(self.core.app.spec.limits.cpu);
+        self.enter(request, |_| self.start.call((request.number, phase.name(), factory)))
+    }
+
+    /// Runs a body filter over a piece.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn filter_body(
+        &self,
+        request: &Rc<Request>,
+        script: &Arc<Script>,
+        piece: &[u8],
+        last: bool,
+    ) -> Result<(Option<LuaValue>, bool), ScriptError> {
+        let factory =
+            self.factory_of(script, Phase::BodyFilter).map_err(|error| ScriptError::Runtime(describe(&error)))?;
+        request.phase.set(Phase::BodyFilter.name());
+        request.cpu_left.set(self.core.app.spec.limits.cpu);
+        let mut made = (None, last);
+        self.enter(request, |lua| {
+            let piece = lua.create_string(piece)?;
+            let (status, value, body, last): (u8, LuaValue, LuaValue, LuaValue) =
+                self.start_body.call((request.number, factory, piece, last))?;
+            made = (Some(body), last.as_boolean().unwrap_or(false));
+            Ok((status, value))
+        })?;
+        Ok(made)
+    }
+
+    /// Begins a function that runs by itself, as timers do.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn spawn(
+        &self,
+        request: &Rc<Request>,
+        function: &LuaFunction,
+        arguments: LuaMultiValue,
+    ) -> Result<Standing, ScriptError> {
+        request.phase.set("timer");
+        request.cpu_left.set(self.core.app.spec.limits.cpu);
+        request.memory_left.set(self.core.app.spec.limits.request_memory);
+        self.enter(request, |_| self.spawn.call((request.number, function, arguments)))
+    }
+
+    /// Goes on with what waits for an operation.
+    ///
+    /// # Errors
+    /// It failed.
+    pub fn event(&self, request: &Rc<Request>, (number, results): (u64, Results)) -> Result<Standing, ScriptError> {
+        self.enter(request, |lua| {
+            let results = results(lua)?;
+            self.event.call((request.number, number, results))
+        })
+    }
+
+    /// Runs what runs Lua, within the limits.
+    fn enter(
+        &self,
+        request: &Rc<Request>,
+        call: impl FnOnce(&Lua) -> LuaResult<(u8, LuaValue)>,
+    ) -> Result<Standing, ScriptError> {
+        let (lua, limits) = (&self.lua, &self.core.app.spec.limits);
+        let used = lua.used_memory();
+        let own = used.saturating_add(request.memory_left.get());
+        let _ = lua.set_memory_limit(own.min(limits.memory));
+        let outer = self.core.current.replace(Some(Rc::clone(request)));
+        let mut stopwatch = Stopwatch::start();
+        let (result, stopped) = watchdog::guard(lua, request.cpu_left.get(), || call(lua));
+        let took = stopwatch.lap();
+        *self.core.current.borrow_mut() = outer;
+        let _ = lua.set_memory_limit(limits.memory.saturating_mul(2));
+        request.cpu_left.set(request.cpu_left.get().saturating_sub(took));
+        let grown = lua.used_memory().saturating_sub(used);
+        request.memory_left.set(request.memory_left.get().saturating_sub(grown));
+        let failure = match result {
+            Ok((0, _)) if !stopped => return Ok(Standing::Ended),
+            Ok((1, _)) if !stopped => return Ok(Standing::Waits),
+            Ok((2, value)) if !stopped => return Ok(Standing::Exited(value.as_integer().unwrap_or(0))),
+            Ok((_, LuaValue::String(message))) => message.to_string_lossy(),
+            Ok(_) => "stopped".to_owned(),
+            Err(error) => describe(&error),
+        };
+        self.abandon(request);
+        if stopped {
+            self.retire();
+            return Err(ScriptError::RunTime { limit_ms: limits.cpu.as_millis(), traceback: failure });
+        }
+        if failure.starts_with("not enough memory") || failure.starts_with("memory error") {
+            if own < limits.memory {
+                let _ = lua.gc_collect();
+                return Err(ScriptError::Memory(MemoryLimit::Request));
+            }
+            self.retire();
+            return Err(ScriptError::Memory(MemoryLimit::Vm));
+        }
+        Err(ScriptError::Runtime(failure))
+    }
+}
+
+/// An error as scripts see it, without the name that the binding gives its kind.
+pub(crate) fn describe(error: &LuaError) -> String {
+    match error {
+        LuaError::RuntimeError(message) | LuaError::SyntaxError { message, .. } => message.clone(),
+        LuaError::CallbackError { traceback, cause } => format!("{}\n{traceback}", describe(cause)),
+        error => error.to_string(),
+    }
+}
+
+/// Lua files may begin with `#!`, and editors put a mark before that: the line end stays, so that lines keep their numbers.
+fn without_first_line_comment(source: &[u8]) -> &[u8] {
+    let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
+    if !source.starts_with(b"#") {
+        return source;
+    }
+    let end = memchr::memchr(b'\n', source).unwrap_or(source.len());
+    source.get(end..).unwrap_or_default()
+}

@@ -1,0 +1,205 @@
+//! Stops scripts that run for too long.
+//!
+//! A hook that the VM calls for every instruction ends a script, and LuaJIT lets a signal handler set it. (Compiled loops look
+//! for it if LuaJIT was built with `LUAJIT_ENABLE_CHECKHOOK`; see [`stops_compiled_code`].) One thread of the process looks at
+//! every proxy thread now and then; if one has been in the same run of a script for too long, by its own processor time, it
+//! sends that thread a signal, again and again until the run is over: a script can catch the error that the hook raises,
+//! and gets the next one at its next instruction.
+#![expect(unsafe_code, reason = "signals, processor clocks of threads, and hooks of the VM have no safe interface")]
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
+
+use mlua::ffi::{self, lua_Debug, lua_State};
+use mlua::{LightUserData, Lua};
+use parking_lot::{Condvar, Mutex};
+
+/// How often runs are looked at: a tenth of the default limit on run time, so that it is met to about as much.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A run that takes this many times its limit of processor time in all is stopped as well: it blocks its thread, by what only
+/// trusted scripts can call.
+const WALL_FACTOR: u32 = 20;
+
+thread_local! {
+    /// The VM that runs on this thread. Without a destructor, so a signal handler may read it.
+    static RUNNING: Cell<*mut lua_State> = const { Cell::new(null_mut()) };
+    static SLOT: Registered = Registered::new();
+}
+
+/// One proxy thread, as the watchdog sees it.
+struct Slot {
+    thread: libc::pthread_t,
+    /// Odd while a script runs; another number for each run.
+    run: AtomicU64,
+    /// Nanoseconds that the run may take.
+    allowance: AtomicU64,
+    fired: AtomicBool,
+}
+
+struct Registered(Arc<Slot>);
+
+impl Registered {
+    fn new() -> Self {
+        // SAFETY: has no preconditions.
+        let thread = unsafe { libc::pthread_self() };
+        let (run, allowance) = (AtomicU64::new(0), AtomicU64::new(0));
+        let slot = Arc::new(Slot { thread, run, allowance, fired: AtomicBool::new(false) });
+        WATCHDOG.slots.lock().push(Watched { slot: Arc::clone(&slot), run: 0, begun: Duration::ZERO, ticks: 0 });
+        WATCHDOG.more.notify_one();
+        Self(slot)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Under the lock: the watchdog sends no signal to a thread that has ended.
+        WATCHDOG.slots.lock().retain(|watched| !Arc::ptr_eq(&watched.slot, &self.0));
+    }
+}
+
+struct Watched {
+    slot: Arc<Slot>,
+    /// The run that was seen last, the thread's processor time then, and how often it was seen.
+    run: u64,
+    begun: Duration,
+    ticks: u32,
+}
+
+struct Watchdog {
+    slots: Mutex<Vec<Watched>>,
+    more: Condvar,
+}
+
+static WATCHDOG: LazyLock<Watchdog> =
+    LazyLock::new(|| Watchdog { slots: Mutex::new(Vec::new()), more: Condvar::new() });
+
+/// Starts the thread that watches, and takes hold of the signal, once in a process.
+///
+/// # Errors
+/// There can be no more threads.
+pub(crate) fn start() -> std::io::Result<()> {
+    static STARTED: OnceLock<Result<(), std::io::ErrorKind>> = OnceLock::new();
+    let started = STARTED.get_or_init(|| {
+        // SAFETY: a zeroed `sigaction` is a valid one, and the handler does only what a handler may do.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_signal as extern "C" fn(c_int) as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESTART;
+            libc::sigaction(signal(), &raw const action, null_mut());
+        }
+        std::thread::Builder::new().name("script-watchdog".into()).spawn(watch).map(drop).map_err(|error| error.kind())
+    });
+    started.map_err(Into::into)
+}
+
+/// Not used by the C library, by the runtime of plugins, or by the gateway for something else.
+fn signal() -> c_int {
+    libc::SIGRTMIN() + 5
+}
+
+fn watch() {
+    loop {
+        let mut slots = WATCHDOG.slots.lock();
+        while slots.is_empty() {
+            WATCHDOG.more.wait(&mut slots);
+        }
+        slots.iter_mut().for_each(Watched::look);
+        drop(slots);
+        std::thread::sleep(TICK);
+    }
+}
+
+impl Watched {
+    fn look(&mut self) {
+        let run = self.slot.run.load(Ordering::Acquire);
+        if run % 2 == 0 {
+            return;
+        }
+        let used = processor_time(self.slot.thread);
+        if run != self.run {
+            (self.run, self.begun, self.ticks) = (run, used, 0);
+            return;
+        }
+        self.ticks += 1;
+        let allowance = Duration::from_nanos(self.slot.allowance.load(Ordering::Relaxed));
+        let is_late = used.saturating_sub(self.begun) >= allowance || TICK * self.ticks >= allowance * WALL_FACTOR;
+        if is_late && self.slot.run.load(Ordering::Acquire) == run {
+            self.slot.fired.store(true, Ordering::Release);
+            // SAFETY: the thread lives, for its slot is removed under the lock that is held here.
+            unsafe { libc::pthread_kill(self.slot.thread, signal()) };
+        }
+    }
+}
+
+fn processor_time(thread: libc::pthread_t) -> Duration {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: the thread lives (see `look`), and both pointers are to variables of this function.
+    let known = unsafe {
+        libc::pthread_getcpuclockid(thread, &raw mut clock) == 0 && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    if known { Duration::new(seconds, nanos) } else { Duration::ZERO }
+}
+
+extern "C" fn on_signal(_: c_int) {
+    let state = RUNNING.get();
+    if !state.is_null() {
+        // SAFETY: the VM runs on this very thread, which this handler interrupts; LuaJIT allows for exactly this.
+        unsafe { ffi::lua_sethook(state, Some(stop), ffi::LUA_MASKCOUNT, 1) };
+    }
+}
+
+unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
+    // SAFETY: called by the VM with its current state; the text ends in a zero, and nothing has to be dropped here.
+    unsafe { ffi::luaL_error(state, c"the script ran for too long".as_ptr()) };
+}
+
+/// Runs what runs a VM; whether it was stopped for taking longer than `allowance`.
+pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) -> (T, bool) {
+    let state = lua.exec_raw_lua(|raw| raw.state());
+    let outer = RUNNING.replace(state);
+    if !outer.is_null() {
+        // Within another run, whose allowance counts.
+        let result = run();
+        RUNNING.set(outer);
+        return (result, false);
+    }
+    SLOT.with(|Registered(slot)| {
+        slot.allowance.store(u64::try_from(allowance.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        slot.run.fetch_add(1, Ordering::Release);
+        let result = run();
+        RUNNING.set(null_mut());
+        slot.run.fetch_add(1, Ordering::Release);
+        let fired = slot.fired.swap(false, Ordering::AcqRel);
+        if fired {
+            unhook(lua);
+        }
+        (result, fired)
+    })
+}
+
+fn unhook(lua: &Lua) {
+    // SAFETY: takes the hook away that `on_signal` may have set.
+    lua.exec_raw_lua(|raw| unsafe { ffi::lua_sethook(raw.state(), None, 0, 0) });
+}
+
+/// Whether hooks end compiled loops, too: tried once, with a loop that sets its own hook.
+pub(crate) fn stops_compiled_code() -> bool {
+    static STOPS: OnceLock<bool> = OnceLock::new();
+    *STOPS.get_or_init(|| {
+        // SAFETY: a VM with `ffi`, for the one chunk below.
+        let lua = unsafe { Lua::unsafe_new() };
+        RUNNING.set(lua.exec_raw_lua(|raw| raw.state()));
+        let set = LightUserData(on_signal as extern "C" fn(c_int) as *mut std::ffi::c_void);
+        let chunk = lua.load(include_str!("lua/hooked_loop.lua")).set_name("=hooked_loop");
+        let went_through = chunk.call::<bool>(set);
+        RUNNING.set(null_mut());
+        unhook(&lua);
+        went_through.is_err()
+    })
+}
