@@ -86,8 +86,8 @@ pub struct AppSpec {
     pub init: Option<Chunk>,
     pub init_worker: Option<Chunk>,
     pub limits: Limits,
-    /// Names of the shared dictionaries in reach.
-    pub dicts: Vec<String>,
+    /// Shared dictionaries in reach, with their sizes in bytes.
+    pub dicts: BTreeMap<String, usize>,
     pub reach: Reach,
 }
 

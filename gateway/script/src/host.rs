@@ -1,6 +1,5 @@
 //! What all scripts of a process have in common, and what outlives a reload.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
 use mlua::LuaOptions;
@@ -9,7 +8,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::app::{App, AppHandle, AppSpec};
-use crate::dict::Dict;
+use crate::dict::Dictionaries;
 use crate::error::{Concern, Mistake};
 use crate::script::{Script, ScriptSpec};
 use crate::subrequest::Subrequests;
@@ -19,6 +18,7 @@ use crate::watchdog;
 /// Makes apps and scripts, and keeps those that have not changed.
 pub struct ScriptHost {
     workers: usize,
+    dicts: Dictionaries,
     subrequests: OnceLock<Arc<dyn Subrequests>>,
     apps: Mutex<Vec<Weak<AppHandle>>>,
     scripts: Mutex<Vec<Weak<Script>>>,
@@ -37,7 +37,7 @@ impl ScriptHost {
                  .cargo/config.toml, and leave CFLAGS alone"
             );
         }
-        Ok(Self { workers, subrequests: OnceLock::new(), apps: Mutex::default(), scripts: Mutex::default() })
+        Ok(Self { workers, dicts: Dictionaries::default(), subrequests: OnceLock::new(), apps: Mutex::default(), scripts: Mutex::default() })
     }
 
     /// What serves subrequests; the first one stays.
@@ -55,7 +55,7 @@ impl ScriptHost {
         if let Some(present) = apps.iter().filter_map(Weak::upgrade).find(|present| present.app.spec == spec) {
             return Ok(present);
         }
-        let dicts: BTreeMap<String, Arc<Dict>> = BTreeMap::new();
+        let dicts = spec.dicts.iter().map(|(name, size)| (name.clone(), self.dicts.open(name, *size))).collect();
         let handle = Arc::new(App::new(spec, dicts, self.subrequests.get().cloned(), self.workers));
         try_out(&handle.app)?;
         apps.push(Arc::downgrade(&handle));

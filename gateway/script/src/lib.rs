@@ -11,10 +11,12 @@
 
 mod api;
 mod app;
-mod dict;
+pub mod dict;
 mod error;
 mod host;
+pub mod library;
 mod phase;
+mod raw;
 mod reach;
 mod request;
 mod run;

@@ -5,15 +5,18 @@ mod log;
 mod module;
 mod output;
 mod request;
+pub(crate) mod shared;
 mod var;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::prelude::*;
 use mlua::chunk::ChunkMode;
 use mlua::{LuaOptions, StdLib};
 
 use crate::app::Trust;
+use crate::library;
 use crate::vm::Core;
 
 /// Version of nginx whose behaviour scripts can count on, as `$nginx_version` tells it.
@@ -51,6 +54,8 @@ fn load<A: IntoLuaMulti, R: FromLuaMulti>(lua: &Lua, name: &str, source: &str, a
 pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let ngx = lua.create_table()?;
     let host = host::table(lua, core)?;
+    let dicts: Vec<_> = core.app.dicts.iter().map(|(name, dict)| (name.clone(), Arc::clone(dict))).collect();
+    library::install(lua, &ngx, &dicts)?;
     let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
     load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
     lua.globals().set("ngx", &ngx)?;

@@ -1,0 +1,61 @@
+//! What calls of the library cost: `cargo bench -p witgate-script --bench library [FILTER]`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mlua::Lua;
+use witgate_script::{dict::Dict, library};
+
+const CALLS: u32 = 1_000_000;
+const ROUNDS: usize = 7;
+
+const CASES: &[(&str, &str, &str)] = &[
+    ("nothing", "", ""),
+    ("dict get number", "d:set('n', 1)", "d:get('n')"),
+    ("dict get string of 100 bytes", "d:set('s', string.rep('x', 100))", "d:get('s')"),
+    ("dict get with ttl", "d:set('t', 1, 100)", "d:get('t')"),
+    ("dict get of 1000 keys", "local k = {} for j = 1, 1000 do k[j] = 'key' .. j d:set(k[j], j) end", "d:get(k[i % 1000 + 1])"),
+    ("dict set string", "", "d:set('s2', 'value')"),
+    ("dict incr", "d:set('c', 0)", "d:incr('c', 1)"),
+    ("dict incr with init", "", "d:incr('c2', 1, 0, 60)"),
+];
+
+fn main() {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let lua = Lua::new();
+    lua.set_memory_limit(1 << 30).unwrap();
+    let ngx = lua.create_table().unwrap();
+    let dict = Arc::new(Dict::new("d", 10 << 20));
+    library::install(&lua, &ngx, &[("d".to_owned(), dict.clone())]).unwrap();
+    lua.globals().set("ngx", ngx).unwrap();
+    lua.globals().set("CALLS", CALLS).unwrap();
+    for (name, before, call) in CASES.iter().filter(|(name, ..)| name.contains(&filter)) {
+        let code = format!("local ngx, d = ngx, ngx.shared.d {before} return function() for i = 1, CALLS do {call} end end");
+        let run: mlua::Function = lua.load(code).eval().unwrap();
+        let mut rounds: Vec<f64> = (0..ROUNDS)
+            .map(|_| {
+                let begun = Instant::now();
+                run.call::<()>(()).unwrap();
+                begun.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+            })
+            .collect();
+        rounds.sort_by(f64::total_cmp);
+        println!("{name:40} {:8.1} ns", rounds[ROUNDS / 2]);
+    }
+    if "threads".contains(&filter) {
+        for threads in [1, 2, 4] {
+            let begun = Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        for _ in 0..CALLS {
+                            dict.increment(b"count", 1.0, Some(0.0), 0);
+                        }
+                    });
+                }
+            });
+            let each = begun.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS) / f64::from(threads);
+            println!("{:40} {each:8.1} ns", format!("increment from Rust, {threads} threads at once"));
+        }
+    }
+}

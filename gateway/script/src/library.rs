@@ -1,0 +1,19 @@
+//! All of the API that needs no request, no I/O and no scheduler.
+
+use std::sync::Arc;
+
+use mlua::{Lua, Table};
+
+use crate::api;
+use crate::dict::Dict;
+
+/// Puts it into a VM: functions into the table `ngx`, dictionaries by the names that scripts know them by.
+pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::Result<()> {
+    api::shared::install(lua, ngx, dicts)
+}
+
+/// Limits how many bytes the results of one call of the library may have together. They are gathered outside of the VM,
+/// whose own limit does not see them, so this should not be above it.
+pub fn limit_results(lua: &Lua, bytes: usize) {
+    crate::raw::set_result_limit(lua, bytes);
+}
