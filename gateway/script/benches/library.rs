@@ -14,7 +14,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ("dict get number", "d:set('n', 1)", "d:get('n')"),
     ("dict get string of 100 bytes", "d:set('s', string.rep('x', 100))", "d:get('s')"),
     ("dict get with ttl", "d:set('t', 1, 100)", "d:get('t')"),
-    ("dict get of 1000 keys", "local k = {} for j = 1, 1000 do k[j] = 'key' .. j d:set(k[j], j) end", "d:get(k[i % 1000 + 1])"),
+    (
+        "dict get of 1000 keys",
+        "local k = {} for j = 1, 1000 do k[j] = 'key' .. j d:set(k[j], j) end",
+        "d:get(k[i % 1000 + 1])",
+    ),
     ("dict set string", "", "d:set('s2', 'value')"),
     ("dict incr", "d:set('c', 0)", "d:incr('c', 1)"),
     ("dict incr with init", "", "d:incr('c2', 1, 0, 60)"),
@@ -30,7 +34,8 @@ fn main() {
     lua.globals().set("ngx", ngx).unwrap();
     lua.globals().set("CALLS", CALLS).unwrap();
     for (name, before, call) in CASES.iter().filter(|(name, ..)| name.contains(&filter)) {
-        let code = format!("local ngx, d = ngx, ngx.shared.d {before} return function() for i = 1, CALLS do {call} end end");
+        let code =
+            format!("local ngx, d = ngx, ngx.shared.d {before} return function() for i = 1, CALLS do {call} end end");
         let run: mlua::Function = lua.load(code).eval().unwrap();
         let mut rounds: Vec<f64> = (0..ROUNDS)
             .map(|_| {

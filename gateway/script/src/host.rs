@@ -37,7 +37,13 @@ impl ScriptHost {
                  .cargo/config.toml, and leave CFLAGS alone"
             );
         }
-        Ok(Self { workers, dicts: Dictionaries::default(), subrequests: OnceLock::new(), apps: Mutex::default(), scripts: Mutex::default() })
+        Ok(Self {
+            workers,
+            dicts: Dictionaries::default(),
+            subrequests: OnceLock::new(),
+            apps: Mutex::default(),
+            scripts: Mutex::default(),
+        })
     }
 
     /// What serves subrequests; the first one stays.
@@ -113,4 +119,3 @@ pub(crate) fn compile(source: &[u8], name: &str) -> Result<(), String> {
     let lua = Lua::new_with(mlua::StdLib::NONE, LuaOptions::default()).map_err(|error| error.to_string())?;
     Vm::compile(&lua, source, name).map(drop).map_err(|error| describe(&error))
 }
-

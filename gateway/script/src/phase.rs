@@ -15,15 +15,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 7] = [
-        Self::Rewrite,
-        Self::Access,
-        Self::Content,
-        Self::Balancer,
-        Self::HeaderFilter,
-        Self::BodyFilter,
-        Self::Log,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Rewrite, Self::Access, Self::Content, Self::Balancer, Self::HeaderFilter, Self::BodyFilter, Self::Log];
 
     /// As in the configuration, and what `ngx.get_phase()` tells.
     pub fn name(self) -> &'static str {

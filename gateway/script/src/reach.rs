@@ -69,7 +69,9 @@ mod tests {
         }
         assert!(allows(&network("0.0.0.0", 0, None), "8.8.8.8:53"));
         assert!(!allows(&network("0.0.0.0", 0, None), "[::1]:53"));
-        assert!(allows(&network("fd00::", 8, None), "[fdff::1]:1") && !allows(&network("fd00::", 8, None), "[fe80::1]:1"));
+        assert!(
+            allows(&network("fd00::", 8, None), "[fdff::1]:1") && !allows(&network("fd00::", 8, None), "[fe80::1]:1")
+        );
         assert!(!allows(&Reach::default(), "127.0.0.1:80"));
     }
 }

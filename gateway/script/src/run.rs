@@ -5,16 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use mlua::prelude::*;
 use witgate_stage::{Edits, ErrorCode, Hook, Refusal, Response, Verdict};
 
+use crate::Phase;
 use crate::error::ScriptError;
 use crate::request::{Request, Results};
 use crate::script::Script;
 use crate::vm::{Standing, Vm};
-use crate::Phase;
 
 /// What `ngx.exit` takes besides statuses.
 const OK: i64 = 0;
@@ -147,7 +147,11 @@ impl Run {
             _ if draft.begun => draft.status.unwrap_or(200),
             status => u16::try_from(status).unwrap_or(500),
         };
-        if is_silent && code >= 400 && draft.status.is_none_or(|own| own == code) && !draft.headers.contains_key(CONTENT_TYPE) {
+        if is_silent
+            && code >= 400
+            && draft.status.is_none_or(|own| own == code)
+            && !draft.headers.contains_key(CONTENT_TYPE)
+        {
             return refuse(code, draft.headers);
         }
         let status = StatusCode::from_u16(code)
@@ -177,7 +181,8 @@ impl Run {
         }
         let body = if self.script.has(Phase::BodyFilter) { self.filter(&body, true)?.0 } else { body };
         let head = self.request.change(|exchange| exchange.response.take()).ok().flatten();
-        let witgate_stage::ResponseHead { status, headers } = head.ok_or_else(|| ScriptError::Output("no head".into()))?;
+        let witgate_stage::ResponseHead { status, headers } =
+            head.ok_or_else(|| ScriptError::Output("no head".into()))?;
         Ok(Response { status, headers, body })
     }
 
@@ -261,7 +266,8 @@ fn refuse(code: u16, headers: http::HeaderMap) -> Result<Verdict, ScriptError> {
         return Ok(Verdict::Respond(Box::new(response)));
     };
     let message = format!("{code} {}", status.canonical_reason().unwrap_or_default());
-    let mut refusal = Refusal::new(known, message.trim_end()).map_err(|error| ScriptError::Output(error.to_string()))?;
+    let mut refusal =
+        Refusal::new(known, message.trim_end()).map_err(|error| ScriptError::Output(error.to_string()))?;
     refusal.headers = headers;
     Ok(Verdict::Refuse(Box::new(refusal)))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::app::{AppHandle, Chunk};
 use crate::Phase;
+use crate::app::{AppHandle, Chunk};
 
 /// What a script is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]

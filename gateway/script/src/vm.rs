@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use mlua::prelude::*;
 use mlua::chunk::ChunkMode;
+use mlua::prelude::*;
 use parking_lot::Mutex;
 use tracing::warn;
 use witgate_stage::{Exchange, Stopwatch};
@@ -218,8 +218,7 @@ impl Vm {
         if !scripts.contains_key(&script.number) {
             scripts.retain(|_, (script, _)| script.strong_count() > 0);
         }
-        let (_, factories) =
-            scripts.entry(script.number).or_insert_with(|| (Arc::downgrade(script), Factories::new()));
+        let (_, factories) = scripts.entry(script.number).or_insert_with(|| (Arc::downgrade(script), Factories::new()));
         if let Some(factory) = factories.get(&phase) {
             return Ok(factory.clone());
         }
@@ -283,7 +282,10 @@ impl Vm {
         let _ = self.lua.gc_collect();
         let is_full = self.lua.used_memory() > limit;
         if is_full {
-            warn!(lua = &*self.core.app.spec.name, "a VM is full of what scripts keep (`memory_limit`): it is replaced");
+            warn!(
+                lua = &*self.core.app.spec.name,
+                "a VM is full of what scripts keep (`memory_limit`): it is replaced"
+            );
         }
         is_full
     }
@@ -297,8 +299,7 @@ impl Vm {
     /// # Errors
     /// It failed.
     pub fn start(&self, request: &Rc<Request>, script: &Arc<Script>, phase: Phase) -> Result<Standing, ScriptError> {
-        let factory =
-            self.factory_of(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
+        let factory = self.factory_of(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
         request.phase.set(phase.name());
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         self.enter(request, |_| self.start.call((request.number, phase.name(), factory)))

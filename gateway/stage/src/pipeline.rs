@@ -181,7 +181,9 @@ impl Pipeline {
 
     /// Whether a stage may ask for the request's body while it looks at the head.
     pub fn may_ask_for_body(&self) -> bool {
-        let versions = |step: &Step| step.stage.may_ask_for_body() || step.last_good.as_ref().is_some_and(|s| s.may_ask_for_body());
+        let versions = |step: &Step| {
+            step.stage.may_ask_for_body() || step.last_good.as_ref().is_some_and(|s| s.may_ask_for_body())
+        };
         self.steps.iter().any(versions)
     }
 

@@ -11,8 +11,8 @@ mod var;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mlua::prelude::*;
 use mlua::chunk::ChunkMode;
+use mlua::prelude::*;
 use mlua::{LuaOptions, StdLib};
 
 use crate::app::Trust;
@@ -38,8 +38,8 @@ pub(crate) fn state(trust: Trust) -> Lua {
         }
         Trust::Full => StdLib::ALL,
     };
-    // Panics of the gateway's own functions are not for scripts to catch.
-    let options = LuaOptions::new().catch_rust_panics(false);
+    // With another setting the binding replaces `pcall` by a function that nothing can yield across.
+    let options = LuaOptions::new().catch_rust_panics(true);
     // SAFETY: sandboxed scripts get neither `ffi` nor what of `debug` and `package` reaches into the VM (`std`); trusted ones
     // are the operator's own, and may do what the gateway may.
     unsafe { Lua::unsafe_new_with(libraries, options) }
@@ -48,6 +48,11 @@ pub(crate) fn state(trust: Trust) -> Lua {
 /// Loads a part of the API that is written in Lua.
 fn load<A: IntoLuaMulti, R: FromLuaMulti>(lua: &Lua, name: &str, source: &str, arguments: A) -> LuaResult<R> {
     lua.load(source).set_mode(ChunkMode::Text).set_name(format!("=witgate/{name}")).call(arguments)
+}
+
+/// For functions that the API in Lua raises the errors of: those that the binding raises are objects, and scripts expect texts.
+fn told(result: LuaResult<()>) -> LuaResult<Option<String>> {
+    Ok(result.err().map(|error| crate::vm::describe(&error)))
 }
 
 /// Makes everything that scripts see; gives the functions that run them.

@@ -20,14 +20,14 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         let request = shared.request()?;
         let mut draft = request.draft.borrow_mut();
         if draft.ended {
-            return Ok((LuaNil, Some("seen eof".to_owned())));
+            return Ok((None, Some("seen eof")));
         }
         let before = draft.body.len();
         for (at, value) in values.iter().enumerate() {
             if let Err(error) = append(lua, &mut draft.body, value, 0) {
                 draft.body.truncate(before);
                 let name = if line { "say" } else { "print" };
-                return Err(LuaError::runtime(format!("bad argument #{} to '{name}' ({error})", at + 1)));
+                return Ok((Some(format!("bad argument #{} to '{name}' ({error})", at + 1)), None));
             }
         }
         if line {
@@ -35,52 +35,79 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         }
         if draft.body.len() > limit {
             draft.body.truncate(before);
-            return Err(LuaError::runtime(format!("the response is larger than `response_limit` ({limit} bytes)")));
+            return Ok((Some(format!("the response is larger than `response_limit` ({limit} bytes)")), None));
         }
         draft.begun |= draft.body.len() > before;
-        Ok((LuaValue::Integer(1), None))
+        Ok((None, None))
     };
+    // An error to raise, and one to return.
     host.set("write", lua.create_function(write)?)?;
 
     let shared = Rc::clone(core);
-    host.set("begin_response", lua.create_function(move |_, ()| {
-        let request = shared.request()?;
-        let mut draft = request.draft.borrow_mut();
-        let before = draft.begun;
-        draft.begun = true;
-        Ok(before)
-    })?)?;
+    host.set(
+        "begin_response",
+        lua.create_function(move |_, ()| {
+            let request = shared.request()?;
+            let mut draft = request.draft.borrow_mut();
+            let before = draft.begun;
+            draft.begun = true;
+            Ok(before)
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("end_response", lua.create_function(move |_, ()| {
-        let request = shared.request()?;
-        let mut draft = request.draft.borrow_mut();
-        if draft.ended {
-            return Ok((None, Some("seen eof")));
-        }
-        (draft.begun, draft.ended) = (true, true);
-        Ok((Some(1), None))
-    })?)?;
+    host.set(
+        "end_response",
+        lua.create_function(move |_, ()| {
+            let request = shared.request()?;
+            let mut draft = request.draft.borrow_mut();
+            if draft.ended {
+                return Ok((None, Some("seen eof")));
+            }
+            (draft.begun, draft.ended) = (true, true);
+            Ok((Some(1), None))
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("response_begun", lua.create_function(move |_, ()| {
-        let request = shared.request()?;
-        let sent = request.exchange(|exchange| exchange.heads_sent).unwrap_or(false);
-        Ok(sent || request.draft.borrow().begun)
-    })?)?;
+    host.set(
+        "response_begun",
+        lua.create_function(move |_, ()| {
+            let request = shared.request()?;
+            let sent = request.exchange(|exchange| exchange.heads_sent).unwrap_or(false);
+            Ok(sent || request.draft.borrow().begun)
+        })?,
+    )?;
     let shared = Rc::clone(core);
     host.set("status", lua.create_function(move |_, ()| status(&*shared.request()?))?)?;
     let shared = Rc::clone(core);
-    host.set("set_status", lua.create_function(move |_, status: i64| set_status(&*shared.request()?, status))?)?;
+    host.set(
+        "set_status",
+        lua.create_function(move |_, status: i64| {
+            Ok(match set_status(&*shared.request()?, status) {
+                Ok(in_time) => (in_time, None),
+                Err(error) => (false, Some(crate::vm::describe(&error))),
+            })
+        })?,
+    )?;
     let shared = Rc::clone(core);
     host.set("header", lua.create_function(move |lua, name: LuaString| header(lua, &*shared.request()?, &name))?)?;
     let shared = Rc::clone(core);
-    host.set("set_header", lua.create_function(move |_, (name, value, add): (LuaString, LuaValue, bool)| {
-        set_header(&*shared.request()?, &name.to_string_lossy(), &value, add)
-    })?)?;
+    host.set(
+        "set_header",
+        lua.create_function(move |_, (name, value, add): (LuaString, LuaValue, bool)| {
+            Ok(match set_header(&*shared.request()?, &name.to_string_lossy(), &value, add) {
+                Ok(in_time) => (in_time, None),
+                Err(error) => (false, Some(crate::vm::describe(&error))),
+            })
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("response_fields", lua.create_function(move |lua, (limit, raw): (usize, bool)| {
-        let request = shared.request()?;
-        with_headers(&request, |headers| super::request::fields(lua, headers, limit, raw))?
-    })?)
+    host.set(
+        "response_fields",
+        lua.create_function(move |lua, (limit, raw): (usize, bool)| {
+            let request = shared.request()?;
+            with_headers(&request, |headers| super::request::fields(lua, headers, limit, raw))?
+        })?,
+    )
 }
 
 fn append(lua: &Lua, into: &mut Vec<u8>, value: &LuaValue, depth: usize) -> Result<(), String> {
@@ -96,7 +123,10 @@ fn append(lua: &Lua, into: &mut Vec<u8>, value: &LuaValue, depth: usize) -> Resu
         LuaValue::LightUserData(pointer) if pointer.0.is_null() => into.extend_from_slice(b"null"),
         LuaValue::Table(table) if depth < DEPTH_LIMIT => append_table(lua, into, table, depth)?,
         other => {
-            return Err(format!("string, number, boolean, nil, ngx.null, or array table expected, but got {}", other.type_name()));
+            return Err(format!(
+                "string, number, boolean, nil, ngx.null, or array table expected, but got {}",
+                other.type_name()
+            ));
         }
     }
     Ok(())
@@ -117,7 +147,11 @@ fn append_table(lua: &Lua, into: &mut Vec<u8>, table: &LuaTable, depth: usize) -
     for piece in 1..=table.raw_len() {
         let piece: LuaValue = table.raw_get(piece).map_err(|error| error.to_string())?;
         append(lua, into, &piece, depth + 1).map_err(|error| {
-            if error.starts_with("string, number") { format!("bad data type {} found", piece.type_name()) } else { error }
+            if error.starts_with("string, number") {
+                format!("bad data type {} found", piece.type_name())
+            } else {
+                error
+            }
         })?;
     }
     Ok(())
@@ -194,13 +228,7 @@ fn set_header(request: &Request, name: &str, value: &LuaValue, add: bool) -> Lua
 }
 
 /// The edits for a field and its values: none removes it.
-pub(super) fn set(
-    edits: &mut Edits,
-    name: &str,
-    values: &[Vec<u8>],
-    add: bool,
-    side: Side,
-) -> Result<(), FieldError> {
+pub(super) fn set(edits: &mut Edits, name: &str, values: &[Vec<u8>], add: bool, side: Side) -> Result<(), FieldError> {
     if values.is_empty() {
         return if add { Ok(()) } else { edits.remove(name, side) };
     }

@@ -11,6 +11,7 @@ use mlua::prelude::*;
 use witgate_stage::{Edits, Side};
 
 use super::output::{refused, set, texts};
+use super::told;
 use crate::request::{Request, results};
 use crate::vm::Core;
 
@@ -22,60 +23,83 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
 
 fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    host.set("method", lua.create_function(move |lua, ()| {
-        let method = shared.request()?.exchange(|exchange| exchange.request.method.clone())?;
-        lua.create_string(method.as_str())
-    })?)?;
+    host.set(
+        "method",
+        lua.create_function(move |lua, ()| {
+            let method = shared.request()?.exchange(|exchange| exchange.request.method.clone())?;
+            lua.create_string(method.as_str())
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("set_method", lua.create_function(move |_, name: LuaString| {
-        let method = Method::from_bytes(&name.as_bytes())
-            .map_err(|_| LuaError::runtime(format!("unsupported HTTP method: {}", name.to_string_lossy())))?;
-        shared.request()?.change(|exchange| exchange.request.method = method)
-    })?)?;
+    host.set(
+        "set_method",
+        lua.create_function(move |_, name: LuaString| {
+            told(
+                Method::from_bytes(&name.as_bytes())
+                    .map_err(|_| LuaError::runtime(format!("unsupported HTTP method: {}", name.to_string_lossy())))
+                    .and_then(|method| shared.request()?.change(|exchange| exchange.request.method = method)),
+            )
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("request_fields", lua.create_function(move |lua, (limit, raw): (usize, bool)| {
-        shared.request()?.exchange(|exchange| fields(lua, &exchange.request.headers, limit, raw))?
-    })?)?;
+    host.set(
+        "request_fields",
+        lua.create_function(move |lua, (limit, raw): (usize, bool)| {
+            shared.request()?.exchange(|exchange| fields(lua, &exchange.request.headers, limit, raw))?
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("set_request_field", lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
-        set_field(&*shared.request()?, &name.to_string_lossy().replace('_', "-"), &value)
-    })?)?;
+    host.set(
+        "set_request_field",
+        lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
+            told(set_field(&*shared.request()?, &name.to_string_lossy().replace('_', "-"), &value))
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("http_version", lua.create_function(move |_, ()| {
-        let version = shared.request()?.exchange(|exchange| exchange.version)?;
-        Ok(match version {
-            Version::HTTP_09 => 0.9,
-            Version::HTTP_10 => 1.0,
-            Version::HTTP_2 => 2.0,
-            Version::HTTP_3 => 3.0,
-            _ => 1.1,
-        })
-    })?)?;
+    host.set(
+        "http_version",
+        lua.create_function(move |_, ()| {
+            let version = shared.request()?.exchange(|exchange| exchange.version)?;
+            Ok(match version {
+                Version::HTTP_09 => 0.9,
+                Version::HTTP_10 => 1.0,
+                Version::HTTP_2 => 2.0,
+                Version::HTTP_3 => 3.0,
+                _ => 1.1,
+            })
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("start_time", lua.create_function(move |_, ()| {
-        let begun = shared.request()?.begun.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((begun.as_secs_f64() * 1000.0).floor() / 1000.0)
-    })?)?;
+    host.set(
+        "start_time",
+        lua.create_function(move |_, ()| {
+            let begun = shared.request()?.begun.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Ok((begun.as_secs_f64() * 1000.0).floor() / 1000.0)
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("raw_header", lua.create_function(move |lua, without_line: bool| {
-        let text = shared.request()?.exchange(|exchange| {
-            let mut text = Vec::new();
-            let head = &exchange.request;
-            if !without_line {
-                let line = format!("{} {} {}\r\n", head.method, head.path, super::var::protocol(exchange.version));
-                text.extend_from_slice(line.as_bytes());
-            }
-            for (name, value) in &head.headers {
-                text.extend_from_slice(name.as_str().as_bytes());
-                text.extend_from_slice(b": ");
-                text.extend_from_slice(value.as_bytes());
+    host.set(
+        "raw_header",
+        lua.create_function(move |lua, without_line: bool| {
+            let text = shared.request()?.exchange(|exchange| {
+                let mut text = Vec::new();
+                let head = &exchange.request;
+                if !without_line {
+                    let line = format!("{} {} {}\r\n", head.method, head.path, super::var::protocol(exchange.version));
+                    text.extend_from_slice(line.as_bytes());
+                }
+                for (name, value) in &head.headers {
+                    text.extend_from_slice(name.as_str().as_bytes());
+                    text.extend_from_slice(b": ");
+                    text.extend_from_slice(value.as_bytes());
+                    text.extend_from_slice(b"\r\n");
+                }
                 text.extend_from_slice(b"\r\n");
-            }
-            text.extend_from_slice(b"\r\n");
-            text
-        })?;
-        lua.create_string(text)
-    })?)?;
+                text
+            })?;
+            lua.create_string(text)
+        })?,
+    )?;
     let shared = Rc::clone(core);
     host.set("depth", lua.create_function(move |_, ()| Ok(shared.request()?.depth.get()))?)
 }
@@ -146,33 +170,43 @@ fn title(name: &str) -> String {
 
 fn targets(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    host.set("query", lua.create_function(move |lua, ()| {
-        let path = shared.request()?.exchange(|exchange| exchange.request.path.clone())?;
-        path.query().map(|query| lua.create_string(query)).transpose()
-    })?)?;
+    host.set(
+        "query",
+        lua.create_function(move |lua, ()| {
+            let path = shared.request()?.exchange(|exchange| exchange.request.path.clone())?;
+            path.query().map(|query| lua.create_string(query)).transpose()
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("set_query", lua.create_function(move |_, query: Option<LuaString>| {
-        let request = shared.request()?;
-        let path = request.exchange(|exchange| exchange.request.path.path().to_owned())?;
-        let query = query.map(|query| query.to_string_lossy()).unwrap_or_default();
-        set_target(&request, if query.is_empty() { path } else { format!("{path}?{query}") })
-    })?)?;
+    host.set(
+        "set_query",
+        lua.create_function(move |_, query: Option<LuaString>| {
+            let request = shared.request()?;
+            let path = request.exchange(|exchange| exchange.request.path.path().to_owned())?;
+            let query = query.map(|query| query.to_string_lossy()).unwrap_or_default();
+            told(set_target(&request, &if query.is_empty() { path } else { format!("{path}?{query}") }))
+        })?,
+    )?;
     let shared = Rc::clone(core);
     // `path` is escaped already.
-    host.set("set_path", lua.create_function(move |_, path: LuaString| {
-        let request = shared.request()?;
-        let path = path.to_string_lossy();
-        let query = request.exchange(|exchange| exchange.request.path.query().map(str::to_owned))?;
-        let has_query = path.contains('?');
-        set_target(&request, match query {
-            Some(query) if !has_query => format!("{path}?{query}"),
-            _ => path,
-        })
-    })?)
+    host.set(
+        "set_path",
+        lua.create_function(move |_, path: LuaString| {
+            let request = shared.request()?;
+            let path = path.to_string_lossy();
+            let query = request.exchange(|exchange| exchange.request.path.query().map(str::to_owned))?;
+            let has_query = path.contains('?');
+            let target = match query {
+                Some(query) if !has_query => format!("{path}?{query}"),
+                _ => path,
+            };
+            told(set_target(&request, &target))
+        })?,
+    )
 }
 
-fn set_target(request: &Request, target: String) -> LuaResult<()> {
-    let text: String = target.chars().flat_map(|letter| escape_control(letter)).collect();
+fn set_target(request: &Request, target: &str) -> LuaResult<()> {
+    let text: String = target.chars().flat_map(escape_control).collect();
     if !text.starts_with('/') {
         return Err(LuaError::runtime(format!("expected a path that begins with `/`, got `{text}`")));
     }
@@ -193,57 +227,67 @@ fn escape_control(letter: char) -> Vec<char> {
 fn bodies(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
     // Begins to read the body; nothing if it is there already.
-    host.set("read_body", lua.create_function(move |_, ()| {
-        let request = shared.request()?;
-        if request.body.borrow().is_some() {
-            return Ok(None);
-        }
-        let desk = request.exchange(|exchange| exchange.desk.clone())?;
-        let ready = match &desk {
-            Some(desk) => desk.body(),
-            None => Some(Bytes::new()),
-        };
-        if let Some(body) = ready {
-            *request.body.borrow_mut() = Some(body);
-            return Ok(None);
-        }
-        let Some(desk) = desk else { return Ok(None) };
-        let waiting = Rc::downgrade(&request);
-        let operation = request.begin(async move {
-            let body = std::future::poll_fn(|context| desk.poll_body(context)).await;
-            if let Some(request) = waiting.upgrade() {
-                *request.body.borrow_mut() = Some(body);
+    host.set(
+        "read_body",
+        lua.create_function(move |_, ()| {
+            let request = shared.request()?;
+            if request.body.borrow().is_some() {
+                return Ok(None);
             }
-            results(())
-        });
-        Ok(Some(operation))
-    })?)?;
+            let desk = request.exchange(|exchange| exchange.desk.clone())?;
+            let ready = match &desk {
+                Some(desk) => desk.body(),
+                None => Some(Bytes::new()),
+            };
+            if let Some(body) = ready {
+                *request.body.borrow_mut() = Some(body);
+                return Ok(None);
+            }
+            let Some(desk) = desk else { return Ok(None) };
+            let waiting = Rc::downgrade(&request);
+            let operation = request.begin(async move {
+                let body = std::future::poll_fn(|context| desk.poll_body(context)).await;
+                if let Some(request) = waiting.upgrade() {
+                    *request.body.borrow_mut() = Some(body);
+                }
+                results(())
+            });
+            Ok(Some(operation))
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("body", lua.create_function(move |lua, ()| {
-        let request = shared.request()?;
-        let body = request.body.borrow().clone();
-        body.filter(|body| !body.is_empty()).map(|body| lua.create_string(&*body)).transpose()
-    })?)?;
+    host.set(
+        "body",
+        lua.create_function(move |lua, ()| {
+            let request = shared.request()?;
+            let body = request.body.borrow().clone();
+            body.filter(|body| !body.is_empty()).map(|body| lua.create_string(&*body)).transpose()
+        })?,
+    )?;
     let shared = Rc::clone(core);
     host.set("body_is_read", lua.create_function(move |_, ()| Ok(shared.request()?.body.borrow().is_some()))?)?;
     let shared = Rc::clone(core);
-    host.set("set_body", lua.create_function(move |_, body: LuaString| {
-        let request = shared.request()?;
-        let bytes = Bytes::copy_from_slice(&body.as_bytes());
-        let desk = request.exchange(|exchange| exchange.desk.clone())?;
-        let Some(desk) = desk else {
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            return Err(LuaError::runtime("a request without a body cannot get one here"));
-        };
-        desk.give(bytes.clone());
-        *request.body.borrow_mut() = Some(bytes);
-        Ok(())
-    })?)?;
+    host.set(
+        "set_body",
+        lua.create_function(move |_, body: LuaString| {
+            let request = shared.request()?;
+            let bytes = Bytes::copy_from_slice(&body.as_bytes());
+            let desk = request.exchange(|exchange| exchange.desk.clone())?;
+            let Some(desk) = desk else {
+                let message = "a request without a body cannot get one";
+                return Ok((!bytes.is_empty()).then(|| message.to_owned()));
+            };
+            desk.give(bytes.clone());
+            *request.body.borrow_mut() = Some(bytes);
+            Ok(None)
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("content_type", lua.create_function(move |lua, ()| {
-        let value = shared.request()?.exchange(|exchange| exchange.request.headers.get(CONTENT_TYPE).cloned())?;
-        value.map(|value| lua.create_string(value.as_bytes())).transpose()
-    })?)
+    host.set(
+        "content_type",
+        lua.create_function(move |lua, ()| {
+            let value = shared.request()?.exchange(|exchange| exchange.request.headers.get(CONTENT_TYPE).cloned())?;
+            value.map(|value| lua.create_string(value.as_bytes())).transpose()
+        })?,
+    )
 }

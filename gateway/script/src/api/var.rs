@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, REFERER, USER_AGENT};
 use http::Version;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, REFERER, USER_AGENT};
 use mlua::prelude::*;
 use witgate_stage::Exchange;
 
@@ -19,17 +19,23 @@ const VARIABLES_LIMIT: usize = 256;
 
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    host.set("var", lua.create_function(move |lua, name: LuaString| {
-        let request = shared.request()?;
-        let name = name.to_str()?;
-        let value = read(&request, &name)?;
-        value.map(|value| lua.create_string(value)).transpose()
-    })?)?;
+    host.set(
+        "var",
+        lua.create_function(move |lua, name: LuaString| {
+            let request = shared.request()?;
+            let name = name.to_str()?;
+            let value = read(&request, &name)?;
+            value.map(|value| lua.create_string(value)).transpose()
+        })?,
+    )?;
     let shared = Rc::clone(core);
-    host.set("set_var", lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
-        let request = shared.request()?;
-        write(&request, &name.to_string_lossy(), &value)
-    })?)
+    host.set(
+        "set_var",
+        lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
+            let request = shared.request()?;
+            super::told(write(&request, &name.to_string_lossy(), &value))
+        })?,
+    )
 }
 
 fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
@@ -128,9 +134,7 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
         "bytes_sent" | "body_bytes_sent" => {
             Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_out).to_string().into_bytes())
         }
-        "request_length" => {
-            Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_in).to_string().into_bytes())
-        }
+        "request_length" => Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_in).to_string().into_bytes()),
         "msec" => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             Some(format!("{}.{:03}", now.as_secs(), now.subsec_millis()).into_bytes())

@@ -9,6 +9,7 @@ local request_of, only_in = core.request, core.only_in
 local base = _G
 
 local null = ngx.null
+local tonumber, getmetatable = tonumber, getmetatable
 
 -- Constants -----------------------------------------------------------------------------------------------------------
 
@@ -95,6 +96,15 @@ function ngx.get_phase()
     return request.phase
 end
 
+-- Raises what a host function tells as an error.
+local function raise(message)
+    if message then
+        error(message, 3)
+    end
+end
+
+ngx.thread = core.threads
+
 -- Output --------------------------------------------------------------------------------------------------------------
 
 local may_write = only_in("rewrite access content")
@@ -102,18 +112,22 @@ local write, begun = host.write, host.response_begun
 
 function ngx.print(...)
     may_write()
-    local ok, message = write(false, ...)
-    if not ok then
-        return nil, message
+    local bad, late = write(false, ...)
+    if bad then
+        error(bad, 2)
+    elseif late then
+        return nil, late
     end
     return 1
 end
 
 function ngx.say(...)
     may_write()
-    local ok, message = write(true, ...)
-    if not ok then
-        return nil, message
+    local bad, late = write(true, ...)
+    if bad then
+        error(bad, 2)
+    elseif late then
+        return nil, late
     end
     return 1
 end
@@ -186,7 +200,11 @@ local may_see_response = only_in("rewrite access content header_filter body_filt
 local header_get, header_set = host.header, host.set_header
 
 local function set_header(name, value, add)
-    if not header_set(tostring(name), value, add) then
+    local in_time, message = header_set(tostring(name), value, add)
+    if message then
+        error(message, 3)
+    end
+    if not in_time then
         host.log(4, "attempt to set ngx.header." .. tostring(name) .. " after sending out response headers")
     end
 end
@@ -288,7 +306,11 @@ function setters.status(value)
     if not status then
         error("bad status: number expected, got " .. type(value), 3)
     end
-    if not host.set_status(status) then
+    local in_time, message = host.set_status(status)
+    if message then
+        error(message, 3)
+    end
+    if not in_time then
         host.log(4, "attempt to set ngx.status after sending out response headers")
     end
 end
@@ -351,10 +373,9 @@ ngx.var = setmetatable({}, {
             error("bad variable name", 2)
         end
         if name == "args" then
-            host.set_query(value ~= nil and tostring(value) or nil)
-            return
+            return raise(host.set_query(value ~= nil and tostring(value) or nil))
         end
-        var_set(name, value)
+        raise(var_set(name, value))
     end,
 })
 
@@ -380,7 +401,7 @@ function req.set_method(method)
     if not name then
         error("unsupported HTTP method: " .. method, 2)
     end
-    host.set_method(name)
+    raise(host.set_method(name))
 end
 
 function req.get_headers(max, raw)
@@ -406,7 +427,7 @@ function req.set_header(name, value)
     if value == nil then
         error("bad 'value' argument: string or table expected, got nil", 2)
     end
-    host.set_request_field(name, value)
+    raise(host.set_request_field(name, value))
 end
 
 function req.clear_header(name)
@@ -414,7 +435,7 @@ function req.clear_header(name)
     if type(name) ~= "string" then
         name = tostring(name)
     end
-    host.set_request_field(name, nil)
+    raise(host.set_request_field(name, nil))
 end
 
 function req.raw_header(without_line)
@@ -466,7 +487,7 @@ function req.set_uri_args(args)
     elseif kind ~= "string" then
         error("bad argument #1 to 'set_uri_args' (string, number, or table expected, but got " .. kind .. ")", 2)
     end
-    host.set_query(args)
+    raise(host.set_query(args))
 end
 
 function req.set_uri(uri, jump)
@@ -485,7 +506,7 @@ function req.set_uri(uri, jump)
     if jump then
         error("ngx.req.set_uri(uri, true) is not there: a request is routed once; use ngx.exec", 2)
     end
-    host.set_path(ngx.escape_uri(uri, 0))
+    raise(host.set_path(ngx.escape_uri(uri, 0)))
 end
 
 function req.read_body()
@@ -536,7 +557,7 @@ function req.set_body_data(data)
         error("bad argument #1 to 'set_body_data' (string expected, got " .. type(data) .. ")", 2)
     end
     needs_body(2)
-    host.set_body(data)
+    raise(host.set_body(data))
 end
 
 function req.init_body()
@@ -558,7 +579,7 @@ function req.finish_body()
     if not request.body then
         error("request_body not initialized", 2)
     end
-    host.set_body(concat(request.body))
+    raise(host.set_body(concat(request.body)))
     request.body = nil
 end
 

@@ -1,0 +1,130 @@
+//! Scripts run as stages, against exchanges as the proxy makes them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
+
+mod rig;
+
+use http::StatusCode;
+use rig::{Rig, get};
+use witgate_script::{Limits, Phase};
+use witgate_stage::{FailureKind, Hook, Verdict};
+
+#[test]
+fn a_content_script_answers() {
+    let rig = Rig::new(&[(
+        Phase::Content,
+        "ngx.header['X-A'] = 1 ngx.status = 201 ngx.say('a', 1, {'b', 2}, true, nil) ngx.print('end')",
+    )]);
+    let answer = rig.respond(get("/"));
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(answer.headers["x-a"], "1");
+    assert_eq!(answer.headers["content-type"], "text/plain");
+    assert_eq!(answer.body, "a1b2truenil\nend");
+}
+
+#[test]
+fn an_access_script_refuses_or_lets_pass() {
+    let rig = Rig::new(&[(
+        Phase::Access,
+        "if ngx.var.arg_key ~= 'good' then ngx.exit(403) end ngx.req.set_header('X-User', 'u')",
+    )]);
+    let (_, verdict) = rig.run(Hook::RequestHeaders, get("/?key=bad"));
+    let Ok(Verdict::Refuse(refusal)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(refusal.code.label(), "FORBIDDEN");
+    let (exchange, verdict) = rig.run(Hook::RequestHeaders, get("/?key=good"));
+    assert!(matches!(verdict, Ok(Verdict::Continue(_))), "{verdict:?}");
+    assert_eq!(exchange.request.headers["x-user"], "u");
+}
+
+#[test]
+fn globals_of_a_request_are_its_own() {
+    let rig = Rig::new(&[(
+        Phase::Content,
+        "ngx.say(tostring(x)) x = 1 _G.y = 2 ngx.say(x, y, tostring(rawget(_G, 'string')))",
+    )]);
+    for _ in 0..3 {
+        assert_eq!(rig.respond(get("/")).body, "nil\n12nil\n");
+    }
+}
+
+#[test]
+fn what_a_hook_leaves_in_ctx_is_there_for_the_next() {
+    let rig = Rig::new(&[
+        (Phase::Rewrite, "ngx.ctx.a = 1"),
+        (Phase::Access, "ngx.ctx.a = ngx.ctx.a + 1"),
+        (Phase::HeaderFilter, "ngx.header['X-Ctx'] = ngx.ctx.a"),
+    ]);
+    let (exchange, _) = rig.run(Hook::RequestHeaders, get("/"));
+    let exchange = rig::answered(exchange);
+    let (exchange, verdict) = rig.run(Hook::ResponseHeaders, exchange);
+    assert!(verdict.is_ok(), "{verdict:?}");
+    assert_eq!(exchange.response.unwrap().headers["x-ctx"], "2");
+}
+
+#[test]
+fn a_failure_leaves_no_trace_in_the_head_and_tells_where_it_was() {
+    let rig = Rig::new(&[(Phase::Access, "ngx.req.set_header('X-A', '1')\nlocal t = nil\nreturn t.x")]);
+    let (exchange, verdict) = rig.run(Hook::RequestHeaders, get("/"));
+    let error = verdict.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Trap);
+    let text = error.source.to_string();
+    assert!(text.contains("access:3: attempt to index local 't'") && text.contains("stack traceback:"), "{text}");
+    assert!(!exchange.request.headers.contains_key("x-a"));
+}
+
+#[test]
+fn endless_scripts_are_stopped_and_the_thread_goes_on() {
+    let limits = Limits { cpu: std::time::Duration::from_millis(30), ..Limits::default() };
+    for code in [
+        "while true do end",
+        "local i = 0 while true do i = i + 1 end",
+        "local function f() return f() end f()",
+        "while true do pcall(function() while true do end end) end",
+        "local co = coroutine.create(function() while true do end end) while true do coroutine.resume(co) co = coroutine.create(function() while true do end end) end",
+        "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) while true do pcall(function() return t[1] end) end",
+        "while true do local s = tostring(1) end",
+        "ngx.thread.spawn(function() while true do end end)",
+        "while true do ngx.ctx.a = ngx.var.uri end",
+    ] {
+        let rig = Rig::with(&[(Phase::Content, code)], limits.clone());
+        let error = rig.run(Hook::RequestHeaders, get("/")).1.unwrap_err();
+        assert_eq!(error.kind, FailureKind::Deadline, "{code}: {}", error.source);
+        let again = rig.run(Hook::RequestHeaders, get("/")).1.unwrap_err();
+        assert_eq!(again.kind, FailureKind::Deadline, "{code}");
+    }
+}
+
+#[test]
+fn memory_is_bounded() {
+    for code in [
+        "local s = string.rep('x', 1e9)",
+        "local t = {} for i = 1, 1e9 do t[i] = {} end",
+        "local s = 'x' while true do s = s .. s end",
+        "local t = {} while true do t[#t + 1] = string.rep('y', 1000) .. #t end",
+    ] {
+        let rig = Rig::new(&[(Phase::Content, code)]);
+        let error = rig.run(Hook::RequestHeaders, get("/")).1.unwrap_err();
+        assert!(matches!(error.kind, FailureKind::Limit | FailureKind::Trap), "{code}: {}", error.source);
+    }
+    let rig = Rig::new(&[(Phase::Content, "local function f() return 1 + f() end f()")]);
+    let error = rig.run(Hook::RequestHeaders, get("/")).1.unwrap_err();
+    assert!(error.source.to_string().contains("stack overflow"), "{}", error.source);
+}
+
+#[test]
+fn light_threads_and_coroutines_work_together() {
+    let rig = Rig::new(&[(
+        Phase::Content,
+        "
+        local function gen(n) return coroutine.wrap(function() for i = 1, n do coroutine.yield(i) end end) end
+        local t1 = ngx.thread.spawn(function() local sum = 0 for v in gen(3) do sum = sum + v end return sum, 'x' end)
+        local t2 = ngx.thread.spawn(function() coroutine.yield() return 'late' end)
+        ngx.say(ngx.thread.wait(t1))
+        ngx.say(ngx.thread.wait(t2))
+        local t3 = ngx.thread.spawn(function() error('oops') end)
+        local ok, message = ngx.thread.wait(t3)
+        ngx.say(ok, ' ', message:match('oops'))
+        ngx.say(coroutine.status(coroutine.create(function() end)))
+    ",
+    )]);
+    assert_eq!(rig.respond(get("/")).body, "true6x\ntruelate\nfalse oops\nsuspended\n");
+}
