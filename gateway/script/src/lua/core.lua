@@ -63,9 +63,10 @@ end
 
 local function make_ready(t, ...)
     local request = t.request
-    local ready = request.ready
+    local last = request.last + 1
+    request.last = last
     t.wake = { n = select("#", ...), ... }
-    ready[#ready + 1] = t
+    request.ready[last] = t
 end
 
 local function ended(t, ok, ...)
@@ -127,29 +128,20 @@ local function run(t, ...)
 end
 
 local function drive(request)
-    local ready = request.ready
-    local at = 1
-    while request.exit == nil and request.failed == nil do
-        local t = ready[at]
-        if not t then
-            break
-        end
-        ready[at] = nil
-        at = at + 1
+    -- The ready ones, from `first` to `last`: each may make others ready.
+    local first = 1
+    while first <= request.last and request.exit == nil and request.failed == nil do
+        local t = request.ready[first]
+        request.ready[first] = nil
+        first = first + 1
         if not t.dead then
             local wake = t.wake
             t.wake = nil
-            -- A script that only yields must not keep the dispatcher here for ever: the gateway's limit on run time sees it.
             run(t, unpack(wake, 1, wake.n))
         end
     end
-    if at > 1 then
-        -- What is left moves to the front.
-        local left = {}
-        for i = at, #ready do
-            left[#left + 1] = ready[i]
-        end
-        request.ready = left
+    if request.last > 0 then
+        request.ready, request.last = {}, 0
     end
     local exit, failed = request.exit, request.failed
     if exit == nil and failed == nil then
@@ -158,7 +150,7 @@ local function drive(request)
         end
         return WAITS
     end
-    request.waiting, request.ready, request.live = {}, {}, 0
+    request.waiting, request.live = {}, 0
     request.exit, request.failed = nil, nil
     if failed ~= nil then
         return FAILED, failed
@@ -169,7 +161,7 @@ end
 local env_meta = { __index = base }
 
 local function new_request(number)
-    local request = { number = number, live = 0, made = 0, waiting = {}, ready = {} }
+    local request = { number = number, live = 0, made = 0, waiting = {}, ready = {}, last = 0 }
     requests[number] = request
     return request
 end
@@ -229,7 +221,8 @@ end
 function core.abandon(number)
     local request = requests[number]
     if request then
-        request.waiting, request.ready, request.live, request.exit, request.failed = {}, {}, 0, nil, nil
+        request.waiting, request.ready, request.last, request.live = {}, {}, 0, 0
+        request.exit, request.failed = nil, nil
     end
 end
 
@@ -240,7 +233,7 @@ end
 
 -- Runs a function of the gateway's own as if a request did: for `init` and `init_worker`.
 function core.alone(phase, factory)
-    current = { number = 0, phase = phase, live = 0, made = 0, waiting = {}, ready = {} }
+    current = { number = 0, phase = phase, live = 0, made = 0, waiting = {}, ready = {}, last = 0 }
     local ok, message = xpcall(factory(), trace)
     current = nil
     if not ok then
