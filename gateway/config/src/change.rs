@@ -77,6 +77,9 @@ fn settings(config: &Config) -> [(&'static str, Setting<'_>); 11] {
         plugins: _,
         models: _,
         features: _,
+        shared_dicts: _,
+        lua: _,
+        scripts: _,
         routes: _,
         static_spots: _,
     } = config;

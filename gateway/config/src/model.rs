@@ -1,6 +1,7 @@
 //! A configuration that is known to be valid, except for what the files it names contain.
 
 mod features;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::change::StaticSpots;
 
 pub use features::*;
+pub use scripts::*;
 
 /// Where in the configuration something stands, for problems that show only when a file is read or a plugin is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,6 +65,9 @@ pub struct Config {
     pub plugins: BTreeMap<String, Plugin>,
     pub models: BTreeMap<String, Model>,
     pub features: BTreeMap<String, FeatureSet>,
+    pub shared_dicts: BTreeMap<String, SharedDict>,
+    pub lua: BTreeMap<String, LuaVm>,
+    pub scripts: BTreeMap<String, Script>,
     /// In the order of the file, which does not decide who wins.
     pub routes: Vec<Route>,
     /// Where the static settings stand.
@@ -401,6 +406,8 @@ pub enum Target {
     Upstream(String),
     /// The gateway's own model server.
     Models(ModelRoute),
+    /// A script among the stages answers.
+    Script,
 }
 
 /// What a route serves of the models.
@@ -469,6 +476,10 @@ pub enum StageKind {
     },
     /// A model scores the request.
     Inference(Box<Scoring>),
+    Script {
+        /// Name of a script that exists.
+        script: String,
+    },
 }
 
 /// What one failure means.

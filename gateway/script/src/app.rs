@@ -89,6 +89,8 @@ pub struct AppSpec {
     /// Shared dictionaries in reach, with their sizes in bytes.
     pub dicts: BTreeMap<String, usize>,
     pub reach: Reach,
+    /// Whether requests to the gateway's own routes are granted.
+    pub routes: bool,
 }
 
 /// A `[lua.NAME]` that is served: what every VM of it is made from.

@@ -42,6 +42,10 @@ impl Stage for ScriptStage {
         BodyMode::Chunks
     }
 
+    fn may_ask_for_body(&self) -> bool {
+        [Phase::Rewrite, Phase::Access, Phase::Content].iter().any(|phase| self.script.has(*phase))
+    }
+
     fn run(&self, hook: Hook, mut exchange: Box<Exchange>) -> witgate_stage::Run<'_> {
         let vm = match Vm::of(self.script.app.app()) {
             Ok(vm) => vm,

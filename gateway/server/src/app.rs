@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::listen::{self, Bound, CurrentCertificate};
 use crate::proxy::connection::Connections;
 use crate::reload::{Reloader, Trigger};
-use crate::snapshot::{Builder, Snapshot, Sources, read};
+use crate::snapshot::{Builder, ScriptHost, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::watch::reload_on_change;
 
@@ -55,6 +55,7 @@ fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> 
         host: plugin_host(&sources)?,
         inference: inference(&sources, inference_threads)?,
         inference_threads,
+        scripts: scripts(threads(&sources.config.runtime))?,
         metrics,
     };
     let first = builder.build(&sources, None).map_err(StartError::Config)?;
@@ -66,6 +67,16 @@ fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
     let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
     let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
     PluginHost::new(settings).context("the plugin host cannot be started")
+}
+
+#[cfg(feature = "lua")]
+fn scripts(threads: usize) -> anyhow::Result<Arc<ScriptHost>> {
+    Ok(Arc::new(ScriptHost::new(threads).context("scripts cannot be watched")?))
+}
+
+#[cfg(not(feature = "lua"))]
+fn scripts(_: usize) -> anyhow::Result<Arc<ScriptHost>> {
+    Ok(Arc::new(ScriptHost))
 }
 
 /// What runs models, and its threads.

@@ -74,7 +74,7 @@ impl Kind for GrantName<'_> {
     }
 }
 
-fn existing(node: &Node<'_>, name: Option<&str>, names: &[String], table: &str) -> Read<String> {
+pub(super) fn existing(node: &Node<'_>, name: Option<&str>, names: &[String], table: &str) -> Read<String> {
     let name = name.unwrap_or_default();
     if names.iter().any(|known| known == name) {
         return Ok(name.into());

@@ -15,6 +15,7 @@ mod plugins;
 mod routes;
 mod runtime;
 mod scoring;
+mod scripts;
 mod stages;
 mod upstreams;
 
@@ -46,17 +47,25 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let plugins = plugins::read(root);
     let models = models::read(root);
     let features = features::read(root);
+    let shared_dicts = scripts::read_dicts(root);
 
     // Names count even if what they name is wrong: one mistake should not look like two.
     let secrets = [root.names_in("keys"), root.names_in("key_sets")].concat();
     let (bucket_names, load_names) = (root.names_in("buckets"), root.names_in("load"));
     let (upstream_names, plugin_names) = (root.names_in("upstreams"), root.names_in("plugins"));
     let (model_names, feature_names) = (root.names_in("models"), root.names_in("features"));
+    let (dict_names, vm_names) = (root.names_in("shared_dicts"), root.names_in("lua"));
+    let lua = scripts::read_vms(root, &scripts::Names { dicts: &dict_names, upstreams: &upstream_names });
+    let scripts = scripts::read(root, &vm_names);
+    let script_names = root.names_in("scripts");
+    let answering = answering(&scripts);
     let names = routes::Names {
         upstreams: &upstream_names,
         plugins: &plugin_names,
         models: &model_names,
         features: &feature_names,
+        scripts: &script_names,
+        answering: &answering,
         granted: Granted {
             keys: &secrets,
             buckets: &bucket_names,
@@ -86,9 +95,18 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
         plugins: plugins?,
         models: models?,
         features: features?,
+        shared_dicts: shared_dicts?,
+        lua: lua?,
+        scripts: scripts?,
         routes: routes?,
         static_spots,
     })
+}
+
+/// Names of scripts that answer requests themselves.
+fn answering(scripts: &Read<BTreeMap<String, crate::Script>>) -> Vec<String> {
+    let Ok(scripts) = scripts else { return Vec::new() };
+    scripts.iter().filter(|(_, script)| script.phases.contains_key("content")).map(|(name, _)| name.clone()).collect()
 }
 
 /// Reports every key but the first that stands for the same thing.

@@ -8,7 +8,7 @@ use crate::kind::{Choice, Granted, Host, List, Name, NameOf, OrWord, RoutePath, 
 use crate::kind::{GIB, KIB, MIB};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{HostPattern, ModelRoute, PathPattern, Route, Stage, Target};
+use crate::{HostPattern, ModelRoute, PathPattern, Route, Stage, StageKind, Target};
 
 const SECTION: Section = Section {
     name: "routes",
@@ -88,6 +88,9 @@ pub(super) struct Names<'n> {
     pub(super) plugins: &'n [String],
     pub(super) models: &'n [String],
     pub(super) features: &'n [String],
+    pub(super) scripts: &'n [String],
+    /// Scripts with content: routes that have one need no target.
+    pub(super) answering: &'n [String],
     pub(super) granted: Granted<'n>,
 }
 
@@ -140,6 +143,7 @@ fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) 
     let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
     let buffer_limit = table.or(&BUFFER, BUFFER_LIMIT);
     let stages = stages::read(table, names);
+    let target = target.and_then(|target| check_target(table, target, (stages.as_deref().ok(), names)));
     Ok(Rest {
         target: target?,
         deadline: deadline?,
@@ -155,7 +159,7 @@ fn read_target(table: &mut Table<'_>, names: &Names<'_>) -> Read<Target> {
         name: "upstream",
         kind: NameOf { table: "upstreams", names: names.upstreams },
         example: "\"demo\"",
-        doc: "Where requests go. Either this or `models`.",
+        doc: "Where requests go. Either this or `models`; neither, if a stage has a script with `content`, which answers.",
     };
     let models = Key {
         name: "models",
@@ -183,14 +187,30 @@ fn read_target(table: &mut Table<'_>, names: &Names<'_>) -> Read<Target> {
         }
         (None, Some(models)) => Ok(Target::Models(ModelRoute { models, control: control?, any_values: values? })),
         (None, None) => {
-            let help = names.upstreams.first().map_or("demo", String::as_str);
-            let help = format!("add `upstream = \"{help}\"`, or `models = \"all\"` to serve models");
-            Err(table.fail("expected `upstream` or `models`, got neither", help))
+            for key in [CONTROL.name, VALUES.name].into_iter().filter(|key| table.has(key)) {
+                let message = format!("expected `{key}` only beside `models`");
+                return Err(table.fail_at(key, message, "remove it, or add `models = \"all\"`"));
+            }
+            Ok(Target::Script)
         }
         (Some(_), Some(_)) => {
             Err(table.fail_at("models", "expected `upstream` or `models`, got both", "remove one of the two"))
         }
     }
+}
+
+/// A route without a target has a script that answers. If its stages have problems of their own, nobody knows.
+fn check_target(table: &Table<'_>, target: Target, (stages, names): (Option<&[Stage]>, &Names<'_>)) -> Read<Target> {
+    let answers =
+        |stage: &Stage| matches!(&stage.kind, StageKind::Script { script } if names.answering.contains(script));
+    if target == Target::Script && stages.is_some_and(|stages| !stages.iter().any(answers)) {
+        let help = names.upstreams.first().map_or("demo", String::as_str);
+        let help = format!(
+            "add `upstream = \"{help}\"`, `models = \"all\"` to serve models, or a stage with a script that has `content`"
+        );
+        return Err(table.fail("expected `upstream` or `models`, got neither", help));
+    }
+    Ok(target)
 }
 
 fn read_matcher(table: &mut Table<'_>) -> Read<(Option<HostPattern>, PathPattern)> {

@@ -75,7 +75,13 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
             name: "plugin",
             kind: NameOf { table: "plugins", names: names.plugins },
             example: "\"auth\"",
-            doc: "The plugin to run. Either this or `inference`.",
+            doc: "The plugin to run. Either this, `inference` or `script`.",
+        };
+        let script = Key {
+            name: "script",
+            kind: NameOf { table: "scripts", names: names.scripts },
+            example: "\"checkout\"",
+            doc: "The Lua script to run. `on_trap`, `on_timeout` and `on_overload` can stand beside it.",
         };
         let grants = Key {
             name: "grants",
@@ -91,8 +97,9 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
         let grants = table.optional(&grants);
         let failure = read_failure(table);
         let scoring = scoring::read(table, names);
-        let kind = match (plugin?, scoring?) {
-            (Some(plugin), None) => {
+        let script = table.optional(&script);
+        let kind = match (plugin?, scoring?, script?) {
+            (Some(plugin), None, None) => {
                 refuse(table, &scoring::KEYS, "inference")?;
                 let config = config?.unwrap_or_else(|| Located {
                     value: serde_json::Value::Object(serde_json::Map::new()),
@@ -100,21 +107,46 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
                 });
                 StageKind::Plugin { plugin, config, grants: grants?.unwrap_or_default() }
             }
-            (None, Some(scoring)) => {
+            (None, None, Some(script)) => {
+                refuse(table, &scoring::KEYS, "inference")?;
+                refuse(table, &[CONFIG.name, "grants", ON_LOAD.name], "plugin")?;
+                refuse_last_good(table, failure.as_ref().ok())?;
+                StageKind::Script { script }
+            }
+            (None, Some(scoring), None) => {
                 refuse(table, &PLUGIN_KEYS, "plugin")?;
                 StageKind::Inference(Box::new(scoring))
             }
-            (None, None) => {
-                let help = "add `plugin = \"NAME\"` or `inference = \"NAME\"`";
-                return Err(table.fail("expected `plugin` or `inference`, got neither", help));
+            (None, None, None) => {
+                let help = "add `plugin = \"NAME\"`, `inference = \"NAME\"` or `script = \"NAME\"`";
+                return Err(table.fail("expected `plugin`, `inference` or `script`, got none of them", help));
             }
-            (Some(_), Some(_)) => {
-                let message = "expected `plugin` or `inference`, got both";
-                return Err(table.fail_at("inference", message, "make two entries of it, in the order in which they run"));
+            (plugin, scoring, script) => {
+                let given = [("script", script.is_some()), ("inference", scoring.is_some()), ("plugin", plugin.is_some())];
+                let last = given.iter().find(|(_, given)| *given).map_or("plugin", |(key, _)| key);
+                let message = "expected one of `plugin`, `inference` and `script`, got more";
+                return Err(table.fail_at(last, message, "make entries of their own, in the order in which they run"));
             }
         };
         Ok(Stage { spot: table.spot(), kind, failure: failure? })
     })
+}
+
+/// Scripts of a reload that fails stay what they were as a whole: there is no older version beside the one that runs.
+fn refuse_last_good(table: &Table<'_>, failure: Option<&Failure>) -> Read<()> {
+    let Some(failure) = failure else { return Ok(()) };
+    let settings = [
+        (ON_TRAP.name, failure.on_trap),
+        (ON_TIMEOUT.name, failure.on_timeout),
+        (ON_OVERLOAD.name, failure.on_overload),
+    ];
+    match settings.iter().find(|(_, disposition)| *disposition == Disposition::LastGood) {
+        Some((key, _)) => {
+            let message = "expected \"deny\" or \"skip\" beside `script`, got \"last_good\"";
+            Err(table.fail_at(key, message, "choose one of these: only plugins keep a last good version"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reports keys that mean something for another kind of stage only.

@@ -1,5 +1,6 @@
 //! The request: `ngx.req`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
@@ -18,6 +19,7 @@ use crate::vm::Core;
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     heads(lua, host, core)?;
     targets(lua, host, core)?;
+    peers(lua, host, core)?;
     bodies(lua, host, core)
 }
 
@@ -166,6 +168,21 @@ fn title(name: &str) -> String {
         turned
     };
     name.chars().map(turn).collect()
+}
+
+fn peers(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
+    let shared = Rc::clone(core);
+    // The endpoint that the request goes to; a message if there can be no such address.
+    host.set("set_peer", lua.create_function(move |_, (address, port): (LuaString, i64)| {
+        let request = shared.request()?;
+        let text = address.to_string_lossy();
+        let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let (Some(address), Ok(port)) = (address, u16::try_from(port)) else {
+            return Ok(Some(format!("expected an IP address and a port, got `{text}` and {port}")));
+        };
+        request.change(|exchange| exchange.endpoint = Some(SocketAddr::new(address, port)))?;
+        Ok(None)
+    })?)
 }
 
 fn targets(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {

@@ -1,13 +1,13 @@
 //! Bodies on their way through the stages of a route.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use witgate_stage::{BodyMode, Exchange, Hook, Outcome};
+use witgate_stage::{BodyDesk, BodyMode, Exchange, Hook, Outcome};
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::alarm::Alarm;
@@ -111,6 +111,38 @@ pub async fn hold_request(
             .map(|()| Err(if times.is_late() { Failure::Late } else { ClientError::Silent.into() }))
     })
     .await
+}
+
+/// Runs stages that may ask for the request's body, and reads it, of at most `limit` bytes, when they do.
+///
+/// # Errors
+/// The body is too long, malformed, or does not come; the client is gone, or it is late.
+pub async fn serve_desk<T>(
+    downstream: &mut Downstream<'_>,
+    flow: &mut RequestFlow,
+    alarm: &mut Alarm,
+    (times, limit): (Times, usize),
+    (desk, run): (&BodyDesk, impl Future<Output = T>),
+) -> Result<T, Failure> {
+    let mut run = pin!(run);
+    loop {
+        let asked = poll_fn(|context| {
+            if let Poll::Ready(output) = run.as_mut().poll(context) {
+                return Poll::Ready(Ok(Some(output)));
+            }
+            if desk.is_asked() {
+                return Poll::Ready(Ok(None));
+            }
+            if let Poll::Ready(error) = downstream.poll_gone(context) {
+                return Poll::Ready(Err(ClientError::Gone(error).into()));
+            }
+            alarm.poll_at(context, times.deadline).map(|()| Err(Failure::Late))
+        });
+        match asked.await? {
+            Some(output) => return Ok(output),
+            None => desk.give(hold_request(downstream, flow, alarm, (times, limit)).await?),
+        }
+    }
 }
 
 /// Reads the whole body of a response, of at most `limit` bytes, while the rest of the request goes on.

@@ -114,6 +114,11 @@ impl RequestFlow {
         self.held.take()
     }
 
+    /// Whether the whole body has been held back.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Takes every piece through stages.
     pub fn filter(&mut self, filter: Filter) {
         self.filter = Some(filter);

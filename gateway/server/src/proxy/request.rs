@@ -114,6 +114,12 @@ pub fn too_large(limit: u64) -> Problem {
     Problem::new(Code::PayloadTooLarge, format!("The request body exceeds the limit of {limit} bytes."))
 }
 
+/// Begins a hook of the route's stages.
+pub fn begin_stages<'r>(hook: Hook, route: &'r Route, ctx: &mut RequestCtx) -> Option<Progress<'r>> {
+    let exchange = ctx.exchange.take()?;
+    Some(route.pipeline.begin(hook, exchange, route))
+}
+
 /// Runs a hook of the route's stages, while the client is there and in time.
 ///
 /// # Errors
@@ -128,8 +134,8 @@ pub async fn run_stages(
     if !route.pipeline.has(hook) {
         return Ok(());
     }
-    let Some(exchange) = ctx.exchange.take() else { return Ok(()) };
-    let (exchange, outcome) = match route.pipeline.begin(hook, exchange, route) {
+    let Some(run) = begin_stages(hook, route, ctx) else { return Ok(()) };
+    let (exchange, outcome) = match run {
         Progress::Ended(exchange, outcome) => (exchange, outcome),
         Progress::Waits(run) => relay::bounded(downstream, alarm, ctx.deadline, run).await?,
     };

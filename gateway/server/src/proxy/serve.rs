@@ -7,8 +7,9 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use tracing::warn;
 use witgate_inference::protocol::{ModelServer, ServerRequest, ServerResponse};
-use witgate_stage::{BodyMode, Ended, Exchange, Hook, Outcome, RequestHead, ResponseHead};
+use witgate_stage::{BodyDesk, BodyMode, Ended, Exchange, Hook, Outcome, Progress, RequestHead, ResponseHead};
 
+use crate::envelope::{Code, Problem};
 use crate::gateway::Gateway;
 use crate::http1::field::Names;
 use crate::http1::response::is_bodiless;
@@ -77,8 +78,12 @@ struct Serving<'s, 'd> {
 impl Serving<'_, '_> {
     async fn run(&mut self, incoming: Incoming) -> Result<(), Failure> {
         let mut admitted = request::admit(self.ctx, incoming, self.origin)?;
-        self.stages(Hook::RequestHeaders, &admitted).await?;
         let mut flow = RequestFlow::new(admitted.route.body_limit, self.ctx.started);
+        if admitted.route.pipeline.may_ask_for_body() && admitted.body != Length::Known(0) {
+            self.stages_with_body(&mut admitted, &mut flow).await?;
+        } else {
+            self.stages(Hook::RequestHeaders, &admitted).await?;
+        }
         if admitted.route.pipeline.has(Hook::RequestBody) {
             Box::pin(self.stage_request_body(&mut admitted, &mut flow)).await?;
         }
@@ -86,6 +91,8 @@ impl Serving<'_, '_> {
         let group = match admitted.route.target(chosen.as_deref()) {
             Target::Upstream(group) => group,
             Target::Models(server) => return Box::pin(self.answer_by_models(&admitted, server, &mut flow)).await,
+            // It has answered, unless its stage was skipped.
+            Target::Script => return Err(Problem::new(Code::NotFound, "Nothing answers here.").into()),
         };
         let (mut upstream, endpoint, head) = self.ask(&admitted, group, &mut flow).await?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -168,6 +175,32 @@ impl Serving<'_, '_> {
         relay::flush(self.downstream, self.alarm, times.pause).await
     }
 
+    /// Runs the stages on the request's head, and reads its body if one of them asks for it meanwhile.
+    async fn stages_with_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
+        let desk = Arc::new(BodyDesk::default());
+        if let Some(exchange) = &mut self.ctx.exchange {
+            exchange.desk = Some(Arc::clone(&desk));
+        }
+        let times = self.times();
+        let route = Arc::clone(&admitted.route);
+        let Some(run) = request::begin_stages(Hook::RequestHeaders, &route, self.ctx) else { return Ok(()) };
+        let ended = match run {
+            Progress::Ended(exchange, outcome) => Ok((exchange, outcome)),
+            Progress::Waits(run) => {
+                let limit = admitted.route.buffer_limit;
+                filter::serve_desk(self.downstream, flow, self.alarm, (times, limit), (&desk, run)).await
+            }
+        };
+        let (mut exchange, outcome) = ended?;
+        exchange.desk = None;
+        self.ctx.exchange = Some(exchange);
+        if let Some(body) = desk.body() {
+            admitted.body = Length::Known(length_of(&body));
+            flow.hold(body);
+        }
+        if matches!(outcome, Outcome::Continue) { Ok(()) } else { Err(Failure::Stopped(Box::new(outcome))) }
+    }
+
     /// Gives the request's body to the stages that want it: whole and now, or piece by piece when it is sent.
     async fn stage_request_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
         let is_whole = match admitted.route.pipeline.body_mode(Hook::RequestBody) {
@@ -178,6 +211,7 @@ impl Serving<'_, '_> {
             BodyMode::Chunks => matches!(admitted.route.target, Target::Models(_)),
             BodyMode::Buffered => true,
         };
+        let is_whole = is_whole || flow.is_held();
         if !is_whole {
             // Nobody knows how long it will be.
             admitted.body = Length::Unknown;
@@ -187,7 +221,10 @@ impl Serving<'_, '_> {
             return Ok(());
         }
         let limits = (self.times(), admitted.route.buffer_limit);
-        let body = filter::hold_request(self.downstream, flow, self.alarm, limits).await?;
+        let body = match flow.take_held() {
+            Some(body) => body,
+            None => filter::hold_request(self.downstream, flow, self.alarm, limits).await?,
+        };
         let body = self.stage_whole(Hook::RequestBody, admitted, body).await?;
         admitted.body = Length::Known(length_of(&body));
         flow.hold(body);
@@ -218,7 +255,12 @@ impl Serving<'_, '_> {
         group: &snapshot::Upstream,
         flow: &mut RequestFlow,
     ) -> Result<(Upstream, Arc<Endpoint>, ResponseParts), Failure> {
-        let mut endpoint = Arc::clone(group.next());
+        let chosen = self.ctx.exchange.as_ref().and_then(|exchange| exchange.endpoint);
+        let chosen = chosen.map(|address| group.find(address).ok_or(address)).transpose().map_err(|address| {
+            warn!(request_id = &*self.ctx.id, %address, "a stage chose an endpoint that the upstream does not have");
+            Problem::new(Code::UpstreamUnavailable, "The request cannot be sent where it should go.")
+        })?;
+        let mut endpoint = Arc::clone(chosen.unwrap_or_else(|| group.next()));
         if let Some(exchange) = &mut self.ctx.exchange {
             let headers = &mut exchange.request.headers;
             forward::prepare(
@@ -246,7 +288,9 @@ impl Serving<'_, '_> {
             let mut upstream = match upstream {
                 Ok(upstream) => upstream,
                 // Nothing of the request has been sent, so it does not matter what it asks for.
-                Err(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout) if tries < group.endpoints() => {
+                Err(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout)
+                    if tries < group.endpoints() && chosen.is_none() =>
+                {
                     tries += 1;
                     endpoint = Arc::clone(group.next());
                     continue;

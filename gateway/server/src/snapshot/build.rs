@@ -14,6 +14,7 @@ use witgate_route::{Host, Matcher, Path, RouteTable};
 use witgate_stage::Pipeline;
 
 use super::scoring::Material;
+use super::scripts::{ScriptHost, Scripts};
 use super::stages::Stages;
 use super::{LiveGeneration, Route, Snapshot, Sources, Target, Upstream, certificate, models};
 use crate::telemetry::Metrics;
@@ -25,6 +26,7 @@ pub struct Builder {
     pub inference: Arc<Inference>,
     /// Threads that run models.
     pub inference_threads: usize,
+    pub scripts: Arc<ScriptHost>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -44,7 +46,9 @@ impl Builder {
         let with = (&*self.inference, self.inference_threads);
         let models = Arc::new(models::load(with, &self.metrics, sources, previous, &mut problems));
         let material = Material::new(sources, &models, &mut problems);
-        let mut stages = Stages::new(self, sources, previous, (&upstreams, &material), &mut problems);
+        let scripts = Scripts::load(&self.scripts, sources, &upstreams, &mut problems);
+        let with = (&upstreams, &material, &scripts);
+        let mut stages = Stages::new(self, sources, previous, with, &mut problems);
         let mut routes = Vec::new();
         for route in &sources.config.routes {
             let name: Arc<str> = Arc::from(route.name.as_str());
@@ -54,6 +58,7 @@ impl Builder {
                 config::Target::Models(serving) => {
                     Some(Target::Models(self.model_server(sources, &models, route, serving)))
                 }
+                config::Target::Script => Some(Target::Script),
             };
             if let Some(target) = target {
                 let ready = Route {
@@ -138,7 +143,7 @@ impl Builder {
 fn choices(route: &config::Route, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> BTreeMap<Arc<str>, Target> {
     let levels = route.stages.iter().flat_map(|stage| match &stage.kind {
         config::StageKind::Inference(scoring) => scoring.levels.as_slice(),
-        config::StageKind::Plugin { .. } => &[],
+        config::StageKind::Plugin { .. } | config::StageKind::Script { .. } => &[],
     });
     let names = levels.filter_map(|level| level.upstream.as_deref());
     names.filter_map(|name| Some((Arc::from(name), Target::Upstream(Arc::clone(upstreams.get(name)?))))).collect()

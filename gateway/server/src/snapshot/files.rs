@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use witgate_config::{Config, Diagnostic, Disposition, Located, Secret, Spot, StageKind};
+use witgate_config::{Code, Config, Diagnostic, Disposition, Located, Secret, Spot, StageKind};
 
-use super::Digest;
+use super::{Digest, lua_modules};
 
 /// Largest configuration file. A route takes some 200 bytes.
 const CONFIG_LIMIT: u64 = 1024 * 1024;
@@ -26,9 +26,22 @@ pub struct Sources {
     /// Components that cannot be read, with a policy for that in every stage which names them.
     missing: BTreeMap<PathBuf, Diagnostic>,
     variables: BTreeMap<String, Vec<u8>>,
+    /// A file in each directory of modules, there or not: folders of files are watched.
+    folders: Vec<PathBuf>,
+    /// Lua modules: for each directory, their names and files.
+    modules: BTreeMap<PathBuf, BTreeMap<String, PathBuf>>,
 }
 
 impl Sources {
+    /// Files of the Lua modules in these directories, by the modules' names: the first directory that has a name wins.
+    pub fn module_files<'a>(&'a self, directories: impl Iterator<Item = &'a Path>) -> BTreeMap<&'a str, &'a Path> {
+        let mut found = BTreeMap::new();
+        for (name, path) in directories.filter_map(|directory| self.modules.get(directory)).flatten() {
+            found.entry(name.as_str()).or_insert(path.as_path());
+        }
+        found
+    }
+
     /// Content of a file that the configuration names; empty if it names none of that path.
     pub fn file(&self, path: &Path) -> Arc<[u8]> {
         self.files.get(path).cloned().unwrap_or_default()
@@ -53,7 +66,7 @@ impl Sources {
 
     /// Every file that a change of concerns this configuration, itself included.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let named = self.files.keys().chain(self.missing.keys()).map(PathBuf::as_path);
+        let named = self.files.keys().chain(self.missing.keys()).chain(self.folders.iter()).map(PathBuf::as_path);
         std::iter::once(self.path.as_path()).chain(named)
     }
 
@@ -107,6 +120,29 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
             }
         }
     }
+    let (mut modules, mut folders) = (BTreeMap::new(), Vec::new());
+    for directory in config.lua.values().flat_map(|vm| &vm.path) {
+        if modules.contains_key(&directory.value) {
+            continue;
+        }
+        match lua_modules::read(&directory.value) {
+            Ok(found) => {
+                add(&mut digest, directory.value.as_os_str().as_encoded_bytes());
+                for (file, content) in found.files {
+                    add(&mut digest, file.as_os_str().as_encoded_bytes());
+                    add(&mut digest, &content);
+                    files.entry(file).or_insert_with(|| Arc::from(content));
+                }
+                folders.extend(found.folders.iter().map(|folder| folder.join("init.lua")));
+                modules.insert(directory.value.clone(), found.names);
+            }
+            Err(message) => {
+                let message = format!("`{}`: {message}", directory.value.display());
+                let help = "name a directory of Lua modules (it is relative to the configuration file)";
+                problems.push(diagnostic(path, &directory.spot, message, help));
+            }
+        }
+    }
     let mut variables = BTreeMap::new();
     for name in named_variables(&config) {
         match std::env::var_os(&name.value).filter(|value| !value.is_empty()) {
@@ -126,7 +162,7 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         return Err(problems);
     }
     let path = path.to_owned();
-    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, missing, variables })
+    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, missing, variables, folders, modules })
 }
 
 /// Adds a part so that no two lists of parts give the same input.
@@ -138,6 +174,7 @@ fn add(digest: &mut Sha256, part: &[u8]) {
 fn help_for(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("onnx") => "put the model there, or correct the path (it is relative to the configuration file)",
+        Some("lua") => "put the script there, or correct the path (it is relative to the configuration file)",
         Some("wasm") => "build the plugin, or correct the path (it is relative to the configuration file)",
         _ => "create the file, or correct the path (it is relative to the configuration file)",
     }
@@ -155,7 +192,16 @@ fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
         .chain(keys)
         .chain(config.key_sets.values().map(|set| &set.file))
         .chain(config.plugins.values().map(|plugin| &plugin.path))
+        .chain(config.lua.values().flat_map(|vm| [&vm.init, &vm.init_worker]).flatten().filter_map(code_file))
+        .chain(config.scripts.values().flat_map(|script| script.phases.values()).filter_map(code_file))
         .chain(config.models.values().flat_map(|model| model.files.iter().map(|file| &file.path)))
+}
+
+fn code_file(code: &Code) -> Option<&Located<PathBuf>> {
+    match code {
+        Code::File(path) => Some(path),
+        Code::Inline(_) => None,
+    }
 }
 
 /// Whether a file is named as a component only, and by stages only that say what to do if it cannot be loaded.
@@ -177,7 +223,7 @@ fn named_variables(config: &Config) -> impl Iterator<Item = &Located<String>> {
     })
 }
 
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content).map_err(|error| format!("cannot be read: {error}"))?;

@@ -5,15 +5,22 @@ mod build;
 mod certificate;
 mod features;
 mod files;
+mod lua_modules;
 pub mod models;
 mod score;
 mod scoring;
+#[cfg(feature = "lua")]
+mod scripts;
+#[cfg(not(feature = "lua"))]
+#[path = "no_scripts.rs"]
+mod scripts;
 mod stages;
 mod upstream;
 
 pub use binding::Binding;
 pub use build::Builder;
 pub use files::{Sources, read};
+pub use scripts::ScriptHost;
 pub use upstream::{Endpoint, Upstream};
 
 use std::collections::BTreeMap;
@@ -111,6 +118,8 @@ impl std::fmt::Debug for Route {
 pub enum Target {
     Upstream(Arc<Upstream>),
     Models(ModelServer),
+    /// A script among the stages.
+    Script,
 }
 
 impl Route {

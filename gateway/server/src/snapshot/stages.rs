@@ -13,6 +13,7 @@ use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
 use super::binding::{Binding, Past};
 use super::score::ScoringModel;
 use super::scoring::Material;
+use super::scripts::Scripts;
 use super::{Builder, Snapshot, Sources};
 use crate::proxy::outbound::Target;
 use crate::snapshot::Upstream;
@@ -29,6 +30,7 @@ pub struct Stages<'a> {
     load_scopes: BTreeMap<&'a str, Arc<LoadScope>>,
     upstreams: &'a BTreeMap<&'a str, Arc<Upstream>>,
     material: &'a Material<'a>,
+    scripts: &'a Scripts,
     /// Of the generation before.
     past: &'a [Binding],
     plugins: Vec<Arc<LoadedPlugin>>,
@@ -41,7 +43,7 @@ impl<'a> Stages<'a> {
         Builder { host, metrics, .. }: &'a Builder,
         sources: &'a Sources,
         previous: Option<&'a Snapshot>,
-        (upstreams, material): (&'a BTreeMap<&'a str, Arc<Upstream>>, &'a Material<'a>),
+        (upstreams, material, scripts): (&'a BTreeMap<&'a str, Arc<Upstream>>, &'a Material<'a>, &'a Scripts),
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let config = &*sources.config;
@@ -65,6 +67,7 @@ impl<'a> Stages<'a> {
             load_scopes: load_scopes.collect(),
             upstreams,
             material,
+            scripts,
             past: previous.map_or(&[], |previous| &previous.bindings),
             plugins: Vec::new(),
             bindings: Vec::new(),
@@ -80,9 +83,15 @@ impl<'a> Stages<'a> {
     ) -> (Vec<Step>, Vec<Arc<StageMetrics>>) {
         let mut steps = Vec::new();
         let first = self.bindings.len();
+        let keeps = self.scripts.keeps(route);
         for stage in &route.stages {
             let (plugin, config, grants) = match &stage.kind {
                 StageKind::Plugin { plugin, config, grants } => (plugin, config, grants),
+                StageKind::Script { script } => {
+                    let step = self.scripts.step(script, keeps, policy(stage.failure));
+                    steps.extend(step.map(|step| (step, self.metrics.stage(route_name, &Arc::from(script.as_str())))));
+                    continue;
+                }
                 StageKind::Inference(scoring) => {
                     match self.material.step(scoring, &self.buckets) {
                         Ok(step) => steps.extend(step.map(|step| {

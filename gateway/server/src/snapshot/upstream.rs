@@ -45,6 +45,15 @@ impl Upstream {
         std::iter::once(&self.first).chain(&self.rest).map(|endpoint| &**endpoint)
     }
 
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.all().map(|endpoint| endpoint.address)
+    }
+
+    /// The endpoint that a stage has chosen; none: it is not one of these.
+    pub fn find(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
+        std::iter::once(&self.first).chain(&self.rest).find(|endpoint| endpoint.address == address)
+    }
+
     /// The next endpoint in turn.
     pub fn next(&self) -> &Arc<Endpoint> {
         if self.rest.is_empty() {

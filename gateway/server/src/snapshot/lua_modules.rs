@@ -1,0 +1,93 @@
+//! Directories of Lua modules, read as a whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::files::read_bounded;
+
+/// Largest module: generated tables have some hundreds of KiB.
+const MODULE_LIMIT: u64 = 4 * 1024 * 1024;
+/// Most modules below one directory, and bytes of all together: Debian's directory of all its libraries is a tenth of that.
+const MODULES_LIMIT: usize = 10_000;
+const BYTES_LIMIT: usize = 64 * 1024 * 1024;
+/// Directories in directories; links may go round in circles.
+const DEPTH_LIMIT: usize = 16;
+
+/// What is below a directory.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files by the names of modules.
+    pub names: BTreeMap<String, PathBuf>,
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    pub folders: Vec<PathBuf>,
+}
+
+/// Reads every `.lua` file below a directory.
+///
+/// # Errors
+/// It cannot be read, or is too much.
+pub fn read(directory: &Path) -> Result<Found, String> {
+    let mut found = Found::default();
+    visit(directory, "", 0, &mut found)?;
+    Ok(found)
+}
+
+fn visit(directory: &Path, prefix: &str, depth: usize, found: &mut Found) -> Result<(), String> {
+    if depth > DEPTH_LIMIT {
+        return Ok(());
+    }
+    found.folders.push(directory.to_owned());
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut entries = std::fs::read_dir(directory)
+        .map_err(unreadable)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    entries.sort();
+    for path in entries {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if path.is_dir() {
+            visit(&path, &format!("{prefix}{name}."), depth + 1, found)?;
+            continue;
+        }
+        let Some(stem) = name.strip_suffix(".lua") else { continue };
+        // As Lua has it, `a.lua` comes before `a/init.lua`.
+        let module = match (stem, prefix.strip_suffix('.')) {
+            ("init", Some(package)) if !found.names.contains_key(package) => package.to_owned(),
+            _ => format!("{prefix}{stem}"),
+        };
+        let content = read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
+        found.names.insert(module, path.clone());
+        found.files.insert(path, content);
+        let bytes: usize = found.files.values().map(Vec::len).sum();
+        if found.files.len() > MODULES_LIMIT || bytes > BYTES_LIMIT {
+            let mib = BYTES_LIMIT / (1024 * 1024);
+            return Err(format!("has more than {MODULES_LIMIT} modules, or {mib} MiB of them: name a smaller directory"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_have_the_names_that_require_wants() {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["a.lua", "b/init.lua", "b/c.lua", "d.lua", "d/init.lua", "e.txt"] {
+            let path = directory.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        let found = read(directory.path()).unwrap();
+        let names: Vec<_> = found
+            .names
+            .iter()
+            .map(|(name, path)| (name.as_str(), path.strip_prefix(directory.path()).unwrap().to_str().unwrap()))
+            .collect();
+        assert_eq!(names, [("a", "a.lua"), ("b", "b/init.lua"), ("b.c", "b/c.lua"), ("d", "d.lua"), ("d.init", "d/init.lua")]);
+        assert_eq!(found.folders.len(), 3);
+        assert!(read(&directory.path().join("none")).unwrap_err().starts_with("cannot be read"));
+    }
+}

@@ -1,0 +1,41 @@
+//! Scripts, in a build without Lua: there are none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use witgate_config::{self as config, Diagnostic};
+use witgate_stage::{FailurePolicy, Step};
+
+use super::{Sources, Upstream};
+
+/// What would run scripts.
+pub struct ScriptHost;
+
+/// None.
+pub struct Scripts;
+
+impl Scripts {
+    /// Every script of the configuration is a problem.
+    pub fn load(
+        _: &ScriptHost,
+        sources: &Sources,
+        _: &BTreeMap<&str, Arc<Upstream>>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let vms = sources.config.lua.values().map(|vm| &vm.spot);
+        let scripts = sources.config.scripts.values().map(|script| &script.spot);
+        for spot in vms.chain(scripts) {
+            let help = "remove it, or build the gateway with its default features";
+            problems.push(sources.diagnostic(spot, "this gateway was built without Lua (feature `lua`)", help));
+        }
+        Self
+    }
+
+    pub fn step(&self, _: &str, _: bool, _: FailurePolicy) -> Option<Step> {
+        None
+    }
+
+    pub fn keeps(&self, _: &config::Route) -> bool {
+        false
+    }
+}

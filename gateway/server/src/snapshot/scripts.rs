@@ -1,0 +1,195 @@
+//! Lua VMs and scripts, from their configuration.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust};
+use witgate_script::{
+    AppHandle, AppSpec, Chunk, Concern, Limits, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage, Trust,
+};
+
+pub use witgate_script::ScriptHost;
+use witgate_stage::{FailurePolicy, Hook, Stage as _, Step};
+
+use super::{Sources, Upstream};
+
+/// The scripts of a generation, by name.
+pub struct Scripts(BTreeMap<String, Arc<Script>>);
+
+impl Scripts {
+    /// Makes a VM of each `[lua.NAME]` and compiles each script; what is wrong goes to `problems`.
+    pub fn load(
+        host: &ScriptHost,
+        sources: &Sources,
+        upstreams: &BTreeMap<&str, Arc<Upstream>>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let mut apps = BTreeMap::new();
+        for (name, vm) in &sources.config.lua {
+            match host.app(app(sources, name, vm, upstreams)) {
+                Ok(app) => drop(apps.insert(name.as_str(), app)),
+                Err(mistake) => {
+                    let spot = match mistake.concern {
+                        Concern::Init => vm.init.as_ref().or(vm.init_worker.as_ref()).map_or(&vm.spot, Code::spot),
+                        Concern::Vm | Concern::Phase(_) => &vm.spot,
+                    };
+                    problems.push(sources.diagnostic(spot, format!("lua `{name}`: {}", mistake.message), mistake.help));
+                }
+            }
+        }
+        let mut scripts = BTreeMap::new();
+        for (name, script) in &sources.config.scripts {
+            // One that is missing has a problem of its own.
+            let Some(app) = vm(host, sources, name, script, &apps, problems) else { continue };
+            match host.script(spec(sources, name, script), &app) {
+                Ok(made) => drop(scripts.insert(name.clone(), made)),
+                Err(mistake) => {
+                    let code = match mistake.concern {
+                        Concern::Phase(phase) => script.phases.get(phase.name()),
+                        Concern::Vm | Concern::Init => None,
+                    };
+                    let spot = code.map_or(&script.spot, Code::spot);
+                    let message = format!("script `{name}`: {}", mistake.message);
+                    problems.push(sources.diagnostic(spot, message, mistake.help));
+                }
+            }
+        }
+        Self(scripts)
+    }
+
+    /// The stage of an entry. `keeps`: see [`Scripts::keeps`]. None: the script has a problem, which is reported already.
+    pub fn step(&self, name: &str, keeps: bool, policy: FailurePolicy) -> Option<Step> {
+        let script = self.0.get(name)?;
+        Some(Step::new(Arc::new(ScriptStage::new(Arc::clone(script), keeps)), policy))
+    }
+
+    /// Whether scripts of a route have more than one hook between them, so that one has to see what another left.
+    pub fn keeps(&self, route: &config::Route) -> bool {
+        let scripts = route.stages.iter().filter_map(|stage| match &stage.kind {
+            config::StageKind::Script { script } => self.0.get(script),
+            config::StageKind::Plugin { .. } | config::StageKind::Inference(_) => None,
+        });
+        let hooks = scripts.flat_map(|script| {
+            let stage = ScriptStage::new(Arc::clone(script), false);
+            Hook::ALL.into_iter().filter(move |hook| stage.has(*hook))
+        });
+        hooks.count() > 1
+    }
+}
+
+/// The VMs of a script: those that it names, or some of its own.
+fn vm(
+    host: &ScriptHost,
+    sources: &Sources,
+    name: &str,
+    script: &config::Script,
+    apps: &BTreeMap<&str, Arc<AppHandle>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Arc<AppHandle>> {
+    if let Some(lua) = &script.lua {
+        return apps.get(lua.as_str()).cloned();
+    }
+    let spec = AppSpec { name: Arc::from(name), ..AppSpec::default() };
+    match host.app(spec) {
+        Ok(app) => Some(app),
+        Err(mistake) => {
+            problems.push(sources.diagnostic(&script.spot, format!("script `{name}`: {mistake}"), mistake.help));
+            None
+        }
+    }
+}
+
+fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> AppSpec {
+    let config::LuaVm {
+        spot: _,
+        path,
+        native_path,
+        libraries,
+        trust,
+        init,
+        init_worker,
+        grants,
+        memory_limit,
+        request_memory_limit,
+        cpu_limit,
+        wall_timeout,
+        coroutines_limit,
+        timers_limit,
+        sockets_limit,
+        response_limit,
+    } = vm;
+    let mut spec = AppSpec {
+        name: Arc::from(name),
+        trust: match trust {
+            LuaTrust::Sandbox => Trust::Sandbox,
+            LuaTrust::Full => Trust::Full,
+        },
+        modules: Arc::new(modules(sources, path)),
+        module_paths: path.iter().map(|path| path.value.clone()).collect(),
+        native_paths: native_path.iter().map(|path| path.value.clone()).collect(),
+        libraries: libraries.iter().map(|library| library.value.clone().into()).collect(),
+        init: init.as_ref().map(|code| chunk(sources, code, &format!("lua.{name}.init"))),
+        init_worker: init_worker.as_ref().map(|code| chunk(sources, code, &format!("lua.{name}.init_worker"))),
+        limits: Limits {
+            memory: *memory_limit,
+            request_memory: *request_memory_limit,
+            cpu: *cpu_limit,
+            wall: *wall_timeout,
+            coroutines: *coroutines_limit,
+            timers: *timers_limit,
+            sockets: *sockets_limit,
+            response: *response_limit,
+        },
+        dicts: BTreeMap::new(),
+        reach: Reach::default(),
+        routes: false,
+    };
+    for grant in grants {
+        match &grant.value {
+            LuaGrant::Shared(dict) => {
+                spec.dicts.extend(sources.config.shared_dicts.get(dict).map(|settings| (dict.clone(), settings.size)));
+            }
+            LuaGrant::Upstream(upstream) => {
+                let endpoints = upstreams.get(upstream.as_str()).map(|group| group.addresses().collect());
+                spec.reach.upstreams.extend(endpoints.map(|endpoints| (upstream.clone(), endpoints)));
+            }
+            LuaGrant::Network { address, bits, port } => {
+                spec.reach.networks.push(Network { address: *address, bits: *bits, port: *port });
+            }
+            LuaGrant::Unix(path) => spec.reach.unix.push(path.clone()),
+            LuaGrant::Routes => spec.routes = true,
+        }
+    }
+    spec
+}
+
+fn spec(sources: &Sources, name: &str, script: &config::Script) -> ScriptSpec {
+    let phases = script.phases.iter().filter_map(|(phase, code)| {
+        let known = Phase::ALL.into_iter().find(|known| known.name() == *phase)?;
+        Some((known, chunk(sources, code, &format!("scripts.{name}.{phase}"))))
+    });
+    ScriptSpec { name: Arc::from(name), phases: phases.collect(), variables: script.variables.clone() }
+}
+
+fn modules(sources: &Sources, path: &[config::Located<PathBuf>]) -> Modules {
+    let files = sources.module_files(path.iter().map(|path| path.value.as_path()));
+    let chunk = |path| Chunk { name: chunk_name(path), source: Bytes::from_owner(sources.file(path)) };
+    files.into_iter().map(|(name, path)| (name.to_owned(), chunk(path))).collect()
+}
+
+/// Code under the name that errors give it: the file's path, or the key that it stands at.
+fn chunk(sources: &Sources, code: &Code, key: &str) -> Chunk {
+    match code {
+        Code::Inline(text) => Chunk { name: format!("={key}"), source: Bytes::from(text.value.clone()) },
+        Code::File(path) => {
+            Chunk { name: chunk_name(&path.value), source: Bytes::from_owner(sources.file(&path.value)) }
+        }
+    }
+}
+
+/// How errors name a file.
+fn chunk_name(path: &Path) -> String {
+    format!("@{}", path.display())
+}
