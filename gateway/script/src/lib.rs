@@ -23,6 +23,8 @@ mod run;
 mod script;
 mod stage;
 mod subrequest;
+#[cfg(test)]
+mod testing;
 mod vm;
 mod watchdog;
 

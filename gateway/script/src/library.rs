@@ -7,8 +7,13 @@ use mlua::{Lua, Table};
 use crate::api;
 use crate::dict::Dict;
 
-/// Puts it into a VM: functions into the table `ngx`, dictionaries by the names that scripts know them by.
+/// Puts it into a VM: functions into the table `ngx`, modules where `require` looks for them (`package.preload`),
+/// dictionaries by the names that scripts know them by.
 pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::Result<()> {
+    let preload: Table = lua.globals().get::<Table>("package")?.get("preload")?;
+    api::encoding::install(lua, ngx, &preload)?;
+    api::digest::install(lua, ngx, &preload)?;
+    api::time::install(lua, ngx, &preload)?;
     api::shared::install(lua, ngx, dicts)
 }
 

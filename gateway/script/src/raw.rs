@@ -286,6 +286,12 @@ impl Answer {
         self.bytes(message.as_ref());
     }
 
+    /// As [`Answer::refusal`], and nothing more.
+    pub(crate) fn refuse(&mut self, message: impl AsRef<[u8]>) -> Outcome {
+        self.refusal(message);
+        Ok(())
+    }
+
     /// Whether so many more bytes are within the limit of results; if not, the call fails when it is over.
     pub(crate) fn fits(&mut self, more: usize) -> bool {
         let fits = self.text.len().saturating_add(more) <= self.limit;
@@ -309,17 +315,28 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct Fault {
     message: Cow<'static, str>,
-    level: c_int,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Caller,
+    Argument(c_int),
 }
 
 impl Fault {
     pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), level: 1 }
+        Self { message: message.into(), place: Place::Caller }
+    }
+
+    /// As Lua's own functions complain of an argument of another type.
+    pub(crate) fn expected(index: c_int, expected: &str, got: Given<'_>) -> Self {
+        Self::argument(index, format!("{expected} expected, got {}", got.type_name()))
     }
 
     /// As Lua's own functions complain of an argument.
-    pub(crate) fn argument(index: c_int, function: &str, expected: &str, got: Given<'_>) -> Self {
-        Self::new(format!("bad argument #{index} to '{function}' ({expected} expected, got {})", got.type_name()))
+    pub(crate) fn argument(index: c_int, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), place: Place::Argument(index) }
     }
 }
 
@@ -396,7 +413,7 @@ where
 
 enum Ended {
     Done(*mut Answer),
-    Failed(*mut Answer, c_int),
+    Failed(*mut Answer, Place),
     Crowded,
 }
 
@@ -414,7 +431,7 @@ where
         let marker = 0u8;
         match attempt(context, state, ptr::from_ref(&marker) as usize) {
             Ended::Done(answer) => finish(state, answer),
-            Ended::Failed(answer, level) => fail(state, answer, level),
+            Ended::Failed(answer, place) => fail(state, answer, place),
             Ended::Crowded => raise(state, b"too many calls of functions of the gateway within finalizers"),
         }
     }
@@ -466,7 +483,7 @@ where
     };
     answer_now.clear();
     answer_now.text.extend_from_slice(fault.message.as_bytes());
-    Ended::Failed(answer, fault.level)
+    Ended::Failed(answer, fault.place)
 }
 
 /// An answer that no unfinished call uses. One whose call was at the same place of the stack or further down was left by an
@@ -482,14 +499,19 @@ unsafe fn free_answer(answers: *mut Vec<Box<Answer>>, frame: usize) -> Option<*m
 
 /// # Safety
 /// As for a C function that Lua calls; the answer has to live.
-unsafe fn fail(state: *mut ffi::lua_State, answer: *mut Answer, level: c_int) -> ! {
+unsafe fn fail(state: *mut ffi::lua_State, answer: *mut Answer, place: Place) -> ! {
     // SAFETY: the text is not changed while it is pushed: the answer is busy, so that no other call gets it.
     unsafe {
         ffi::lua_settop(state, 0);
-        ffi::luaL_where(state, level);
+        if matches!(place, Place::Caller) {
+            ffi::luaL_where(state, 1);
+        }
         let (start, len) = ((*answer).text.as_ptr(), (*answer).text.len());
         push(state, start, len);
         (*answer).busy = false;
+        if let Place::Argument(index) = place {
+            ffi::luaL_argerror(state, index, ffi::lua_tolstring(state, -1, ptr::null_mut()));
+        }
         ffi::lua_concat(state, 2);
         ffi::lua_error(state)
     }
@@ -622,14 +644,14 @@ mod tests {
     #[test]
     fn errors_are_strings_that_name_the_line_of_the_script() {
         let lua = Lua::new();
-        let fails = function(&lua, &[], |call, _| Err(Fault::argument(1, "f", "string", call.given(1)))).unwrap();
+        let fails = function(&lua, &[], |call, _| Err(Fault::expected(1, "string", call.given(1)))).unwrap();
         let panics = function(&lua, &[], |_, _| panic!("never mind")).unwrap();
         lua.globals().set("fails", fails).unwrap();
         lua.globals().set("panics", panics).unwrap();
         let code = "\nlocal ok, err = pcall(function()\n fails() end) return err";
         assert_eq!(
             lua.load(code).set_name("=x").eval::<String>().unwrap(),
-            "x:3: bad argument #1 to 'f' (string expected, got no value)"
+            "x:3: bad argument #1 to 'fails' (string expected, got no value)"
         );
         let code = "local ok, err = pcall(function() panics() end) return err";
         assert!(eval(&lua, code).ends_with("internal error of the gateway"));

@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use tracing::warn;
 use witgate_stage::{Exchange, Stopwatch};
 
+use crate::api::install;
 use crate::app::{App, Chunk};
 use crate::error::MemoryLimit;
 use crate::request::{Request, Results};
 use crate::script::Script;
-use crate::{Phase, ScriptError, api, watchdog};
+use crate::{Phase, ScriptError, watchdog};
 
 /// A VM that holds more than these parts of its limit is collected, and replaced if that does not help: what is left must be
 /// enough for requests.
@@ -123,7 +124,7 @@ impl Vm {
     /// `init` or a chunk fails.
     pub fn new(app: &Arc<App>) -> Result<Rc<Self>, ScriptError> {
         let start = |error: LuaError| ScriptError::Start(describe(&error));
-        let lua = api::state(app.spec.trust);
+        let lua = install::state(app.spec.trust);
         let number = app.figures.vms.fetch_add(1, Ordering::Relaxed);
         let core = Rc::new(Core {
             app: Arc::clone(app),
@@ -136,7 +137,7 @@ impl Vm {
             timers: Cell::new(0),
             vm: RefCell::new(std::rc::Weak::new()),
         });
-        let installed = api::install(&lua, &core).map_err(start)?;
+        let installed = install::install(&lua, &core).map_err(start)?;
         let vm = Rc::new(Self {
             start: installed.get("start").map_err(start)?,
             start_body: installed.get("start_body").map_err(start)?,

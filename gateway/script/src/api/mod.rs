@@ -1,71 +1,98 @@
-//! The Lua tables that scripts see: one file each, and their parts in Lua in `../lua`.
+//! The Lua tables that scripts see, one file for each theme, and their parts in Lua in `../lua`.
 
+pub(crate) mod digest;
+pub(crate) mod encoding;
 mod host;
+pub(crate) mod install;
 mod log;
 mod module;
 mod output;
 mod request;
 pub(crate) mod shared;
+pub(crate) mod time;
 mod var;
 
-use std::rc::Rc;
-use std::sync::Arc;
+use mlua::{Lua, Table, Value};
 
-use mlua::chunk::ChunkMode;
-use mlua::prelude::*;
-use mlua::{LuaOptions, StdLib};
+/// The version of lua-resty-core whose modules are stood in for.
+pub(crate) const CORE_VERSION: &str = "0.1.27";
 
-use crate::app::Trust;
-use crate::library;
-use crate::vm::Core;
+/// Lets `require` find a module, which is made when it is first wanted.
+pub(crate) fn preload(
+    lua: &Lua,
+    preload: &Table,
+    name: &str,
+    make: impl Fn(&Lua) -> mlua::Result<Table> + 'static,
+) -> mlua::Result<()> {
+    preload.raw_set(name, lua.create_function(move |lua, _: Value| make(lua))?)
+}
 
-/// Version of nginx whose behaviour scripts can count on, as `$nginx_version` tells it.
-const NGINX_VERSION: &str = "1.27.1";
+/// A number as Lua makes a string of it.
+pub(crate) fn number_text(number: f64) -> String {
+    let mut text = Vec::with_capacity(24);
+    number_into(number, 14, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
 
-/// An empty VM with the libraries of LuaJIT that scripts of this trust see some of.
-#[expect(unsafe_code, reason = "`debug` and `ffi` are unsafe in the wrong hands")]
-pub(crate) fn state(trust: Trust) -> Lua {
-    let libraries = match trust {
-        Trust::Sandbox => {
-            StdLib::TABLE
-                | StdLib::OS
-                | StdLib::STRING
-                | StdLib::MATH
-                | StdLib::PACKAGE
-                | StdLib::BIT
-                | StdLib::JIT
-                | StdLib::DEBUG
+/// Appends a number with so many significant digits, as C's `%g` has it. Whole numbers of up to 14 digits, the usual case, are
+/// quick.
+pub(crate) fn number_into(number: f64, digits: usize, to: &mut Vec<u8>) {
+    use std::io::Write;
+    if number.fract() == 0.0 && number.abs() < 1e14 && digits >= 14 {
+        if number == 0.0 && number.is_sign_negative() {
+            to.push(b'-');
         }
-        Trust::Full => StdLib::ALL,
+        #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
+        to.extend_from_slice(itoa::Buffer::new().format(number as i64).as_bytes());
+        return;
+    }
+    if !number.is_finite() {
+        let text: &[u8] = match (number.is_nan(), number.is_sign_negative()) {
+            (true, false) => b"nan",
+            (true, true) => b"-nan",
+            (false, false) => b"inf",
+            (false, true) => b"-inf",
+        };
+        to.extend_from_slice(text);
+        return;
+    }
+    let digits = digits.max(1);
+    let scientific = format!("{number:.*e}", digits - 1);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| -> usize {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').len() } else { text.len() }
     };
-    // With another setting the binding replaces `pcall` by a function that nothing can yield across.
-    let options = LuaOptions::new().catch_rust_panics(true);
-    // SAFETY: sandboxed scripts get neither `ffi` nor what of `debug` and `package` reaches into the VM (`std`); trusted ones
-    // are the operator's own, and may do what the gateway may.
-    unsafe { Lua::unsafe_new_with(libraries, options) }
+    // Writing to a vector does not fail.
+    if exponent < -4 || i64::from(exponent) >= digits as i64 {
+        let mantissa = mantissa.get(..trim(mantissa)).unwrap_or_default();
+        let sign = if exponent < 0 { '-' } else { '+' };
+        let _ = write!(to, "{mantissa}e{sign}{:02}", exponent.abs());
+    } else {
+        let places = usize::try_from(digits as i64 - 1 - i64::from(exponent)).unwrap_or(0);
+        let fixed = format!("{number:.places$}");
+        to.extend_from_slice(fixed.get(..trim(&fixed)).unwrap_or_default().as_bytes());
+    }
 }
 
-/// Loads a part of the API that is written in Lua.
-fn load<A: IntoLuaMulti, R: FromLuaMulti>(lua: &Lua, name: &str, source: &str, arguments: A) -> LuaResult<R> {
-    lua.load(source).set_mode(ChunkMode::Text).set_name(format!("=witgate/{name}")).call(arguments)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// For functions that the API in Lua raises the errors of: those that the binding raises are objects, and scripts expect texts.
-fn told(result: LuaResult<()>) -> LuaResult<Option<String>> {
-    Ok(result.err().map(|error| crate::vm::describe(&error)))
-}
-
-/// Makes everything that scripts see; gives the functions that run them.
-pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
-    let ngx = lua.create_table()?;
-    let host = host::table(lua, core)?;
-    let dicts: Vec<_> = core.app.dicts.iter().map(|(name, dict)| (name.clone(), Arc::clone(dict))).collect();
-    library::install(lua, &ngx, &dicts)?;
-    let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
-    load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
-    lua.globals().set("ngx", &ngx)?;
-    let loaded: LuaTable = lua.globals().get::<LuaTable>("package")?.get("loaded")?;
-    let balancer: LuaTable = load(lua, "balancer", include_str!("../lua/balancer.lua"), (&host, &dispatcher))?;
-    loaded.set("ngx.balancer", balancer)?;
-    Ok(dispatcher)
+    proptest! {
+        #[test]
+        fn numbers_look_as_lua_prints_them(number in any::<f64>(), small in -1e6f64..1e6, digits in 1usize..17) {
+            let lua = Lua::new();
+            let tostring: mlua::Function = lua.globals().get("tostring").unwrap();
+            let format: mlua::Function = lua.load("return string.format").eval().unwrap();
+            for number in [number, small, small.round(), number.trunc(), 0.0, -0.0, 1e14, 1e15, -1e-5, 123456.0] {
+                prop_assert_eq!(number_text(number), tostring.call::<String>(number).unwrap());
+                let mut text = Vec::new();
+                number_into(number, digits, &mut text);
+                let expected: String = format.call((format!("%.{digits}g"), number)).unwrap();
+                prop_assert_eq!(String::from_utf8(text).unwrap(), expected);
+            }
+        }
+    }
 }

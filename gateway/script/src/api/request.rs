@@ -11,8 +11,8 @@ use http::{HeaderMap, Method, Version};
 use mlua::prelude::*;
 use witgate_stage::{Edits, Side};
 
+use super::install::told;
 use super::output::{refused, set, texts};
-use super::told;
 use crate::request::{Request, results};
 use crate::vm::Core;
 
@@ -173,16 +173,19 @@ fn title(name: &str) -> String {
 fn peers(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
     // The endpoint that the request goes to; a message if there can be no such address.
-    host.set("set_peer", lua.create_function(move |_, (address, port): (LuaString, i64)| {
-        let request = shared.request()?;
-        let text = address.to_string_lossy();
-        let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-        let (Some(address), Ok(port)) = (address, u16::try_from(port)) else {
-            return Ok(Some(format!("expected an IP address and a port, got `{text}` and {port}")));
-        };
-        request.change(|exchange| exchange.endpoint = Some(SocketAddr::new(address, port)))?;
-        Ok(None)
-    })?)
+    host.set(
+        "set_peer",
+        lua.create_function(move |_, (address, port): (LuaString, i64)| {
+            let request = shared.request()?;
+            let text = address.to_string_lossy();
+            let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+            let (Some(address), Ok(port)) = (address, u16::try_from(port)) else {
+                return Ok(Some(format!("expected an IP address and a port, got `{text}` and {port}")));
+            };
+            request.change(|exchange| exchange.endpoint = Some(SocketAddr::new(address, port)))?;
+            Ok(None)
+        })?,
+    )
 }
 
 fn targets(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {

@@ -27,6 +27,8 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> 
     for (name, dict) in dicts {
         let table = lua.create_table()?;
         table.set_metatable(Some(metatable.clone()))?;
+        // Where OpenResty keeps the address of the memory: code that looks finds a userdata.
+        table.raw_set(1, mlua::Value::NULL)?;
         known.push((table.to_pointer() as usize, dict.clone()));
         pinned.raw_push(&table)?;
         shared.raw_set(name.as_str(), table)?;
@@ -130,7 +132,7 @@ fn get(lua: &Lua, known: &Known, stale_too: bool) -> mlua::Result<Function> {
         let dict = zone_ref(&known, call)?;
         let key = match key(call) {
             Ok(key) => key,
-            Err(message) => return Ok(answer.refusal(message)),
+            Err(message) => return answer.refuse(message),
         };
         let found = dict.get_stale(key, |value, flags, stale| {
             if stale && !stale_too {
@@ -176,7 +178,7 @@ fn store(lua: &Lua, known: &Known, condition: Condition, safe: bool) -> mlua::Re
         };
         let key = match key(call) {
             Ok(key) => key,
-            Err(message) => return Ok(answer.refusal(message)),
+            Err(message) => return answer.refuse(message),
         };
         let value = match call.given(3) {
             Given::Text(text) => Value::Text(text),
@@ -184,7 +186,8 @@ fn store(lua: &Lua, known: &Known, condition: Condition, safe: bool) -> mlua::Re
             Given::Boolean(value) => Value::Boolean(value),
             Given::Nothing | Given::Nil if condition == Condition::Always => {
                 dict.delete(key);
-                return Ok(stored(answer, Ok(()), false));
+                stored(answer, Ok(()), false);
+                return Ok(());
             }
             Given::Nothing | Given::Nil => {
                 answer.boolean(false);
@@ -192,7 +195,7 @@ fn store(lua: &Lua, known: &Known, condition: Condition, safe: bool) -> mlua::Re
                 answer.boolean(false);
                 return Ok(());
             }
-            _ => return Ok(answer.refusal("bad value type")),
+            _ => return answer.refuse("bad value type"),
         };
         let outcome = dict.store(key, value, lifetime, flags, condition, safe);
         stored(answer, outcome.outcome, outcome.forcible);
@@ -222,10 +225,10 @@ fn incr(lua: &Lua, known: &Known) -> mlua::Result<Function> {
         let dict = zone_ref(&known, call)?;
         let key = match key(call) {
             Ok(key) => key,
-            Err(message) => return Ok(answer.refusal(message)),
+            Err(message) => return answer.refuse(message),
         };
         let Some(by) = call.given(3).number() else {
-            return Err(Fault::argument(3, "incr", "number", call.given(3)));
+            return Err(Fault::expected(3, "number", call.given(3)));
         };
         let initial = match call.given(4) {
             given if !given.is_true() => None,
@@ -267,12 +270,12 @@ fn push(lua: &Lua, known: &Known, end: End) -> mlua::Result<Function> {
         let dict = zone(&known, call)?;
         let key = match key(call) {
             Ok(key) => key,
-            Err(message) => return Ok(answer.refusal(message)),
+            Err(message) => return answer.refuse(message),
         };
         let value = match call.given(3) {
             Given::Text(text) => Value::Text(text),
             Given::Number(number) => Value::Number(number),
-            _ => return Ok(answer.refusal("bad value type")),
+            _ => return answer.refuse("bad value type"),
         };
         match dict.push(key, value, end) {
             Ok(len) => answer.number(len as f64),
@@ -289,7 +292,7 @@ fn pop(lua: &Lua, known: &Known, end: End) -> mlua::Result<Function> {
         let dict = zone(&known, call)?;
         let key = match key(call) {
             Ok(key) => key,
-            Err(message) => return Ok(answer.refusal(message)),
+            Err(message) => return answer.refuse(message),
         };
         match dict.pop(key, end, |value| give(value, answer)) {
             Ok(Some(())) => {}
@@ -395,6 +398,7 @@ fn give_progress(answer: &mut Answer, progress: crate::dict::Progress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::results;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     struct Bench {
@@ -413,20 +417,6 @@ mod tests {
         lua.globals().set("ngx", ngx).unwrap();
         lua.load("dogs, cats = ngx.shared.dogs, ngx.shared.cats").exec().unwrap();
         Bench { lua, clock }
-    }
-
-    /// What a chunk returns, value by value, as `tostring` gives it; or the error.
-    fn results(lua: &Lua, code: &str) -> String {
-        let run = "local chunk = ...
-            local function all(ok, ...)
-                if not ok then return 'error: ' .. tostring((...)) end
-                local list = {...}
-                for i = 1, select('#', ...) do list[i] = tostring(list[i]) end
-                return table.concat(list, ' ')
-            end
-            return all(pcall(chunk))";
-        let chunk = lua.load(code).set_name("=case").into_function().unwrap();
-        lua.load(run).call::<String>(chunk).unwrap()
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         "set_var",
         lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
             let request = shared.request()?;
-            super::told(write(&request, &name.to_string_lossy(), &value))
+            super::install::told(write(&request, &name.to_string_lossy(), &value))
         })?,
     )
 }
@@ -140,7 +140,7 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
             Some(format!("{}.{:03}", now.as_secs(), now.subsec_millis()).into_bytes())
         }
         "pid" => Some(std::process::id().to_string().into_bytes()),
-        "nginx_version" => text(super::NGINX_VERSION),
+        "nginx_version" => text(super::install::NGINX_VERSION),
         "upstream_name" => exchange.upstream.as_deref().and_then(text),
         "upstream_status" => exchange.response.as_ref().and_then(|response| text(response.status.as_str())),
         "connection" | "connection_requests" => None,

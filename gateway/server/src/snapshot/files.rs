@@ -162,7 +162,16 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         return Err(problems);
     }
     let path = path.to_owned();
-    Ok(Sources { path, config: Arc::new(config), digest: digest.finalize().into(), files, missing, variables, folders, modules })
+    Ok(Sources {
+        path,
+        config: Arc::new(config),
+        digest: digest.finalize().into(),
+        files,
+        missing,
+        variables,
+        folders,
+        modules,
+    })
 }
 
 /// Adds a part so that no two lists of parts give the same input.

@@ -56,13 +56,16 @@ fn visit(directory: &Path, prefix: &str, depth: usize, found: &mut Found) -> Res
             ("init", Some(package)) if !found.names.contains_key(package) => package.to_owned(),
             _ => format!("{prefix}{stem}"),
         };
-        let content = read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
+        let content =
+            read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
         found.names.insert(module, path.clone());
         found.files.insert(path, content);
         let bytes: usize = found.files.values().map(Vec::len).sum();
         if found.files.len() > MODULES_LIMIT || bytes > BYTES_LIMIT {
             let mib = BYTES_LIMIT / (1024 * 1024);
-            return Err(format!("has more than {MODULES_LIMIT} modules, or {mib} MiB of them: name a smaller directory"));
+            return Err(format!(
+                "has more than {MODULES_LIMIT} modules, or {mib} MiB of them: name a smaller directory"
+            ));
         }
     }
     Ok(())
@@ -86,7 +89,10 @@ mod tests {
             .iter()
             .map(|(name, path)| (name.as_str(), path.strip_prefix(directory.path()).unwrap().to_str().unwrap()))
             .collect();
-        assert_eq!(names, [("a", "a.lua"), ("b", "b/init.lua"), ("b.c", "b/c.lua"), ("d", "d.lua"), ("d.init", "d/init.lua")]);
+        assert_eq!(
+            names,
+            [("a", "a.lua"), ("b", "b/init.lua"), ("b.c", "b/c.lua"), ("d", "d.lua"), ("d.init", "d/init.lua")]
+        );
         assert_eq!(found.folders.len(), 3);
         assert!(read(&directory.path().join("none")).unwrap_err().starts_with("cannot be read"));
     }

@@ -1,0 +1,40 @@
+//! What the tests of this crate share.
+
+use std::sync::Arc;
+
+use mlua::Lua;
+
+use crate::dict::Dict;
+use crate::library;
+
+/// A VM with the library, and the dictionary `dogs` in it.
+pub(crate) fn vm() -> Lua {
+    let lua = Lua::new();
+    let ngx = lua.create_table().unwrap();
+    ngx.raw_set("null", mlua::Value::NULL).unwrap();
+    library::install(&lua, &ngx, &[("dogs".into(), Arc::new(Dict::new("dogs", 1 << 20)))]).unwrap();
+    lua.globals().set("ngx", ngx).unwrap();
+    lua
+}
+
+/// What a chunk returns, value by value, as `tostring` gives it; or the error.
+pub(crate) fn results(lua: &Lua, code: &str) -> String {
+    let run = "local chunk = ...
+        local function all(ok, ...)
+            if not ok then return 'error: ' .. tostring((...)) end
+            local list = {...}
+            for i = 1, select('#', ...) do list[i] = tostring(list[i]) end
+            return table.concat(list, ' ')
+        end
+        return all(pcall(chunk))";
+    let chunk = match lua.load(code).set_name("=case").into_function() {
+        Ok(chunk) => chunk,
+        Err(error) => return format!("error: {error}"),
+    };
+    lua.load(run).call::<mlua::LuaString>(chunk).unwrap().to_string_lossy()
+}
+
+#[track_caller]
+pub(crate) fn check(lua: &Lua, code: &str, expected: &str) {
+    assert_eq!(results(lua, code), expected, "{code}");
+}
