@@ -11,7 +11,7 @@ pub enum ScriptError {
     #[error("runtime error: {0}")]
     Runtime(String),
     /// It ran for longer than it may.
-    #[error("stopped after {limit_ms} ms of run time (`cpu_limit`): {traceback}")]
+    #[error("stopped after {limit_ms} ms of run time (`cpu_limit`) at:{traceback}")]
     RunTime { limit_ms: u128, traceback: String },
     /// It waited for longer than it may.
     #[error("stopped after {limit_ms} ms (`wall_timeout`)")]

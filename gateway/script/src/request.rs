@@ -3,16 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::{HeaderMap, StatusCode};
+use http::header::{HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
 use mlua::prelude::*;
-use witgate_stage::{Edits, Exchange, FieldError, RequestHead, Side};
+use witgate_stage::{Edit, Edits, Exchange, FieldError, ResponseHead, Side};
 
 /// Makes the results of an operation in the VM that waits for them.
 pub(crate) type Results = Box<dyn FnOnce(&Lua) -> LuaResult<LuaMultiValue>>;
@@ -47,10 +49,15 @@ pub(crate) struct Draft {
     pub ended: bool,
 }
 
-/// What to restore if a hook fails and its failure is no failure of the request.
-struct Before {
-    head: RequestHead,
-    response: Option<(StatusCode, HeaderMap)>,
+/// What a change has replaced, to put it back if the hook fails and that is no failure of the request.
+enum Undo {
+    Field(Side, HeaderName, Vec<HeaderValue>),
+    Path(PathAndQuery),
+    Method(Method),
+    Status(StatusCode),
+    Endpoint(Option<SocketAddr>),
+    /// A mark in the edits for a response that is not there yet.
+    ResponseEdits((usize, usize)),
 }
 
 pub(crate) struct Request {
@@ -60,17 +67,18 @@ pub(crate) struct Request {
     pub draft: RefCell<Draft>,
     pub phase: Cell<&'static str>,
     /// Name of the script that runs, for logs.
-    pub script: RefCell<Arc<str>>,
+    pub script: RefCell<Option<Arc<str>>>,
     pub variables: RefCell<BTreeMap<String, LuaRegistryValue>>,
     pub begun: SystemTime,
     /// What the phase has left of its run time, and the hook of memory.
     pub cpu_left: Cell<Duration>,
     pub memory_left: Cell<usize>,
-    operations: RefCell<FuturesUnordered<Operation>>,
+    /// Made when the first one begins: most requests wait for nothing.
+    operations: RefCell<Option<FuturesUnordered<Operation>>>,
     operation_numbers: Cell<u64>,
     /// Changes of this hook, which count against what a hook may change.
     edits: RefCell<Edits>,
-    before: RefCell<Option<Before>>,
+    undo: RefCell<Vec<Undo>>,
     /// The request's body, once a script has read it.
     pub body: RefCell<Option<bytes::Bytes>>,
     /// Subrequests that this request is within.
@@ -87,7 +95,7 @@ impl Request {
             exchange: RefCell::new(None),
             draft: RefCell::default(),
             phase: Cell::new(""),
-            script: RefCell::new(Arc::from("")),
+            script: RefCell::new(None),
             variables: RefCell::default(),
             begun: SystemTime::now(),
             cpu_left: Cell::new(Duration::ZERO),
@@ -95,7 +103,7 @@ impl Request {
             operations: RefCell::default(),
             operation_numbers: Cell::new(0),
             edits: RefCell::default(),
-            before: RefCell::new(None),
+            undo: RefCell::default(),
             body: RefCell::new(None),
             depth: Cell::new(0),
         }
@@ -105,22 +113,41 @@ impl Request {
     pub fn lend(&self, exchange: Box<Exchange>) {
         *self.exchange.borrow_mut() = Some(exchange);
         *self.edits.borrow_mut() = Edits::default();
-        *self.before.borrow_mut() = None;
+        self.undo.borrow_mut().clear();
     }
 
     /// Ends a hook.
     pub fn take_back(&self) -> Option<Box<Exchange>> {
-        self.operations.borrow_mut().clear();
+        *self.operations.borrow_mut() = None;
         self.exchange.borrow_mut().take()
     }
 
     /// Undoes the changes of a hook that failed.
     pub fn undo(&self) {
-        let Some(before) = self.before.borrow_mut().take() else { return };
-        if let Some(exchange) = &mut *self.exchange.borrow_mut() {
-            exchange.request = before.head;
-            if let (Some(response), Some((status, headers))) = (&mut exchange.response, before.response) {
-                (response.status, response.headers) = (status, headers);
+        let mut exchange = self.exchange.borrow_mut();
+        let Some(exchange) = exchange.as_deref_mut() else { return };
+        for undo in self.undo.borrow_mut().drain(..).rev() {
+            match undo {
+                Undo::Field(side, name, values) => {
+                    let headers = match (side, &mut exchange.response) {
+                        (Side::Request, _) => &mut exchange.request.headers,
+                        (Side::Response, Some(response)) => &mut response.headers,
+                        (Side::Response, None) => continue,
+                    };
+                    headers.remove(&name);
+                    for value in values {
+                        headers.append(&name, value);
+                    }
+                }
+                Undo::Path(path) => exchange.request.path = path,
+                Undo::Method(method) => exchange.request.method = method,
+                Undo::Status(status) => {
+                    if let Some(response) = &mut exchange.response {
+                        response.status = status;
+                    }
+                }
+                Undo::Endpoint(endpoint) => exchange.endpoint = endpoint,
+                Undo::ResponseEdits(mark) => exchange.response_edits.rewind(mark),
             }
         }
     }
@@ -131,21 +158,40 @@ impl Request {
         self.exchange.borrow().as_deref().map(read).ok_or_else(no_request)
     }
 
-    /// As [`Self::exchange`], to change what a failure of the hook undoes.
+    /// Gives the exchange another response, or none, for filters to work on; the one that it had.
     ///
     /// # Errors
     /// There is no request.
-    pub fn change<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> LuaResult<T> {
+    pub fn swap_response(&self, response: Option<ResponseHead>) -> LuaResult<Option<ResponseHead>> {
         let mut exchange = self.exchange.borrow_mut();
         let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
-        self.before.borrow_mut().get_or_insert_with(|| Before {
-            head: exchange.request.clone(),
-            response: exchange.response.as_ref().map(|response| (response.status, response.headers.clone())),
-        });
-        Ok(change(exchange))
+        Ok(std::mem::replace(&mut exchange.response, response))
     }
 
-    /// Changes fields of the request's head, or of the response's, within what a stage may change.
+    /// # Errors
+    /// There is no request.
+    pub fn set_method(&self, method: Method) -> LuaResult<()> {
+        let mut exchange = self.exchange.borrow_mut();
+        let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
+        let old = std::mem::replace(&mut exchange.request.method, method);
+        self.undo.borrow_mut().push(Undo::Method(old));
+        Ok(())
+    }
+
+    /// Chooses the endpoint that the request is sent to.
+    ///
+    /// # Errors
+    /// There is no request.
+    pub fn set_endpoint(&self, endpoint: SocketAddr) -> LuaResult<()> {
+        let mut exchange = self.exchange.borrow_mut();
+        let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
+        let old = exchange.endpoint.replace(endpoint);
+        self.undo.borrow_mut().push(Undo::Endpoint(old));
+        Ok(())
+    }
+
+    /// Changes fields of the request's head, or of the response's, within what a stage may change. Before there is a response,
+    /// changes are for the script's own one and, if it lets the request pass, for the upstream's.
     ///
     /// # Errors
     /// There is no request. The inner one: the change is not allowed; nothing has changed then.
@@ -154,17 +200,46 @@ impl Request {
         side: Side,
         edit: impl Fn(&mut Edits) -> Result<(), FieldError>,
     ) -> LuaResult<Result<(), FieldError>> {
-        let mut one = Edits::default();
-        if let Err(error) = edit(&mut self.edits.borrow_mut()).and_then(|()| edit(&mut one)) {
+        let mut exchange = self.exchange.borrow_mut();
+        let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
+        let mut edits = self.edits.borrow_mut();
+        let mark = edits.mark();
+        if let Err(error) = edit(&mut edits) {
+            edits.rewind(mark);
             return Ok(Err(error));
         }
-        self.change(|exchange| match (side, &mut exchange.response) {
-            (Side::Request, _) => exchange.request.apply(one),
-            (Side::Response, Some(response)) => response.apply(one),
-            (Side::Response, None) => {
-                one.apply_to(&mut self.draft.borrow_mut().headers);
+        let mut undo = self.undo.borrow_mut();
+        if side == Side::Response && exchange.response.is_none() {
+            let mark = exchange.response_edits.mark();
+            if let Err(error) = edit(&mut exchange.response_edits) {
+                exchange.response_edits.rewind(mark);
+                return Ok(Err(error));
             }
-        })?;
+            undo.push(Undo::ResponseEdits(mark));
+        }
+        let draft = &mut self.draft.borrow_mut().headers;
+        for edit in edits.iter().skip(mark.0) {
+            let headers = match (side, &exchange.response) {
+                (Side::Request, _) => Some(&exchange.request.headers),
+                (Side::Response, response) => response.as_ref().map(|response| &response.headers),
+            };
+            match (edit, edit.name(), headers) {
+                (_, Some(name), Some(headers)) => {
+                    let values = headers.get_all(name).iter().cloned().collect();
+                    undo.push(Undo::Field(side, name.clone(), values));
+                }
+                (Edit::Path(_), ..) => undo.push(Undo::Path(exchange.request.path.clone())),
+                (Edit::Status(_), ..) => {
+                    undo.extend(exchange.response.as_ref().map(|response| Undo::Status(response.status)));
+                }
+                _ => {}
+            }
+            match (side, &mut exchange.response) {
+                (Side::Request, _) => exchange.request.make(edit.clone()),
+                (Side::Response, Some(response)) => response.make(edit.clone()),
+                (Side::Response, None) => edit.clone().make(draft),
+            }
+        }
         Ok(Ok(()))
     }
 
@@ -172,14 +247,15 @@ impl Request {
     pub fn begin(&self, future: impl Future<Output = Results> + 'static) -> u64 {
         let number = self.operation_numbers.get() + 1;
         self.operation_numbers.set(number);
-        self.operations.borrow().push(Operation { number, future: Some(Box::pin(future)) });
+        let operation = Operation { number, future: Some(Box::pin(future)) };
+        self.operations.borrow_mut().get_or_insert_default().push(operation);
         number
     }
 
     /// Drops what a call waits for.
     pub fn cancel(&self, number: u64) {
         let mut operations = self.operations.borrow_mut();
-        let found = operations.iter_mut().find(|operation| operation.number == number);
+        let found = operations.iter_mut().flatten().find(|operation| operation.number == number);
         if let Some(operation) = found {
             operation.future = None;
         }
@@ -187,12 +263,15 @@ impl Request {
 
     /// Drops everything that calls wait for.
     pub fn cancel_all(&self) {
-        self.operations.borrow_mut().clear();
+        *self.operations.borrow_mut() = None;
     }
 
     /// The next operation that ends; none: there is none, so nothing will ever end.
     pub fn poll_operation(&self, context: &mut Context<'_>) -> Poll<Option<(u64, Results)>> {
-        self.operations.borrow_mut().poll_next_unpin(context)
+        match &mut *self.operations.borrow_mut() {
+            Some(operations) => operations.poll_next_unpin(context),
+            None => Poll::Ready(None),
+        }
     }
 }
 
@@ -204,5 +283,3 @@ fn no_request() -> LuaError {
 pub(crate) fn results<T: IntoLuaMulti + 'static>(values: T) -> Results {
     Box::new(move |lua| values.into_lua_multi(lua))
 }
-
-pub(crate) type Shared = Rc<Request>;

@@ -29,6 +29,8 @@ pub(crate) struct Run {
     request: Rc<Request>,
     script: Arc<Script>,
     hook: Hook,
+    /// Later hooks go on with the request.
+    keeps: bool,
     /// Phases that are left.
     left: &'static [Phase],
 }
@@ -45,10 +47,10 @@ enum Next {
 }
 
 impl Run {
-    pub fn new(vm: Rc<Vm>, request: Rc<Request>, script: Arc<Script>, hook: Hook) -> Self {
+    pub fn new(vm: Rc<Vm>, request: Rc<Request>, (script, keeps): (Arc<Script>, bool), hook: Hook) -> Self {
         request.memory_left.set(script.app.app.spec.limits.request_memory);
-        (*request.script.borrow_mut()).clone_from(&script.spec.name);
-        Self { vm, request, script, hook, left: Phase::of(hook) }
+        *request.script.borrow_mut() = Some(Arc::clone(&script.spec.name));
+        Self { vm, request, script, hook, keeps, left: Phase::of(hook) }
     }
 
     pub fn request(&self) -> &Rc<Request> {
@@ -99,7 +101,7 @@ impl Run {
             if !self.script.has(*phase) {
                 continue;
             }
-            let standing = self.vm.start(&self.request, &self.script, *phase);
+            let standing = self.vm.start(&self.request, (&self.script, self.keeps), *phase);
             match self.judge(standing) {
                 None => return Step::Waits,
                 Some(Ok(Next::Phase)) if *phase == Phase::Content => return Step::Ended(self.answer(OK)),
@@ -175,12 +177,12 @@ impl Run {
         }
         let Response { status, headers, body } = response;
         let head = witgate_stage::ResponseHead { status, headers };
-        let _ = self.request.change(|exchange| exchange.response = Some(head));
+        let _ = self.request.swap_response(Some(head));
         if self.script.has(Phase::HeaderFilter) {
-            self.vm.start(&self.request, &self.script, Phase::HeaderFilter)?;
+            self.vm.start(&self.request, (&self.script, self.keeps), Phase::HeaderFilter)?;
         }
         let body = if self.script.has(Phase::BodyFilter) { self.filter(&body, true)?.0 } else { body };
-        let head = self.request.change(|exchange| exchange.response.take()).ok().flatten();
+        let head = self.request.swap_response(None).ok().flatten();
         let witgate_stage::ResponseHead { status, headers } =
             head.ok_or_else(|| ScriptError::Output("no head".into()))?;
         Ok(Response { status, headers, body })
@@ -207,7 +209,7 @@ impl Run {
     }
 
     fn filter(&self, piece: &Bytes, last: bool) -> Result<(Bytes, bool), ScriptError> {
-        let (made, last) = self.vm.filter_body(&self.request, &self.script, piece, last)?;
+        let (made, last) = self.vm.filter_body(&self.request, (&self.script, self.keeps), piece, last)?;
         let mut bytes = Vec::new();
         match made {
             Some(LuaValue::String(text)) if *text.as_bytes() == **piece => return Ok((piece.clone(), last)),

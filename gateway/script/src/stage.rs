@@ -57,7 +57,7 @@ impl Stage for ScriptStage {
         let request = if self.keeps { vm.request_of(&mut exchange) } else { vm.request() };
         let mut stopwatch = Stopwatch::start();
         request.lend(exchange);
-        let mut run = Run::new(vm, request, Arc::clone(&self.script), hook);
+        let mut run = Run::new(vm, request, (Arc::clone(&self.script), self.keeps), hook);
         match run.begin() {
             Step::Ended(result) => {
                 let (exchange, result) = self.end(&run, result, stopwatch.lap());
@@ -103,6 +103,9 @@ impl ScriptStage {
                 break result;
             }
         };
+        if !self.keeps {
+            run.0.forget();
+        }
         match self.end(&run.0, result, guest) {
             (Some(exchange), result) => (exchange, result),
             (None, _) => std::future::pending().await,
@@ -123,9 +126,6 @@ impl ScriptStage {
         if let Some(exchange) = &mut exchange {
             exchange.usage.guest = guest;
             exchange.usage.memory = run.used_memory();
-        }
-        if !self.keeps {
-            run.forget();
         }
         (exchange, result.map_err(|error| self.error(error)))
     }

@@ -77,8 +77,8 @@ pub(crate) enum Standing {
     Exited(i64),
 }
 
-/// Functions of one script, by phase: each makes a function of the chunk for one request.
-type Factories = HashMap<Phase, LuaFunction>;
+/// Numbers of one script's chunks, by phase: 0 for one that has not been compiled.
+type Chunks = [u32; Phase::ALL.len()];
 
 pub(crate) struct Vm {
     lua: Lua,
@@ -89,7 +89,9 @@ pub(crate) struct Vm {
     abandon: LuaFunction,
     forget: LuaFunction,
     spawn: LuaFunction,
-    scripts: RefCell<HashMap<u64, (Weak<Script>, Factories)>>,
+    define: LuaFunction,
+    scripts: RefCell<Vec<(Weak<Script>, Chunks)>>,
+    chunks: Cell<u32>,
     retired: Cell<bool>,
 }
 
@@ -145,9 +147,11 @@ impl Vm {
             abandon: installed.get("abandon").map_err(start)?,
             forget: installed.get("forget").map_err(start)?,
             spawn: installed.get("spawn").map_err(start)?,
+            define: installed.get("define").map_err(start)?,
             lua,
             core,
             scripts: RefCell::default(),
+            chunks: Cell::new(0),
             retired: Cell::new(false),
         });
         *vm.core.vm.borrow_mut() = Rc::downgrade(&vm);
@@ -174,7 +178,8 @@ impl Vm {
         request.cpu_left.set(INIT_TIME);
         request.memory_left.set(self.core.app.spec.limits.memory);
         request.phase.set("init_worker");
-        self.enter(&request, |_| self.start.call((request.number, "init_worker", factory)))?;
+        let chunk = self.define("init_worker", Some(factory)).map_err(start)?;
+        self.enter(&request, |_| self.start.call((request.number, chunk, true)))?;
         self.forget(&request);
         Ok(())
     }
@@ -214,19 +219,40 @@ impl Vm {
         lua.load(text).set_mode(ChunkMode::Text).set_name(name).into_function()
     }
 
-    fn factory_of(&self, script: &Arc<Script>, phase: Phase) -> LuaResult<LuaFunction> {
+    /// The number of a script's chunk, which is compiled for its first request.
+    fn chunk(&self, script: &Arc<Script>, phase: Phase) -> LuaResult<u32> {
+        let of = |(known, _): &&mut (Weak<Script>, Chunks)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(script));
         let mut scripts = self.scripts.borrow_mut();
-        if !scripts.contains_key(&script.number) {
-            scripts.retain(|_, (script, _)| script.strong_count() > 0);
-        }
-        let (_, factories) = scripts.entry(script.number).or_insert_with(|| (Arc::downgrade(script), Factories::new()));
-        if let Some(factory) = factories.get(&phase) {
-            return Ok(factory.clone());
+        if let Some((_, chunks)) = scripts.iter_mut().find(of)
+            && let Some(number @ 1..) = chunks.get(phase as usize)
+        {
+            return Ok(*number);
         }
         let chunk = script.spec.phases.get(&phase).ok_or_else(|| LuaError::runtime("no such phase"))?;
         let factory = self.factory(chunk)?;
-        factories.insert(phase, factory.clone());
-        Ok(factory)
+        let number = self.define(phase.name(), Some(factory))?;
+        let known = match scripts.iter().position(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(script))) {
+            Some(at) => at,
+            None => {
+                let gone = scripts.extract_if(.., |(known, _)| known.strong_count() == 0);
+                for number in gone.flat_map(|(_, chunks)| chunks).filter(|number| *number > 0) {
+                    self.define.call::<()>((number, LuaNil, LuaNil))?;
+                }
+                scripts.push((Arc::downgrade(script), Chunks::default()));
+                scripts.len() - 1
+            }
+        };
+        if let Some(slot) = scripts.get_mut(known).and_then(|(_, chunks)| chunks.get_mut(phase as usize)) {
+            *slot = number;
+        }
+        Ok(number)
+    }
+
+    fn define(&self, phase: &str, factory: Option<LuaFunction>) -> LuaResult<u32> {
+        let number = self.chunks.get() + 1;
+        self.chunks.set(number);
+        self.define.call::<()>((number, phase, factory))?;
+        Ok(number)
     }
 
     /// A request that nobody has seen yet.
@@ -299,11 +325,16 @@ impl Vm {
     ///
     /// # Errors
     /// It failed.
-    pub fn start(&self, request: &Rc<Request>, script: &Arc<Script>, phase: Phase) -> Result<Standing, ScriptError> {
-        let factory = self.factory_of(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
+    pub fn start(
+        &self,
+        request: &Rc<Request>,
+        (script, keeps): (&Arc<Script>, bool),
+        phase: Phase,
+    ) -> Result<Standing, ScriptError> {
+        let chunk = self.chunk(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
         request.phase.set(phase.name());
         request.cpu_left.set(self.core.app.spec.limits.cpu);
-        self.enter(request, |_| self.start.call((request.number, phase.name(), factory)))
+        self.enter(request, |_| self.start.call((request.number, chunk, keeps)))
     }
 
     /// Runs a body filter over a piece.
@@ -313,19 +344,18 @@ impl Vm {
     pub fn filter_body(
         &self,
         request: &Rc<Request>,
-        script: &Arc<Script>,
+        (script, keeps): (&Arc<Script>, bool),
         piece: &[u8],
         last: bool,
     ) -> Result<(Option<LuaValue>, bool), ScriptError> {
-        let factory =
-            self.factory_of(script, Phase::BodyFilter).map_err(|error| ScriptError::Runtime(describe(&error)))?;
+        let chunk = self.chunk(script, Phase::BodyFilter).map_err(|error| ScriptError::Runtime(describe(&error)))?;
         request.phase.set(Phase::BodyFilter.name());
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         let mut made = (None, last);
         self.enter(request, |lua| {
             let piece = lua.create_string(piece)?;
             let (status, value, body, last): (u8, LuaValue, LuaValue, LuaValue) =
-                self.start_body.call((request.number, factory, piece, last))?;
+                self.start_body.call((request.number, chunk, keeps, piece, last))?;
             made = (Some(body), last.as_boolean().unwrap_or(false));
             Ok((status, value))
         })?;
@@ -379,17 +409,17 @@ impl Vm {
         let grown = lua.used_memory().saturating_sub(used);
         request.memory_left.set(request.memory_left.get().saturating_sub(grown));
         let failure = match result {
-            Ok((0, _)) if !stopped => return Ok(Standing::Ended),
-            Ok((1, _)) if !stopped => return Ok(Standing::Waits),
-            Ok((2, value)) if !stopped => return Ok(Standing::Exited(value.as_integer().unwrap_or(0))),
+            Ok((0, _)) if stopped.is_none() => return Ok(Standing::Ended),
+            Ok((1, _)) if stopped.is_none() => return Ok(Standing::Waits),
+            Ok((2, value)) if stopped.is_none() => return Ok(Standing::Exited(value.as_integer().unwrap_or(0))),
             Ok((_, LuaValue::String(message))) => message.to_string_lossy(),
             Ok(_) => "stopped".to_owned(),
             Err(error) => describe(&error),
         };
         self.abandon(request);
-        if stopped {
+        if let Some(traceback) = stopped {
             self.retire();
-            return Err(ScriptError::RunTime { limit_ms: limits.cpu.as_millis(), traceback: failure });
+            return Err(ScriptError::RunTime { limit_ms: limits.cpu.as_millis(), traceback });
         }
         if failure.starts_with("not enough memory") || failure.starts_with("memory error") {
             if own < limits.memory {

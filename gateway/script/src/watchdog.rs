@@ -7,7 +7,7 @@
 //! and gets the next one at its next instruction.
 #![expect(unsafe_code, reason = "signals, processor clocks of threads, and hooks of the VM have no safe interface")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +29,8 @@ thread_local! {
     /// The VM that runs on this thread. Without a destructor, so a signal handler may read it.
     static RUNNING: Cell<*mut lua_State> = const { Cell::new(null_mut()) };
     static SLOT: Registered = Registered::new();
+    /// Where the run was when it was stopped.
+    static STOPPED_AT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// One proxy thread, as the watchdog sees it.
@@ -156,18 +158,59 @@ extern "C" fn on_signal(_: c_int) {
 
 unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
     // SAFETY: called by the VM with its current state; the text ends in a zero, and nothing has to be dropped here.
-    unsafe { ffi::luaL_error(state, c"the script ran for too long".as_ptr()) };
+    unsafe {
+        note_where(state);
+        ffi::luaL_error(state, c"the script ran for too long".as_ptr())
+    };
 }
 
-/// Runs what runs a VM; whether it was stopped for taking longer than `allowance`.
-pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) -> (T, bool) {
+/// Most frames of a traceback: what matters is at the top.
+const FRAMES: c_int = 20;
+
+/// Keeps where the script was when it was first stopped: later errors are from where it was caught.
+///
+/// # Safety
+/// `state` is the VM's current one.
+unsafe fn note_where(state: *mut lua_State) {
+    if STOPPED_AT.with_borrow(|stopped| !stopped.is_empty()) {
+        return;
+    }
+    let mut text = String::new();
+    for level in 0..FRAMES {
+        // SAFETY: a zeroed `lua_Debug` is a valid one to fill in; neither function allocates or raises.
+        let (known, frame) = unsafe {
+            let mut frame: lua_Debug = std::mem::zeroed();
+            let known = ffi::lua_getstack(state, level, &raw mut frame) == 1
+                && ffi::lua_getinfo(state, c"Sl".as_ptr(), &raw mut frame) != 0;
+            (known, frame)
+        };
+        if !known {
+            break;
+        }
+        // SAFETY: `lua_getinfo` has written a text that ends in a zero.
+        let source = unsafe { std::ffi::CStr::from_ptr(frame.short_src.as_ptr()) }.to_string_lossy();
+        if source.starts_with("witgate/") {
+            break;
+        }
+        if frame.currentline > 0 {
+            text.push_str(&format!("\n\t{source}:{}", frame.currentline));
+        }
+    }
+    if text.is_empty() {
+        text.push_str("\n\t(no Lua frame)");
+    }
+    STOPPED_AT.with_borrow_mut(|stopped| *stopped = text);
+}
+
+/// Runs what runs a VM; if it was stopped for taking longer than `allowance`, where it was then.
+pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) -> (T, Option<String>) {
     let state = lua.exec_raw_lua(|raw| raw.state());
     let outer = RUNNING.replace(state);
     if !outer.is_null() {
         // Within another run, whose allowance counts.
         let result = run();
         RUNNING.set(outer);
-        return (result, false);
+        return (result, None);
     }
     SLOT.with(|Registered(slot)| {
         slot.allowance.store(u64::try_from(allowance.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -176,10 +219,11 @@ pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) 
         RUNNING.set(null_mut());
         slot.run.fetch_add(1, Ordering::Release);
         let fired = slot.fired.swap(false, Ordering::AcqRel);
-        if fired {
-            unhook(lua);
+        if !fired {
+            return (result, None);
         }
-        (result, fired)
+        unhook(lua);
+        (result, Some(STOPPED_AT.take()))
     })
 }
 
@@ -200,6 +244,7 @@ pub(crate) fn stops_compiled_code() -> bool {
         let went_through = chunk.call::<bool>(set);
         RUNNING.set(null_mut());
         unhook(&lua);
+        STOPPED_AT.take();
         went_through.is_err()
     })
 }

@@ -28,8 +28,16 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// The field that it concerns.
+    pub fn name(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Set(name, _) | Self::Append(name, _) | Self::Remove(name) => Some(name),
+            Self::Path(_) | Self::Status(_) => None,
+        }
+    }
+
     /// Makes a change that concerns fields; the others do nothing here.
-    pub(crate) fn make(self, headers: &mut HeaderMap) {
+    pub fn make(self, headers: &mut HeaderMap) {
         match self {
             Self::Set(name, value) => drop(headers.insert(name, value)),
             Self::Append(name, value) => drop(headers.append(name, value)),

@@ -23,12 +23,15 @@ pub struct RequestHead {
 impl RequestHead {
     /// Makes the changes, in order. [`Edit::Status`] does not concern a request and is ignored.
     pub fn apply(&mut self, edits: Edits) {
-        for edit in edits {
-            match edit {
-                Edit::Path(path) => self.path = path,
-                Edit::Status(_) => {}
-                field => field.make(&mut self.headers),
-            }
+        edits.into_iter().for_each(|edit| self.make(edit));
+    }
+
+    /// Makes one change, as [`Self::apply`] does.
+    pub fn make(&mut self, edit: Edit) {
+        match edit {
+            Edit::Path(path) => self.path = path,
+            Edit::Status(_) => {}
+            field => field.make(&mut self.headers),
         }
     }
 }
@@ -43,12 +46,15 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Makes the changes, in order. [`Edit::Path`] does not concern a response and is ignored.
     pub fn apply(&mut self, edits: Edits) {
-        for edit in edits {
-            match edit {
-                Edit::Status(status) => self.status = status,
-                Edit::Path(_) => {}
-                field => field.make(&mut self.headers),
-            }
+        edits.into_iter().for_each(|edit| self.make(edit));
+    }
+
+    /// Makes one change, as [`Self::apply`] does.
+    pub fn make(&mut self, edit: Edit) {
+        match edit {
+            Edit::Status(status) => self.status = status,
+            Edit::Path(_) => {}
+            field => field.make(&mut self.headers),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 import json
 
-from .contender import IDENTITY_HEADER, KEY_HEADER, Contender
+from .contender import IDENTITY_HEADER, KEY_HEADER, KEYS, Contender
 from .network import ADDRESS
 
 
@@ -21,6 +21,7 @@ def contenders(binary, plugins, guests):
     return [
         contender("plain", "witgate"),
         contender("auth", "witgate Wasm", [auth], ["auth"]),
+        contender("auth", "witgate Lua", [lua_auth], ["auth"]),
         contender("limit", "witgate Wasm", [rate_limit], ["limit"]),
         contender("stages", "witgate, no stage"),
         contender("stages", "witgate, empty plugin", [empty]),
@@ -31,6 +32,26 @@ def contenders(binary, plugins, guests):
 def auth(place):
     config = {"api_key_header": KEY_HEADER, "key_set": "customers", "identity_header": IDENTITY_HEADER}
     return ("auth", config, ["clock", "crypto:customers"], f'[key_sets.customers]\nfile = "{place.write_keys()}"')
+
+
+def lua_auth(place):
+    """The same check as nginx's, as a script. A sandboxed script reads no files, so the keys are a module."""
+    place.write("keys.lua", "".join(["return {\n", *(f'["{key}"] = "{name}",\n' for key, name in KEYS), "}\n"]))
+    return script(
+        place,
+        f"""
+        local key = ngx.var.http_{KEY_HEADER.replace("-", "_")}
+        local identity = key and identities[key]
+        if not identity then return ngx.exit(ngx.HTTP_UNAUTHORIZED) end
+        ngx.req.set_header("{IDENTITY_HEADER}", identity)
+        ngx.req.clear_header("{KEY_HEADER}")""",
+        "identities = require 'keys'",
+    )
+
+
+def script(place, access, init):
+    vm = f"[lua.bench]\npath = [\"{place.directory}\"]\ninit = \"{init}\""
+    return '{ script = "bench" }', f"{vm}\n[scripts.bench]\nlua = \"bench\"\naccess = '''{access}'''"
 
 
 def rate_limit(place):
@@ -52,7 +73,14 @@ def empty(_place):
 def command(place, binary, plugins, guests, stages):
     """Writes a configuration with one proxy thread and these stages, and returns the command."""
     sections, entries = [], []
-    for component, config, grants, resource in (stage(place) for stage in stages):
+    for stage in stages:
+        made = stage(place)
+        if len(made) == 2:
+            entry, section = made
+            entries.append(entry)
+            sections.append(section)
+            continue
+        component, config, grants, resource = made
         directory = guests if component == "empty" else plugins
         name = component.replace("_", "-")
         sections += [f'[plugins.{name}]\npath = "{(directory / component).resolve()}.wasm"', resource]

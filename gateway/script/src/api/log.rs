@@ -40,7 +40,7 @@ pub(crate) fn log(core: &Core, level: i64, text: &[u8]) {
         Some((known.0, known.1, request.script.borrow().clone()))
     });
     let (request_id, route, script) = match &about {
-        Some((id, route, script)) => (Some(&**id), Some(&**route), Some(&**script)),
+        Some((id, route, script)) => (Some(&**id), Some(&**route), script.as_deref()),
         None => (None, None, None),
     };
     match level {

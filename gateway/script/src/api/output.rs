@@ -220,10 +220,6 @@ fn set_header(request: &Request, name: &str, value: &LuaValue, add: bool) -> Lua
     let values = if single { values.into_iter().take(1).collect() } else { values };
     let change = |edits: &mut Edits| set(edits, &name, &values, add && !single, Side::Response);
     request.edit(Side::Response, change)?.map_err(|error| refused(&name, error))?;
-    if request.exchange(|exchange| exchange.response.is_none())? {
-        // If the script lets the request pass, these are for the upstream's response.
-        request.change(|exchange| change(&mut exchange.response_edits))?.map_err(|error| refused(&name, error))?;
-    }
     Ok(true)
 }
 

@@ -39,7 +39,7 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
             told(
                 Method::from_bytes(&name.as_bytes())
                     .map_err(|_| LuaError::runtime(format!("unsupported HTTP method: {}", name.to_string_lossy())))
-                    .and_then(|method| shared.request()?.change(|exchange| exchange.request.method = method)),
+                    .and_then(|method| shared.request()?.set_method(method)),
             )
         })?,
     )?;
@@ -182,7 +182,7 @@ fn peers(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
             let (Some(address), Ok(port)) = (address, u16::try_from(port)) else {
                 return Ok(Some(format!("expected an IP address and a port, got `{text}` and {port}")));
             };
-            request.change(|exchange| exchange.endpoint = Some(SocketAddr::new(address, port)))?;
+            request.set_endpoint(SocketAddr::new(address, port))?;
             Ok(None)
         })?,
     )

@@ -24,6 +24,18 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         lua.create_function(move |lua, name: LuaString| {
             let request = shared.request()?;
             let name = name.to_str()?;
+            // By far the most frequent, so before all others, and without a copy.
+            if let Some(field) = name.strip_prefix("http_").filter(|field| *field != "host") {
+                let one = request.exchange(|exchange| {
+                    with_dashes(field, |field| {
+                        let mut all = exchange.request.headers.get_all(field).iter();
+                        all.next().filter(|_| all.next().is_none()).map(|value| lua.create_string(value.as_bytes()))
+                    })
+                })?;
+                if let Some(value) = one {
+                    return value.map(Some);
+                }
+            }
             let value = read(&request, &name)?;
             value.map(|value| lua.create_string(value)).transpose()
         })?,
@@ -87,15 +99,27 @@ fn read(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
 
 /// All values of a field whose name is written as in a variable.
 fn joined(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
-    let name = HeaderName::from_bytes(name.replace('_', "-").as_bytes()).ok()?;
-    let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
-    let mut all = headers.get_all(name).iter();
+    let all = with_dashes(name, |name| Some(headers.get_all(name)))?;
+    let separator: &[u8] = if name.eq_ignore_ascii_case(COOKIE.as_str()) { b"; " } else { b", " };
+    let mut all = all.iter();
     let mut value = all.next()?.as_bytes().to_vec();
     for next in all {
         value.extend_from_slice(separator);
         value.extend_from_slice(next.as_bytes());
     }
     Some(value)
+}
+
+/// Longest name of a field in a variable.
+const NAME_LIMIT: usize = 128;
+
+/// The name of a field with dashes for underscores.
+fn with_dashes<T>(name: &str, with: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let mut buffer = [0; NAME_LIMIT];
+    let buffer = buffer.get_mut(..name.len())?;
+    buffer.copy_from_slice(name.as_bytes());
+    buffer.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+    with(std::str::from_utf8(buffer).ok()?)
 }
 
 fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {

@@ -32,7 +32,8 @@ local function trace(message)
     if type(message) ~= "string" then
         message = tostring(message)
     end
-    return traceback(message, 2)
+    -- The frames below are the dispatcher's.
+    return (traceback(message):gsub("\n%s*%[C%]: in function 'xpcall'\n%s*witgate/core:.*$", ""))
 end
 
 local function body(f, ...)
@@ -66,7 +67,12 @@ local function make_ready(t, ...)
     local last = request.last + 1
     request.last = last
     t.wake = { n = select("#", ...), ... }
-    request.ready[last] = t
+    local ready = request.ready
+    if not ready then
+        ready = {}
+        request.ready = ready
+    end
+    ready[last] = t
 end
 
 local function ended(t, ok, ...)
@@ -110,7 +116,13 @@ local function settle(t, ok, tag, ...)
         local operation = ...
         if operation then
             t.operation = operation
-            t.request.waiting[operation] = t
+            local request = t.request
+            local waiting = request.waiting
+            if not waiting then
+                waiting = {}
+                request.waiting = waiting
+            end
+            waiting[operation] = t
         end
     elseif tag == EXIT then
         t.request.exit = (...)
@@ -141,7 +153,7 @@ local function drive(request)
         end
     end
     if request.last > 0 then
-        request.ready, request.last = {}, 0
+        request.ready, request.last = nil, 0
     end
     local exit, failed = request.exit, request.failed
     if exit == nil and failed == nil then
@@ -150,7 +162,7 @@ local function drive(request)
         end
         return WAITS
     end
-    request.waiting, request.live = {}, 0
+    request.waiting, request.live = nil, 0
     request.exit, request.failed = nil, nil
     if failed ~= nil then
         return FAILED, failed
@@ -161,31 +173,52 @@ end
 local env_meta = { __index = base }
 
 local function new_request(number)
-    local request = { number = number, live = 0, made = 0, waiting = {}, ready = {}, last = 0 }
-    requests[number] = request
-    return request
+    return { number = number, live = 0, made = 0, last = 0 }
 end
 
--- Begins a phase of a request. `factory` makes a fresh function of the phase's chunk, so that requests which run at once do
--- not share its globals.
-function core.start(number, phase, factory, ...)
-    local request = requests[number] or new_request(number)
-    request.phase, request.made = phase, 0
+-- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them.
+local factories, chunk_phases = {}, {}
+
+function core.define(chunk, phase, factory)
+    factories[chunk], chunk_phases[chunk] = factory, phase
+end
+
+-- Begins a phase of a request: `chunk` is the number of its chunk, which makes a fresh function for each request, so that
+-- requests which run at once do not share its globals. `keeps`: later hooks go on with the request.
+function core.start(number, chunk, keeps)
+    local request = requests[number]
+    if not request then
+        request = new_request(number)
+        if keeps then
+            requests[number] = request
+        end
+    end
+    request.phase, request.made = chunk_phases[chunk], 0
     current = request
     local env = setmetatable({}, env_meta)
     env._G = env
     local t = new_thread(request)
     t.entry = true
-    request.entry = t
-    run(t, setfenv(factory(), env), ...)
-    return drive(request)
+    run(t, setfenv(factories[chunk](), env))
+    local status, value = drive(request)
+    if status == WAITS then
+        requests[number] = request
+    end
+    return status, value
 end
 
 -- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
-function core.start_body(number, factory, piece, last)
-    local request = requests[number] or new_request(number)
+function core.start_body(number, chunk, keeps, piece, last)
+    local request = requests[number]
+    if not request then
+        request = new_request(number)
+        requests[number] = request
+    end
     request.arg = { piece, last }
-    local status, message = core.start(number, "body_filter", factory)
+    local status, message = core.start(number, chunk, keeps)
+    if not keeps then
+        requests[number] = nil
+    end
     local arg = request.arg
     request.arg = nil
     return status, message, arg[1], arg[2]
@@ -194,11 +227,11 @@ end
 -- Begins a function that the script made, in a request of its own: timers.
 function core.spawn(number, f, ...)
     local request = new_request(number)
+    requests[number] = request
     request.phase = "timer"
     current = request
     local t = new_thread(request)
     t.entry = true
-    request.entry = t
     run(t, f, ...)
     return drive(request)
 end
@@ -206,7 +239,7 @@ end
 -- Goes on with the coroutine that waits for an operation. What follows are its results.
 function core.event(number, operation, ...)
     local request = requests[number]
-    local t = request and request.waiting[operation]
+    local t = request and request.waiting and request.waiting[operation]
     if not t then
         return WAITS
     end
@@ -221,7 +254,7 @@ end
 function core.abandon(number)
     local request = requests[number]
     if request then
-        request.waiting, request.ready, request.last, request.live = {}, {}, 0, 0
+        request.waiting, request.ready, request.last, request.live = nil, nil, 0, 0
         request.exit, request.failed = nil, nil
     end
 end
@@ -233,7 +266,7 @@ end
 
 -- Runs a function of the gateway's own as if a request did: for `init` and `init_worker`.
 function core.alone(phase, factory)
-    current = { number = 0, phase = phase, live = 0, made = 0, waiting = {}, ready = {}, last = 0 }
+    current = { number = 0, phase = phase, live = 0, made = 0, last = 0 }
     local ok, message = xpcall(factory(), trace)
     current = nil
     if not ok then
