@@ -22,6 +22,19 @@ const CASES: &[(&str, &str, &str)] = &[
     ("dict set string", "", "d:set('s2', 'value')"),
     ("dict incr", "d:set('c', 0)", "d:incr('c', 1)"),
     ("dict incr with init", "", "d:incr('c2', 1, 0, 60)"),
+    ("ngx.re.match", "local s = 'GET /users/1234?page=2'", "ngx.re.match(s, [[/users/(\\d+)]], 'jo')"),
+    ("ngx.re.find", "local s = 'GET /users/1234?page=2'", "ngx.re.find(s, [[/users/(\\d+)]], 'jo')"),
+    ("ngx.re.gsub template", "local s = 'a,b,c,d'", "ngx.re.gsub(s, ',', ';', 'jo')"),
+    (
+        "ngx.re.gsub function",
+        "local s = 'a,b,c,d' local f = function(m) return m[0] end",
+        "ngx.re.gsub(s, ',', f, 'jo')",
+    ),
+    ("ngx.escape_uri", "local s = 'a b&c'", "ngx.escape_uri(s)"),
+    ("ngx.md5", "local s = 'hello'", "ngx.md5(s)"),
+    ("ngx.now", "", "ngx.now()"),
+    ("ngx.encode_base64", "local s = 'hello, world'", "ngx.encode_base64(s)"),
+    ("ngx.decode_args", "local s = 'a=1&b=2&c=3'", "ngx.decode_args(s)"),
 ];
 
 fn main() {

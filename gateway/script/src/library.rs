@@ -13,6 +13,7 @@ pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::R
     let preload: Table = lua.globals().get::<Table>("package")?.get("preload")?;
     api::encoding::install(lua, ngx, &preload)?;
     api::digest::install(lua, ngx, &preload)?;
+    api::re::install(lua, ngx, &preload)?;
     api::time::install(lua, ngx, &preload)?;
     api::shared::install(lua, ngx, dicts)
 }

@@ -7,6 +7,7 @@ pub(crate) mod install;
 mod log;
 mod module;
 mod output;
+pub(crate) mod re;
 mod request;
 pub(crate) mod shared;
 pub(crate) mod time;
