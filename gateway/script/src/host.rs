@@ -1,6 +1,6 @@
 //! What all scripts of a process have in common, and what outlives a reload.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use mlua::LuaOptions;
 use mlua::prelude::*;
@@ -19,17 +19,17 @@ use crate::watchdog;
 pub struct ScriptHost {
     workers: usize,
     dicts: Dictionaries,
-    subrequests: OnceLock<Arc<dyn Subrequests>>,
+    subrequests: Option<Arc<dyn Subrequests>>,
     apps: Mutex<Vec<Weak<AppHandle>>>,
     scripts: Mutex<Vec<Weak<Script>>>,
 }
 
 impl ScriptHost {
-    /// `workers`: proxy threads, each of which makes VMs of its own.
+    /// `workers`: proxy threads, each of which makes VMs of its own. `subrequests`: what serves requests to routes.
     ///
     /// # Errors
     /// The thread that watches scripts cannot be started.
-    pub fn new(workers: usize) -> std::io::Result<Self> {
+    pub fn new(workers: usize, subrequests: Option<Arc<dyn Subrequests>>) -> std::io::Result<Self> {
         watchdog::start()?;
         if !watchdog::stops_compiled_code() {
             warn!(
@@ -40,15 +40,10 @@ impl ScriptHost {
         Ok(Self {
             workers,
             dicts: Dictionaries::default(),
-            subrequests: OnceLock::new(),
+            subrequests,
             apps: Mutex::default(),
             scripts: Mutex::default(),
         })
-    }
-
-    /// What serves subrequests; the first one stays.
-    pub fn serve_subrequests(&self, subrequests: Arc<dyn Subrequests>) {
-        let _ = self.subrequests.set(subrequests);
     }
 
     /// An app of these settings: the one that there is, or a new one, whose `init` has been tried.
@@ -62,7 +57,8 @@ impl ScriptHost {
             return Ok(present);
         }
         let dicts = spec.dicts.iter().map(|(name, size)| (name.clone(), self.dicts.open(name, *size))).collect();
-        let handle = Arc::new(App::new(spec, dicts, self.subrequests.get().cloned(), self.workers));
+        let subrequests = self.subrequests.clone().filter(|_| spec.routes);
+        let handle = Arc::new(App::new(spec, dicts, subrequests, self.workers));
         try_out(&handle.app)?;
         apps.push(Arc::downgrade(&handle));
         Ok(handle)

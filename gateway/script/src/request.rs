@@ -81,8 +81,6 @@ pub(crate) struct Request {
     undo: RefCell<Vec<Undo>>,
     /// The request's body, once a script has read it.
     pub body: RefCell<Option<bytes::Bytes>>,
-    /// Subrequests that this request is within.
-    pub depth: Cell<u32>,
 }
 
 /// A variable's value: bytes, as Lua strings are.
@@ -105,7 +103,6 @@ impl Request {
             edits: RefCell::default(),
             undo: RefCell::default(),
             body: RefCell::new(None),
-            depth: Cell::new(0),
         }
     }
 

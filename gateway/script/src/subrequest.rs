@@ -6,6 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
+use witgate_stage::Client;
 
 /// A request to a route.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Subrequest {
     pub host: Option<String>,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// The parent's.
+    pub client: Client,
     /// How many subrequests this one is within.
     pub depth: u32,
     /// Most bytes of a response.

@@ -101,7 +101,8 @@ fn memory_is_bounded() {
         "local s = 'x' while true do s = s .. s end",
         "local t = {} while true do t[#t + 1] = string.rep('y', 1000) .. #t end",
     ] {
-        let rig = Rig::new(&[(Phase::Content, code)]);
+        let limits = Limits { cpu: std::time::Duration::from_secs(20), ..Limits::default() };
+        let rig = Rig::with(&[(Phase::Content, code)], limits);
         let error = rig.run(Hook::RequestHeaders, get("/")).1.unwrap_err();
         assert!(matches!(error.kind, FailureKind::Limit | FailureKind::Trap), "{code}: {}", error.source);
     }

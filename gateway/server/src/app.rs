@@ -55,7 +55,7 @@ fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> 
         host: plugin_host(&sources)?,
         inference: inference(&sources, inference_threads)?,
         inference_threads,
-        scripts: scripts(threads(&sources.config.runtime))?,
+        scripts: Arc::new(ScriptHost::new(threads(&sources.config.runtime)).context("scripts cannot be watched")?),
         metrics,
     };
     let first = builder.build(&sources, None).map_err(StartError::Config)?;
@@ -67,16 +67,6 @@ fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
     let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
     let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
     PluginHost::new(settings).context("the plugin host cannot be started")
-}
-
-#[cfg(feature = "lua")]
-fn scripts(threads: usize) -> anyhow::Result<Arc<ScriptHost>> {
-    Ok(Arc::new(ScriptHost::new(threads).context("scripts cannot be watched")?))
-}
-
-#[cfg(not(feature = "lua"))]
-fn scripts(_: usize) -> anyhow::Result<Arc<ScriptHost>> {
-    Ok(Arc::new(ScriptHost))
 }
 
 /// What runs models, and its threads.
@@ -127,7 +117,9 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let config = Arc::clone(&sources.config);
     let access_log = AccessLog::open(&config.access_log, metrics.access_records_dropped.clone())
         .context("the access log cannot be opened")?;
+    let scripts = Arc::clone(&builder.scripts);
     let gateway = Gateway::new(Arc::new(first), metrics, access_log);
+    scripts.serve_by(&gateway);
     let (watched, files) = watch::channel(sources.paths().map(Path::to_owned).collect());
     let reloader = Reloader::new(path.to_owned(), builder, Arc::clone(&gateway), watched);
 

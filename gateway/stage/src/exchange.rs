@@ -127,6 +127,8 @@ pub struct Exchange {
     pub version: Version,
     /// Where the request's body can be asked for in [`Hook::RequestHeaders`], if there is one.
     pub desk: Option<Arc<BodyDesk>>,
+    /// Requests of stages to the gateway itself that this one is within.
+    pub depth: u32,
     /// What models said of the request.
     pub scores: Vec<Score>,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
@@ -155,6 +157,7 @@ impl Exchange {
             endpoint: None,
             version: Version::HTTP_11,
             desk: None,
+            depth: 0,
             scores: Vec::new(),
             holds: Vec::new(),
         }

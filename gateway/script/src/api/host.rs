@@ -20,6 +20,7 @@ pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
             Ok(())
         })?,
     )?;
+    super::location::install(lua, &host, core)?;
     super::log::install(lua, &host, core)?;
     super::module::install(lua, &host, core)?;
     super::output::install(lua, &host, core)?;

@@ -55,6 +55,7 @@ pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     library::install(lua, &ngx, &dicts)?;
     let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
     load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
+    load::<_, ()>(lua, "location", include_str!("../lua/location.lua"), (&host, &dispatcher, &ngx))?;
     lua.globals().set("ngx", &ngx)?;
     let loaded: LuaTable = lua.globals().get::<LuaTable>("package")?.get("loaded")?;
     let balancer: LuaTable = load(lua, "balancer", include_str!("../lua/balancer.lua"), (&host, &dispatcher))?;

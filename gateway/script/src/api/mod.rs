@@ -4,6 +4,7 @@ pub(crate) mod digest;
 pub(crate) mod encoding;
 mod host;
 pub(crate) mod install;
+mod location;
 mod log;
 mod module;
 mod output;

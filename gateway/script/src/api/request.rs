@@ -103,7 +103,7 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
         })?,
     )?;
     let shared = Rc::clone(core);
-    host.set("depth", lua.create_function(move |_, ()| Ok(shared.request()?.depth.get()))?)
+    host.set("depth", lua.create_function(move |_, ()| shared.request()?.exchange(|exchange| exchange.depth))?)
 }
 
 fn set_field(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
@@ -133,7 +133,7 @@ pub(super) fn values(lua: &Lua, headers: &HeaderMap, name: &HeaderName) -> LuaRe
 }
 
 /// Fields as a table, at most `limit` of them (0: all), and whether there are more.
-pub(super) fn fields(lua: &Lua, headers: &HeaderMap, limit: usize, raw: bool) -> LuaResult<(LuaTable, bool)> {
+pub(crate) fn fields(lua: &Lua, headers: &HeaderMap, limit: usize, raw: bool) -> LuaResult<(LuaTable, bool)> {
     let table = lua.create_table()?;
     let limit = if limit == 0 { usize::MAX } else { limit };
     let mut count = 0;
@@ -226,13 +226,18 @@ fn targets(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
 }
 
 fn set_target(request: &Request, target: &str) -> LuaResult<()> {
-    let text: String = target.chars().flat_map(escape_control).collect();
+    let text = escaped_target(target);
     if !text.starts_with('/') {
         return Err(LuaError::runtime(format!("expected a path that begins with `/`, got `{text}`")));
     }
     let path: PathAndQuery =
         text.parse().map_err(|error| LuaError::runtime(format!("not a path: `{text}`: {error}")))?;
     request.edit(Side::Request, |edits| edits.set_path(path.as_str()))?.map_err(|error| refused("path", error))
+}
+
+/// A path and query with everything escaped that cannot stand in a request line.
+pub(super) fn escaped_target(target: &str) -> String {
+    target.chars().flat_map(escape_control).collect()
 }
 
 /// What cannot stand in a request line, in hexadecimal.

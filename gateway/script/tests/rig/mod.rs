@@ -25,7 +25,7 @@ impl Rig {
     }
 
     pub fn of(phases: &[(Phase, &str)], app: AppSpec) -> Self {
-        let host = ScriptHost::new(1).unwrap();
+        let host = ScriptHost::new(1, None).unwrap();
         let app = host.app(app).unwrap();
         let chunk = |phase: Phase, code: &str| Chunk {
             name: format!("={}", phase.name()),

@@ -147,6 +147,27 @@ impl Connections {
     }
 }
 
+/// Serves one request of the gateway to itself.
+pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &Origin) {
+    let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
+    // Whoever drains waits for the request that this one is for.
+    let mut closing = Closing(Box::pin(std::future::pending()));
+    let limits = gateway.snapshot().config.downstream.clone();
+    match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
+        Ok(head) => {
+            client.begin(&head);
+            client.end_after_response();
+            let incoming = Incoming::from_http1(head, client.body_length());
+            serve(&mut Downstream::Http1(&mut client), incoming, origin, &mut alarm, gateway).await;
+            finish(&mut client, &mut alarm).await;
+        }
+        Err(End::Closed) => {}
+        Err(End::Refused(problem)) => {
+            Connections::new(Arc::clone(gateway)).refuse(client.wire.into_parts().0, problem).await;
+        }
+    }
+}
+
 fn client_of(stream: &Stream) -> Option<String> {
     Some(stream.get_socket_digest()?.peer_addr()?.as_inet()?.to_string())
 }

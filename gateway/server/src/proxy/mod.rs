@@ -22,6 +22,8 @@ pub mod outbound;
 mod relay;
 mod request;
 mod serve;
+#[cfg(feature = "lua")]
+pub mod subrequests;
 mod tunnel;
 mod upstream;
 mod wire;

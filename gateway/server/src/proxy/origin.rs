@@ -21,16 +21,28 @@ pub struct Origin {
     pub client: Client,
     /// The address, for upstreams.
     pub forwarded_for: Option<HeaderValue>,
+    /// Requests of scripts to the gateway itself that this one is within.
+    pub depth: u32,
 }
 
 impl Origin {
     pub fn new(address: Option<SocketAddr>, tls: Option<&SslDigest>) -> Self {
         let sni = tls.and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
-        let forwarded_for =
-            address.and_then(|address| HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok());
+        let forwarded_for = field(address);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self { address, client: Client { address: address.unwrap_or(unknown), tls: tls.is_some(), sni }, forwarded_for }
+        let client = Client { address: address.unwrap_or(unknown), tls: tls.is_some(), sni };
+        Self { address, client, forwarded_for, depth: 0 }
     }
+
+    /// Of a request that a script makes for this client.
+    pub fn of_subrequest(client: Client, depth: u32) -> Self {
+        let address = Some(client.address);
+        Self { address, forwarded_for: field(address), client, depth }
+    }
+}
+
+fn field(address: Option<SocketAddr>) -> Option<HeaderValue> {
+    HeaderValue::from_str(&address?.ip().to_canonical().to_string()).ok()
 }
 
 /// A request as it arrived, in either version of HTTP.

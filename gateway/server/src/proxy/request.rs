@@ -67,6 +67,7 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
         endpoint: None,
         version: ctx.facts.version,
         desk: None,
+        depth: origin.depth,
         scores: Vec::new(),
         holds: Vec::new(),
     }));

@@ -7,9 +7,20 @@ use witgate_config::{self as config, Diagnostic};
 use witgate_stage::{FailurePolicy, Step};
 
 use super::{Sources, Upstream};
+use crate::gateway::Gateway;
 
 /// What would run scripts.
 pub struct ScriptHost;
+
+impl ScriptHost {
+    /// # Errors
+    /// Never.
+    pub fn new(_: usize) -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub fn serve_by(&self, _: &Arc<Gateway>) {}
+}
 
 /// None.
 pub struct Scripts;

@@ -7,13 +7,36 @@ use std::sync::Arc;
 use bytes::Bytes;
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust};
 use witgate_script::{
-    AppHandle, AppSpec, Chunk, Concern, Limits, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage, Trust,
+    AppHandle, AppSpec, Chunk, Concern, Limits, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage,
+    Subrequests, Trust,
 };
 
-pub use witgate_script::ScriptHost;
 use witgate_stage::{FailurePolicy, Hook, Stage as _, Step};
 
 use super::{Sources, Upstream};
+use crate::gateway::Gateway;
+use crate::proxy::subrequests::Loopback;
+
+/// What scripts of all generations have in common.
+pub struct ScriptHost {
+    host: witgate_script::ScriptHost,
+    loopback: Arc<Loopback>,
+}
+
+impl ScriptHost {
+    /// # Errors
+    /// Scripts cannot be watched: there can be no more threads.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let loopback = Arc::new(Loopback::default());
+        let host = witgate_script::ScriptHost::new(threads, Some(Arc::clone(&loopback) as Arc<dyn Subrequests>))?;
+        Ok(Self { host, loopback })
+    }
+
+    /// Which gateway serves requests of scripts to its own routes.
+    pub fn serve_by(&self, gateway: &Arc<Gateway>) {
+        self.loopback.serve_by(gateway);
+    }
+}
 
 /// The scripts of a generation, by name.
 pub struct Scripts(BTreeMap<String, Arc<Script>>);
@@ -28,7 +51,7 @@ impl Scripts {
     ) -> Self {
         let mut apps = BTreeMap::new();
         for (name, vm) in &sources.config.lua {
-            match host.app(app(sources, name, vm, upstreams)) {
+            match host.host.app(app(sources, name, vm, upstreams)) {
                 Ok(app) => drop(apps.insert(name.as_str(), app)),
                 Err(mistake) => {
                     let spot = match mistake.concern {
@@ -43,7 +66,7 @@ impl Scripts {
         for (name, script) in &sources.config.scripts {
             // One that is missing has a problem of its own.
             let Some(app) = vm(host, sources, name, script, &apps, problems) else { continue };
-            match host.script(spec(sources, name, script), &app) {
+            match host.host.script(spec(sources, name, script), &app) {
                 Ok(made) => drop(scripts.insert(name.clone(), made)),
                 Err(mistake) => {
                     let code = match mistake.concern {
@@ -92,7 +115,7 @@ fn vm(
         return apps.get(lua.as_str()).cloned();
     }
     let spec = AppSpec { name: Arc::from(name), ..AppSpec::default() };
-    match host.app(spec) {
+    match host.host.app(spec) {
         Ok(app) => Some(app),
         Err(mistake) => {
             problems.push(sources.diagnostic(&script.spot, format!("script `{name}`: {mistake}"), mistake.help));
