@@ -11,6 +11,7 @@ use crate::dict::Dict;
 /// dictionaries by the names that scripts know them by.
 pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::Result<()> {
     let preload: Table = lua.globals().get::<Table>("package")?.get("preload")?;
+    api::pattern::install(lua)?;
     api::encoding::install(lua, ngx, &preload)?;
     api::digest::install(lua, ngx, &preload)?;
     api::re::install(lua, ngx, &preload)?;

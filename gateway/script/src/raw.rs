@@ -374,7 +374,7 @@ fn prepare(lua: &Lua) {
 }
 
 /// Makes a function of `run`. The arguments whose places are in `coerced` reach it as strings, as `tostring` makes them;
-/// `nil` stays as it is.
+/// `nil` stays as it is. Of those whose places are negative only numbers become strings, as Lua's own functions take them.
 pub(crate) fn function<F>(lua: &Lua, coerced: &'static [c_int], run: F) -> mlua::Result<Function>
 where
     F: for<'a> FnMut(&Call<'a>, &mut Answer) -> Outcome + 'static,
@@ -442,11 +442,12 @@ where
 unsafe fn coerce(state: *mut ffi::lua_State, index: c_int) {
     // SAFETY: as for every C function; the stack has room for a few values.
     unsafe {
-        match ffi::lua_type(state, index) {
+        match ffi::lua_type(state, index.abs()) {
             ffi::LUA_TSTRING | ffi::LUA_TNONE | ffi::LUA_TNIL => {}
             ffi::LUA_TNUMBER => {
-                ffi::lua_tolstring(state, index, ptr::null_mut());
+                ffi::lua_tolstring(state, index.abs(), ptr::null_mut());
             }
+            _ if index < 0 => {}
             _ => {
                 ffi::luaL_tolstring(state, index, ptr::null_mut());
                 ffi::lua_replace(state, index);

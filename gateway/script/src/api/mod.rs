@@ -8,6 +8,7 @@ mod location;
 mod log;
 mod module;
 mod output;
+pub(crate) mod pattern;
 pub(crate) mod re;
 mod request;
 pub(crate) mod shared;
