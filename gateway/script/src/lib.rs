@@ -25,6 +25,7 @@ mod run;
 mod script;
 mod stage;
 mod subrequest;
+mod symbols;
 #[cfg(test)]
 mod testing;
 mod vm;

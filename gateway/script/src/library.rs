@@ -19,6 +19,14 @@ pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::R
     api::shared::install(lua, ngx, dicts)
 }
 
+/// Takes away what of LuaJIT's own libraries scripts are not to have, and bounds what of the rest could run for long. Has to be
+/// the last that is put into a VM: code of the gateway that is loaded before keeps what it has taken.
+///
+/// Trusted scripts keep `ffi`, `io`, `os`, `debug` and bytecode.
+pub fn restrict(lua: &Lua, trusted: bool) -> mlua::Result<()> {
+    api::builtin::restrict(lua, trusted)
+}
+
 /// Limits how many bytes the results of one call of the library may have together. They are gathered outside of the VM,
 /// whose own limit does not see them, so this should not be above it.
 pub fn limit_results(lua: &Lua, bytes: usize) {

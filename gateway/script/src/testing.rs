@@ -9,7 +9,19 @@ use crate::library;
 
 /// A VM with the library, and the dictionary `dogs` in it.
 pub(crate) fn vm() -> Lua {
-    let lua = Lua::new();
+    with_library(Lua::new())
+}
+
+/// A VM as scripts of that trust see it.
+#[expect(unsafe_code, reason = "a VM with `debug` and `ffi` can only be made so")]
+pub(crate) fn vm_of(trusted: bool) -> Lua {
+    // SAFETY: what is unsafe is taken away for scripts that are not trusted, and tests do no harm with it.
+    let lua = with_library(unsafe { Lua::unsafe_new() });
+    library::restrict(&lua, trusted).unwrap();
+    lua
+}
+
+fn with_library(lua: Lua) -> Lua {
     let ngx = lua.create_table().unwrap();
     ngx.raw_set("null", mlua::Value::NULL).unwrap();
     library::install(&lua, &ngx, &[("dogs".into(), Arc::new(Dict::new("dogs", 1 << 20)))]).unwrap();

@@ -29,7 +29,7 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
     ngx.raw_set("quote_sql_str", function(lua, &[], quote_sql_str)?)?;
     let encode_args = lua
         .load(include_str!("../lua/encode_args.lua"))
-        .set_name("=[ngx.encode_args]")
+        .set_name("=witgate/encode_args")
         .call::<mlua::Function>(escape)?;
     ngx.raw_set("encode_args", encode_args)?;
 

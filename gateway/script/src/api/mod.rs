@@ -1,5 +1,6 @@
 //! The Lua tables that scripts see, one file for each theme, and their parts in Lua in `../lua`.
 
+pub(crate) mod builtin;
 pub(crate) mod digest;
 pub(crate) mod encoding;
 mod host;
@@ -12,6 +13,7 @@ pub(crate) mod pattern;
 pub(crate) mod re;
 mod request;
 pub(crate) mod shared;
+
 pub(crate) mod time;
 mod var;
 

@@ -12,7 +12,7 @@ pub(crate) fn install(lua: &Lua) -> mlua::Result<()> {
     host.raw_set("next", function(lua, &[], next)?)?;
     host.raw_set("gsub", function(lua, &[-1, -2, -3], gsub)?)?;
     let string: Table = lua.globals().get("string")?;
-    lua.load(include_str!("../lua/pattern.lua")).set_name("=[string]").call::<()>((string, host))
+    lua.load(include_str!("../lua/pattern.lua")).set_name("=witgate/pattern").call::<()>((string, host))
 }
 
 impl From<PatternError> for Fault {

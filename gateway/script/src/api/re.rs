@@ -37,7 +37,7 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
     host.raw_set("find", bound(lua, &engine, find)?)?;
     host.raw_set("next", bound(lua, &engine, next)?)?;
     host.raw_set("sub", bound(lua, &engine, sub)?)?;
-    let (re, module): (Table, Table) = lua.load(include_str!("../lua/re.lua")).set_name("=[ngx.re]").call(host)?;
+    let (re, module): (Table, Table) = lua.load(include_str!("../lua/re.lua")).set_name("=witgate/re").call(host)?;
     ngx.raw_set("re", re)?;
     super::preload(lua, preload, "ngx.re", move |_| Ok(module.clone()))
 }

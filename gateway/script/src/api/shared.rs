@@ -41,7 +41,7 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> 
     let parts = lua.create_table()?;
     parts.raw_set("keys", keys(lua, &known)?)?;
     parts.raw_set("flush_expired", flush_expired(lua, &known)?)?;
-    lua.load(include_str!("../lua/shared.lua")).set_name("=[ngx.shared]").call::<()>((methods, parts))?;
+    lua.load(include_str!("../lua/shared.lua")).set_name("=witgate/shared").call::<()>((methods, parts))?;
     ngx.raw_set("shared", shared)
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
         function ngx.today() return date('%Y-%m-%d') end
         function ngx.localtime() return date('%Y-%m-%d %H:%M:%S') end
         function ngx.utctime() return date('!%Y-%m-%d %H:%M:%S') end";
-    lua.load(code).set_name("=[ngx.time]").call::<()>(ngx)?;
+    lua.load(code).set_name("=witgate/time").call::<()>(ngx)?;
 
     super::preload(lua, preload, "resty.core.time", |lua| {
         let begun = Instant::now();
