@@ -13,7 +13,7 @@ use crate::error::{Concern, Mistake};
 use crate::script::{Script, ScriptSpec};
 use crate::subrequest::Subrequests;
 use crate::vm::{Vm, describe};
-use crate::watchdog;
+use crate::{native, watchdog};
 
 /// Makes apps and scripts, and keeps those that have not changed.
 pub struct ScriptHost {
@@ -55,6 +55,13 @@ impl ScriptHost {
         apps.retain(|app| app.strong_count() > 0);
         if let Some(present) = apps.iter().filter_map(Weak::upgrade).find(|present| present.app.spec == spec) {
             return Ok(present);
+        }
+        for library in &spec.libraries {
+            native::load_for_all(library).map_err(|message| Mistake {
+                concern: Concern::Vm,
+                message: format!("`libraries`: {message}"),
+                help: "name a shared library that is installed, such as \"libcrypto.so.3\"".to_owned(),
+            })?;
         }
         let dicts = spec.dicts.iter().map(|(name, size)| (name.clone(), self.dicts.open(name, *size))).collect();
         let subrequests = self.subrequests.clone().filter(|_| spec.routes);

@@ -15,6 +15,7 @@ pub mod dict;
 mod error;
 mod host;
 pub mod library;
+mod native;
 mod pattern;
 mod pcre;
 mod phase;

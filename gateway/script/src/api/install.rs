@@ -50,9 +50,11 @@ pub(super) fn told(result: LuaResult<()>) -> LuaResult<Option<String>> {
 /// Makes everything that scripts see; gives the functions that run them.
 pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let ngx = lua.create_table()?;
+    ngx.set("null", LuaLightUserData(std::ptr::null_mut()))?;
     let host = super::host::table(lua, core)?;
     let dicts: Vec<_> = core.app.dicts.iter().map(|(name, dict)| (name.clone(), Arc::clone(dict))).collect();
     library::install(lua, &ngx, &dicts)?;
+    library::limit_results(lua, core.app.spec.limits.request_memory);
     let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
     load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
     load::<_, ()>(lua, "location", include_str!("../lua/location.lua"), (&host, &dispatcher, &ngx))?;
@@ -60,5 +62,6 @@ pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let loaded: LuaTable = lua.globals().get::<LuaTable>("package")?.get("loaded")?;
     let balancer: LuaTable = load(lua, "balancer", include_str!("../lua/balancer.lua"), (&host, &dispatcher))?;
     loaded.set("ngx.balancer", balancer)?;
+    library::restrict(lua, core.app.spec.trust == Trust::Full)?;
     Ok(dispatcher)
 }

@@ -640,6 +640,23 @@ function base.require(name)
 end
 
 loaded.ngx = ngx
+package.path, package.cpath = host.package_path, host.package_cpath
+
+if host.trusted then
+    -- What Lua itself looks in `package.cpath` with: for `a.b` in `a/b.so`, and in `a.so`.
+    local whole, root = package.loaders[3], package.loaders[4]
+    function core.native(name)
+        local message = ""
+        for _, look in ipairs({ whole, root }) do
+            local found = look(name)
+            if type(found) == "function" then
+                return found
+            end
+            message = message .. tostring(found or "")
+        end
+        return nil, message
+    end
+end
 
 -- The names of golapis.
 base.golapis = ngx
