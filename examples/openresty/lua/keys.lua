@@ -1,0 +1,2 @@
+-- Who may add links, by key.
+return { ["let-me-in"] = "alice" }
