@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::dict::Dict;
 use crate::reach::Reach;
+use crate::socket::tls::Configs;
 use crate::subrequest::Subrequests;
 
 /// Lua source with the name that errors give it: `@FILE`, or `=NAME` for what stands in the configuration.
@@ -89,6 +90,8 @@ pub struct AppSpec {
     /// Shared dictionaries in reach, with their sizes in bytes.
     pub dicts: BTreeMap<String, usize>,
     pub reach: Reach,
+    /// Certificate authorities in PEM by which sockets check the certificates of servers, instead of the system's.
+    pub authorities: Option<Bytes>,
     /// Whether requests to the gateway's own routes are granted.
     pub routes: bool,
 }
@@ -100,6 +103,7 @@ pub struct App {
     pub(crate) dicts: BTreeMap<String, Arc<Dict>>,
     pub(crate) subrequests: Option<Arc<dyn Subrequests>>,
     pub(crate) figures: Figures,
+    pub(crate) tls: Configs,
     /// Threads that make its VMs.
     pub(crate) workers: usize,
     /// Ends when no generation has it any more.
@@ -125,7 +129,16 @@ impl App {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let (retire, retired) = watch::channel(false);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let app = Self { number, spec, dicts, subrequests, figures: Figures::default(), workers, retired };
+        let app = Self {
+            number,
+            spec,
+            dicts,
+            subrequests,
+            figures: Figures::default(),
+            tls: Configs::default(),
+            workers,
+            retired,
+        };
         AppHandle { app: Arc::new(app), retire }
     }
 

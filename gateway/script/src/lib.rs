@@ -24,12 +24,15 @@ mod reach;
 mod request;
 mod run;
 mod script;
+mod socket;
 mod stage;
 mod subrequest;
 mod symbols;
 #[cfg(test)]
 mod testing;
+mod timer;
 mod vm;
+mod wait;
 mod watchdog;
 
 pub use app::{App, AppHandle, AppSpec, Chunk, Figures, Limits, Modules, Trust};

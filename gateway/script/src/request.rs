@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
+use crate::socket::Guest;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -81,6 +82,8 @@ pub(crate) struct Request {
     undo: RefCell<Vec<Undo>>,
     /// The request's body, once a script has read it.
     pub body: RefCell<Option<bytes::Bytes>>,
+    /// Closes the sockets of the hook when it ends.
+    pub guest: RefCell<Option<Guest>>,
 }
 
 /// A variable's value: bytes, as Lua strings are.
@@ -103,6 +106,7 @@ impl Request {
             edits: RefCell::default(),
             undo: RefCell::default(),
             body: RefCell::new(None),
+            guest: RefCell::new(None),
         }
     }
 
@@ -115,7 +119,7 @@ impl Request {
 
     /// Ends a hook.
     pub fn take_back(&self) -> Option<Box<Exchange>> {
-        *self.operations.borrow_mut() = None;
+        self.cancel_all();
         self.exchange.borrow_mut().take()
     }
 
@@ -258,9 +262,11 @@ impl Request {
         }
     }
 
-    /// Drops everything that calls wait for.
+    /// Drops everything that calls wait for, and all that is open.
     pub fn cancel_all(&self) {
         *self.operations.borrow_mut() = None;
+        let guest = self.guest.borrow_mut().take();
+        drop(guest);
     }
 
     /// The next operation that ends; none: there is none, so nothing will ever end.

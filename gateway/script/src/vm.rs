@@ -18,6 +18,9 @@ use crate::app::{App, Chunk};
 use crate::error::MemoryLimit;
 use crate::request::{Request, Results};
 use crate::script::Script;
+use crate::socket::Sockets;
+use crate::timer::Timers;
+use crate::wait::Bells;
 use crate::{Phase, ScriptError, watchdog};
 
 /// A VM that holds more than these parts of its limit is collected, and replaced if that does not help: what is left must be
@@ -42,8 +45,10 @@ pub(crate) struct Core {
     /// Of requests that have ended, from wherever they ended.
     ended: Arc<Mutex<Vec<u64>>>,
     pub serial: u64,
-    pub sockets: Cell<u32>,
-    pub timers: Cell<u32>,
+    pub sockets: Rc<Sockets>,
+    pub timers: Timers,
+    /// Wakes what waits for something else of the VM.
+    pub bells: Rc<Bells>,
     /// The VM itself, for what begins outside of requests.
     pub vm: RefCell<std::rc::Weak<Vm>>,
 }
@@ -135,8 +140,9 @@ impl Vm {
             numbers: Cell::new(1),
             ended: Arc::default(),
             serial: number,
-            sockets: Cell::new(0),
-            timers: Cell::new(0),
+            sockets: Sockets::new(app),
+            timers: Timers::default(),
+            bells: Rc::default(),
             vm: RefCell::new(std::rc::Weak::new()),
         });
         let installed = install::install(&lua, &core).map_err(start)?;
@@ -195,6 +201,7 @@ impl Vm {
     /// No more requests begin here.
     pub fn retire(&self) {
         if !self.retired.replace(true) {
+            self.core.timers.end();
             self.core.app.figures.vms_replaced.fetch_add(1, Ordering::Relaxed);
         }
     }

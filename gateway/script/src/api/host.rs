@@ -25,6 +25,10 @@ pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     super::module::install(lua, &host, core)?;
     super::output::install(lua, &host, core)?;
     super::request::install(lua, &host, core)?;
+    super::socket::install(lua, &host, core)?;
+    super::timer::install(lua, &host, core)?;
     super::var::install(lua, &host, core)?;
+    super::wait::install(lua, &host, core)?;
+    super::worker::install(lua, &host, core)?;
     Ok(host)
 }

@@ -58,8 +58,15 @@ pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
     load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;
     load::<_, ()>(lua, "location", include_str!("../lua/location.lua"), (&host, &dispatcher, &ngx))?;
+    let package: LuaTable = lua.globals().get("package")?;
+    let preload: LuaTable = package.get("preload")?;
+    load::<_, ()>(lua, "socket", include_str!("../lua/socket.lua"), (&host, &dispatcher, &ngx))?;
+    load::<_, ()>(lua, "waiting", include_str!("../lua/waiting.lua"), (&host, &dispatcher, &ngx, &preload))?;
+    load::<_, ()>(lua, "golapis", include_str!("../lua/golapis.lua"), (&ngx, lua.globals()))?;
+    let names = ngx.clone();
+    super::preload(lua, &preload, "resty.lock", move |lua| load(lua, "lock", include_str!("../lua/lock.lua"), &names))?;
     lua.globals().set("ngx", &ngx)?;
-    let loaded: LuaTable = lua.globals().get::<LuaTable>("package")?.get("loaded")?;
+    let loaded: LuaTable = package.get("loaded")?;
     let balancer: LuaTable = load(lua, "balancer", include_str!("../lua/balancer.lua"), (&host, &dispatcher))?;
     loaded.set("ngx.balancer", balancer)?;
     library::restrict(lua, core.app.spec.trust == Trust::Full)?;

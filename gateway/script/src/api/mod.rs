@@ -6,16 +6,19 @@ pub(crate) mod encoding;
 mod host;
 pub(crate) mod install;
 mod location;
-mod log;
+pub(crate) mod log;
 mod module;
 mod output;
 pub(crate) mod pattern;
 pub(crate) mod re;
 mod request;
 pub(crate) mod shared;
-
+mod socket;
 pub(crate) mod time;
+mod timer;
 mod var;
+mod wait;
+mod worker;
 
 use mlua::{Lua, Table, Value};
 

@@ -657,6 +657,3 @@ if host.trusted then
         return nil, message
     end
 end
-
--- The names of golapis.
-base.golapis = ngx

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use witgate_script::{AppSpec, Chunk, Limits, Phase, Script, ScriptHost, ScriptSpec, ScriptStage};
+use witgate_script::{AppSpec, Chunk, Limits, Network, Phase, Reach, Script, ScriptHost, ScriptSpec, ScriptStage};
 use witgate_stage::{Client, Exchange, Hook, RequestHead, Response, ResponseHead, Run, Stage, StageError, Verdict};
 
 pub struct Rig {
     host: ScriptHost,
     script: Arc<Script>,
+    app: AppSpec,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -26,16 +27,46 @@ impl Rig {
 
     pub fn of(phases: &[(Phase, &str)], app: AppSpec) -> Self {
         let host = ScriptHost::new(1, None).unwrap();
-        let app = host.app(app).unwrap();
-        let chunk = |phase: Phase, code: &str| Chunk {
-            name: format!("={}", phase.name()),
-            source: Bytes::copy_from_slice(code.as_bytes()),
-        };
-        let phases: BTreeMap<_, _> = phases.iter().map(|(phase, code)| (*phase, chunk(*phase, code))).collect();
-        let variables = BTreeMap::from([("color".to_owned(), "red".to_owned())]);
-        let script = host.script(ScriptSpec { name: "test".into(), phases, variables }, &app).unwrap();
+        let script = script(&host, phases, app.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { host, script, runtime }
+        Self { host, script, app, runtime }
+    }
+
+    /// A content script whose sockets reach everything on this machine.
+    pub fn at_home(code: &str) -> Self {
+        Self::at_home_with(code, |_| {})
+    }
+
+    pub fn at_home_with(code: &str, change: impl FnOnce(&mut AppSpec)) -> Self {
+        let home = Network { address: [127, 0, 0, 0].into(), bits: 8, port: None };
+        let reach = Reach { networks: vec![home], ..Reach::default() };
+        let mut app = AppSpec { name: "test".into(), reach, ..AppSpec::default() };
+        change(&mut app);
+        Self::of(&[(Phase::Content, code)], app)
+    }
+
+    /// What a content script says, or its error.
+    pub fn told(&self) -> String {
+        match self.run(Hook::RequestHeaders, get("/")).1 {
+            Ok(Verdict::Respond(response)) => String::from_utf8(response.body.to_vec()).unwrap(),
+            Err(error) => format!("error: {}", error.source),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes the script out of service and another, with the same settings, into it.
+    pub fn replace(&mut self, code: &str) {
+        let mut app = self.app.clone();
+        app.name = "replaced".into();
+        self.script = script(&self.host, &[(Phase::Content, code)], app);
+    }
+
+    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.runtime
+    }
+
+    pub fn stage(&self) -> ScriptStage {
+        ScriptStage::new(Arc::clone(&self.script), true)
     }
 
     pub fn host(&self) -> &ScriptHost {
@@ -64,6 +95,17 @@ impl Rig {
         let rig = Self::new(&[(Phase::Content, code)]);
         String::from_utf8(rig.respond(get("/")).body.to_vec()).unwrap()
     }
+}
+
+fn script(host: &ScriptHost, phases: &[(Phase, &str)], app: AppSpec) -> Arc<Script> {
+    let app = host.app(app).unwrap();
+    let chunk = |phase: Phase, code: &str| Chunk {
+        name: format!("={}", phase.name()),
+        source: Bytes::copy_from_slice(code.as_bytes()),
+    };
+    let phases: BTreeMap<_, _> = phases.iter().map(|(phase, code)| (*phase, chunk(*phase, code))).collect();
+    let variables = BTreeMap::from([("color".to_owned(), "red".to_owned())]);
+    host.script(ScriptSpec { name: "test".into(), phases, variables }, &app).unwrap()
 }
 
 pub fn get(path: &str) -> Box<Exchange> {

@@ -167,6 +167,7 @@ fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&
         },
         dicts: BTreeMap::new(),
         reach: Reach::default(),
+        authorities: None,
         routes: false,
     };
     for grant in grants {

@@ -1,0 +1,385 @@
+//! Sockets of scripts: what they are connected to, what they read and write, and the idle ones that are kept.
+//!
+//! Everything here belongs to one VM and so to one thread. A script knows a socket by a number; the socket is gone when the
+//! hook or timer that connected it ends, whatever the script did.
+
+mod address;
+mod inbox;
+mod open;
+mod pool;
+pub(crate) mod tls;
+mod transport;
+mod udp;
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future as _;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, ReadBuf};
+
+use crate::app::App;
+
+pub(crate) use address::Target;
+pub(crate) use inbox::{Held, Reading, Share, Taken, Until, Want};
+pub(crate) use open::Place;
+pub(crate) use pool::{Options, Pools, Turn};
+pub(crate) use transport::{Transport, describe};
+pub(crate) use udp::{DATAGRAM_LIMIT, Datagrams, Peer};
+
+/// What a script is told that is not there.
+pub(crate) type Refusal = Cow<'static, str>;
+
+/// Times and sizes that lua-nginx-module has settings for, with its defaults, for scripts were written with them in mind.
+pub(crate) mod defaults {
+    /// Of connecting, sending and reading.
+    pub const TIMEOUT_MS: u64 = 60_000;
+    /// How long an idle connection is kept.
+    pub const KEEPALIVE_MS: u64 = 60_000;
+    /// Idle connections of one pool.
+    pub const POOL_SIZE: usize = 30;
+}
+
+/// Counts an open socket against the limit of its VM.
+pub(crate) struct Slot(Rc<Cell<u32>>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// A connection, whoever has it.
+pub(crate) struct Connection {
+    pub transport: Transport,
+    inbox: BytesMut,
+    share: Share,
+    /// How often it was taken out of a pool.
+    pub reused: u32,
+    /// The check that its certificate has passed, and for which name.
+    pub checked: (tls::Check, Option<Box<str>>),
+    // Last: whoever waits for its place in a pool gets it when the connection is closed.
+    pub member: Option<pool::Member>,
+    _slot: Slot,
+}
+
+impl Connection {
+    fn new(transport: Transport, slot: Slot, member: Option<pool::Member>, held: &Rc<Held>) -> Self {
+        let (inbox, share) = (BytesMut::new(), Share::new(held));
+        Self { transport, inbox, share, reused: 0, checked: (tls::Check::Nothing, None), member, _slot: slot }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self.transport, Transport::Tls(..))
+    }
+
+    /// Shakes hands; `check`: what the certificate passes by that.
+    ///
+    /// # Errors
+    /// As scripts see it. The connection is closed.
+    pub async fn secure(
+        self,
+        config: Arc<rustls::ClientConfig>,
+        name: Option<rustls::pki_types::ServerName<'static>>,
+        checked: (tls::Check, Option<Box<str>>),
+    ) -> Result<Self, String> {
+        let Transport::Plain(plain) = self.transport else { return Ok(self) };
+        let stream = tls::shake_hands(plain, config, name).await?;
+        Ok(Self { transport: Transport::tls(stream), checked, ..self })
+    }
+
+    pub fn has_unread(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Whether nothing has come that nobody has asked for, and the peer is still there, as far as can be told at once.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        self.transport.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+}
+
+/// A socket that a script has connected, or is connecting.
+pub(crate) struct Socket {
+    pub number: u64,
+    /// Number of the request that it belongs to.
+    pub owner: u64,
+    pub connection: RefCell<Option<Connection>>,
+    pub connecting: Cell<bool>,
+    pub reading: Cell<bool>,
+    pub writing: Cell<bool>,
+    pub read_closed: Cell<bool>,
+    pub write_closed: Cell<bool>,
+    /// What is being sent, beyond what the system took at once.
+    sending: RefCell<Share>,
+    sockets: Rc<Sockets>,
+}
+
+/// How a read ended.
+pub(crate) enum Read {
+    Data(Taken),
+    /// Failed, with what there was until then.
+    Failed(Refusal, Taken),
+}
+
+/// Sets a mark of a socket for as long as an operation takes, however it ends.
+pub(crate) struct Busy<F: Fn(&Socket) -> &Cell<bool>>(Rc<Socket>, F);
+
+impl<F: Fn(&Socket) -> &Cell<bool>> Busy<F> {
+    pub fn new(socket: &Rc<Socket>, mark: F) -> Self {
+        mark(socket).set(true);
+        Self(Rc::clone(socket), mark)
+    }
+}
+
+impl<F: Fn(&Socket) -> &Cell<bool>> Drop for Busy<F> {
+    fn drop(&mut self) {
+        (self.1)(&self.0).set(false);
+    }
+}
+
+const CLOSED: Refusal = Cow::Borrowed("closed");
+const NO_MEMORY: Refusal = Cow::Borrowed("no memory");
+
+impl Socket {
+    /// Reads on, until the read has what it wants or fails.
+    pub fn poll_read(&self, context: &mut Context<'_>, reading: &mut Reading) -> Poll<Read> {
+        let mut connection = self.connection.borrow_mut();
+        let Some(connection) = &mut *connection else {
+            return Poll::Ready(Read::Failed(CLOSED, Taken::Own(Vec::new())));
+        };
+        loop {
+            if let Some(taken) = reading.take(&mut connection.inbox) {
+                return Poll::Ready(Read::Data(taken));
+            }
+            if self.read_closed.get() {
+                return Poll::Ready(Read::Failed(CLOSED, reading.partial(&mut connection.inbox)));
+            }
+            let refusal = match ready!(connection.fill(context, reading)) {
+                Ok(0) if reading.wants_end() => {
+                    self.read_closed.set(true);
+                    return Poll::Ready(Read::Data(reading.partial(&mut connection.inbox)));
+                }
+                Ok(0) => CLOSED,
+                Ok(_) if connection.share.set(connection.inbox.len() + reading.holds()) => continue,
+                Ok(_) => {
+                    connection.inbox.clear();
+                    self.read_closed.set(true);
+                    self.write_closed.set(true);
+                    return Poll::Ready(Read::Failed(NO_MEMORY, Taken::Own(Vec::new())));
+                }
+                Err(error) => Cow::Owned(describe(&error)),
+            };
+            self.read_closed.set(true);
+            return Poll::Ready(Read::Failed(refusal, reading.partial(&mut connection.inbox)));
+        }
+    }
+
+    /// What a read that takes too long has got.
+    pub fn give_up(&self, reading: &mut Reading) -> Taken {
+        match &mut *self.connection.borrow_mut() {
+            Some(connection) => reading.partial(&mut connection.inbox),
+            None => Taken::Own(Vec::new()),
+        }
+    }
+
+    /// Hands over what a read took, and forgets it.
+    pub fn with<T>(&self, taken: Taken, read: impl FnOnce(&[u8]) -> T) -> T {
+        let (data, taken) = match taken {
+            Taken::Own(bytes) => return read(&bytes),
+            Taken::Front { data, taken } => (data, taken),
+        };
+        let mut connection = self.connection.borrow_mut();
+        let Some(connection) = &mut *connection else { return read(&[]) };
+        let result = read(connection.inbox.get(..data).unwrap_or_default());
+        connection.inbox.advance(taken.min(connection.inbox.len()));
+        if connection.inbox.is_empty() && connection.inbox.capacity() > KEPT {
+            connection.inbox = BytesMut::new();
+        }
+        connection.share.set(connection.inbox.len());
+        result
+    }
+
+    /// Writes on; `sent` counts what has been written of `bytes`.
+    pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), Refusal>> {
+        let mut connection = self.connection.borrow_mut();
+        let Some(connection) = &mut *connection else { return Poll::Ready(Err(CLOSED)) };
+        let failed = loop {
+            let rest = bytes.get(*sent..).unwrap_or_default();
+            if rest.is_empty() {
+                match ready!(connection.transport.poll_flush(context)) {
+                    Ok(()) => return Poll::Ready(Ok(())),
+                    Err(error) => break Cow::Owned(describe(&error)),
+                }
+            }
+            match ready!(connection.transport.poll_write(context, rest)) {
+                Ok(0) => break CLOSED,
+                Ok(count) => *sent += count,
+                Err(error) => break Cow::Owned(describe(&error)),
+            }
+        };
+        self.write_closed.set(true);
+        Poll::Ready(Err(failed))
+    }
+
+    /// Whether so many bytes may wait to be sent.
+    pub fn hold_sending(&self, bytes: usize) -> bool {
+        self.sending.borrow_mut().set(bytes)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        !self.connecting.get()
+            && (self.connection.borrow().is_none() || self.read_closed.get() && self.write_closed.get())
+    }
+
+    /// Closes it, and forgets it.
+    pub fn close(&self) {
+        let connection = self.connection.borrow_mut().take();
+        self.sockets.live.borrow_mut().remove(&self.number);
+        drop(connection);
+    }
+}
+
+/// A buffer that is larger is given back when it is empty.
+const KEPT: usize = 64 * 1024;
+
+impl Connection {
+    fn fill(&mut self, context: &mut Context<'_>, reading: &Reading) -> Poll<io::Result<usize>> {
+        self.inbox.reserve(reading.room(&self.inbox));
+        match &mut self.transport {
+            Transport::Plain(plain) => poll_buffer(plain, context, &mut self.inbox),
+            Transport::Tls(stream, both) => {
+                let waker = both.reads(context);
+                poll_buffer(&mut **stream, &mut Context::from_waker(&waker), &mut self.inbox)
+            }
+        }
+    }
+}
+
+fn poll_buffer<R: tokio::io::AsyncRead + Unpin>(
+    from: &mut R,
+    context: &mut Context<'_>,
+    into: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    // It reads once, and forgets nothing if it is dropped.
+    let read = std::pin::pin!(from.read_buf(into));
+    read.poll(context)
+}
+
+/// What the sockets of one VM share.
+pub(crate) struct Sockets {
+    pub app: Arc<App>,
+    live: RefCell<HashMap<u64, Rc<Socket>>>,
+    datagrams: RefCell<HashMap<u64, Rc<Datagrams>>>,
+    numbers: Cell<u64>,
+    open: Rc<Cell<u32>>,
+    pub held: Rc<Held>,
+    pub pools: Pools,
+    /// Whose turn it is among the endpoints of upstreams.
+    turn: Cell<usize>,
+}
+
+impl Sockets {
+    pub fn new(app: &Arc<App>) -> Rc<Self> {
+        let limits = &app.spec.limits;
+        Rc::new(Self {
+            app: Arc::clone(app),
+            live: RefCell::default(),
+            datagrams: RefCell::default(),
+            numbers: Cell::new(0),
+            open: Rc::default(),
+            held: Held::new(limits.memory, limits.request_memory),
+            pools: Pools::default(),
+            turn: Cell::new(0),
+        })
+    }
+
+    pub fn get(&self, number: u64) -> Option<Rc<Socket>> {
+        self.live.borrow().get(&number).map(Rc::clone)
+    }
+
+    pub fn datagrams(&self, number: u64) -> Option<Rc<Datagrams>> {
+        self.datagrams.borrow().get(&number).map(Rc::clone)
+    }
+
+    fn next_number(&self) -> u64 {
+        let number = self.numbers.get() + 1;
+        self.numbers.set(number);
+        number
+    }
+
+    /// A new socket of a request, which is not connected.
+    pub fn add(self: &Rc<Self>, owner: u64) -> Rc<Socket> {
+        let socket = Rc::new(Socket {
+            number: self.next_number(),
+            owner,
+            connection: RefCell::new(None),
+            connecting: Cell::new(false),
+            reading: Cell::new(false),
+            writing: Cell::new(false),
+            read_closed: Cell::new(false),
+            write_closed: Cell::new(false),
+            sending: RefCell::new(Share::new(&self.held)),
+            sockets: Rc::clone(self),
+        });
+        self.live.borrow_mut().insert(socket.number, Rc::clone(&socket));
+        socket
+    }
+
+    /// Closes everything that a request has connected.
+    pub fn close_all_of(&self, owner: u64) {
+        let of_it = |candidate: u64| candidate == owner;
+        let closed: Vec<_> = self.live.borrow_mut().extract_if(|_, socket| of_it(socket.owner)).collect();
+        for (_, socket) in &closed {
+            drop(socket.connection.borrow_mut().take());
+        }
+        self.datagrams.borrow_mut().retain(|_, socket| !of_it(socket.owner));
+    }
+
+    /// A place for one more socket; idle ones make room.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn slot(&self) -> Result<Slot, Refusal> {
+        let limit = self.app.spec.limits.sockets;
+        if self.open.get() >= limit {
+            self.pools.drop_oldest();
+        }
+        if self.open.get() >= limit {
+            return Err(Cow::Owned(format!("too many open sockets: `sockets_limit` is {limit}")));
+        }
+        self.open.set(self.open.get() + 1);
+        self.app.figures.sockets.fetch_add(1, Ordering::Relaxed);
+        Ok(Slot(Rc::clone(&self.open)))
+    }
+
+    /// Nothing more is kept: the app is no longer in service.
+    pub fn is_over(&self) -> bool {
+        *self.app.retired.borrow()
+    }
+}
+
+/// Closes what a request leaves open.
+pub(crate) struct Guest {
+    sockets: Rc<Sockets>,
+    owner: u64,
+}
+
+impl Guest {
+    pub fn new(sockets: &Rc<Sockets>, owner: u64) -> Self {
+        Self { sockets: Rc::clone(sockets), owner }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.sockets.close_all_of(self.owner);
+    }
+}

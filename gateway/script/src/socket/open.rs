@@ -1,0 +1,90 @@
+//! Connecting.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::address::Target;
+use super::pool::{Options, Turn};
+use super::transport::{Plain, Transport, describe};
+use super::{Connection, NO_MEMORY, Refusal, Sockets};
+
+/// What a script connects to.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub target: Target,
+    /// The address to connect from.
+    pub from: Option<SocketAddr>,
+    pub pool: Box<[u8]>,
+    pub options: Options,
+    pub timeout: Duration,
+}
+
+impl Place {
+    /// A connection to it that is there already; otherwise what to wait for.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub fn turn(&self, sockets: &Sockets) -> Result<Turn, Refusal> {
+        sockets.pools.turn(&self.pool, self.options).ok_or(Cow::Borrowed("too many waiting connect operations"))
+    }
+
+    /// Connects, or waits for a connection.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn connect(self, sockets: &Rc<Sockets>, turn: Turn) -> Result<Connection, Refusal> {
+        let limit = self.timeout;
+        timeout(limit, self.connect_at_leisure(sockets, turn)).await.unwrap_or(Err(Cow::Borrowed("timeout")))
+    }
+
+    async fn connect_at_leisure(self, sockets: &Rc<Sockets>, mut turn: Turn) -> Result<Connection, Refusal> {
+        let member = loop {
+            match turn {
+                Turn::Reuse(connection) => return Ok(*connection),
+                Turn::Open(member) => break member,
+                Turn::Wait(waiting) => turn = waiting.turn().await.ok_or(NO_MEMORY)?,
+            }
+        };
+        let slot = sockets.slot()?;
+        let plain = match self.target {
+            Target::Unix(path) => {
+                UnixStream::connect(path).await.map(Plain::Unix).map_err(|error| Cow::Owned(describe(&error)))?
+            }
+            Target::Addresses(addresses) => first_of(addresses, self.from).await?,
+            Target::Name(name, port) => first_of(sockets.look_up(name, port).await?, self.from).await?,
+        };
+        Ok(Connection::new(Transport::Plain(plain), slot, member, &sockets.held))
+    }
+}
+
+/// A connection to the first of the addresses that takes one.
+async fn first_of(addresses: Vec<SocketAddr>, from: Option<SocketAddr>) -> Result<Plain, Refusal> {
+    let mut failure = Cow::Borrowed("no address");
+    for address in addresses {
+        match connect(address, from).await {
+            Ok(stream) => {
+                // Scripts write whole messages; waiting for more to send with them only delays the answer.
+                let _ = stream.set_nodelay(true);
+                return Ok(Plain::Tcp(stream));
+            }
+            Err(error) => failure = Cow::Owned(describe(&error)),
+        }
+    }
+    Err(failure)
+}
+
+async fn connect(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if from.port() != 0 {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(from)?;
+    socket.connect(to).await
+}
