@@ -74,7 +74,7 @@ fn triton_s_client_is_served_by_onnx_runtime() {
 fn the_model_server_s_example_tells_files_apart() {
     let file = root().join("examples/model-server/gateway.toml");
     let text = std::fs::read_to_string(&file).expect("readable");
-    let gateway = serve(&file, &text, &Upstream::saying("unused"));
+    let gateway = serve(&file, &text, &Upstream::saying("unused"), None);
     let mut classify = Command::new("python3");
     classify.arg(root().join("examples/model-server/classify.py")).args(["--url", &gateway.url("")]);
     let classified =
@@ -91,7 +91,7 @@ fn the_abuse_example_scores_as_it_was_trained() {
     let file = root().join("examples/abuse-scoring/gateway.toml");
     let config = std::fs::read_to_string(&file).expect("readable").replace("refuse_above = 0.9", "refuse_above = 2.0");
     let upstream = Upstream::saying("ok");
-    let gateway = serve(&file, &config, &upstream);
+    let gateway = serve(&file, &config, &upstream, None);
     let samples = std::fs::read_to_string(file.with_file_name("samples.jsonl")).expect("readable");
     for line in samples.lines() {
         let sample: serde_json::Value = serde_json::from_str(line).expect("JSON");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use witgate_tests::gateway::binary;
-use witgate_tests::{Gateway, Site, Upstream};
+use witgate_tests::{Gateway, Redis, Site, Upstream};
 
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand below the root")
@@ -41,14 +41,20 @@ pub(crate) fn trials(text: &str) -> Vec<Trial> {
         .collect()
 }
 
-/// Serves a configuration of the repository as it is, except for its addresses: free ports, and one upstream for all.
-pub(crate) fn serve(file: &Path, text: &str, upstream: &Upstream) -> Gateway {
+/// Where examples expect Redis.
+const REDIS: &str = "127.0.0.1:6379";
+
+/// Serves a configuration of the repository as it is, except for its addresses: free ports, and one upstream for all but Redis.
+pub(crate) fn serve(file: &Path, text: &str, upstream: &Upstream, redis: Option<&Redis>) -> Gateway {
     let folder = file.parent().expect("a folder");
     let mut config = String::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let line = line.replace("../../", &format!("{}/", root().display()));
         let line = match line.split_once(['=', ' ']).map_or("", |(key, _)| key) {
             "address" => "address = \"127.0.0.1:0\"".to_owned(),
+            "endpoints" if line.contains(REDIS) => {
+                line.replace(REDIS, &redis.expect("a Redis for this example").address.to_string())
+            }
             "endpoints" => format!("endpoints = [\"{}\"]", upstream.address()),
             _ => line,
         };
@@ -83,7 +89,8 @@ fn each_command_to_try_shows_the_status_it_promises() {
         let trials = trials(&text);
         assert!(trials.len() >= 3, "{} should offer at least three commands to try", file.display());
         let upstream = Upstream::saying("hello");
-        let gateway = serve(&file, &text, &upstream);
+        let redis = text.contains(REDIS).then(Redis::start);
+        let gateway = serve(&file, &text, &upstream, redis.as_ref());
         for Trial { status, command } in trials {
             let here = command.replace("127.0.0.1:8080", &gateway.address().to_string());
             let output = Command::new("sh").args(["-c", &here]).output().expect("a shell runs");

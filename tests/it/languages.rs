@@ -33,7 +33,7 @@ pub(crate) fn gateway(project: &Path, upstream: &Upstream) -> Gateway {
     fs::write(&compiled, &text).expect("written");
     let output = Command::new(binary()).args(["check", "-c"]).arg(&compiled).output().expect("witgate runs");
     assert!(output.status.success(), "{}:\n{}", file.display(), String::from_utf8_lossy(&output.stderr));
-    serve(&file, &text, upstream)
+    serve(&file, &text, upstream, None)
 }
 
 /// What all of them promise.

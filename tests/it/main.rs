@@ -25,6 +25,7 @@ mod reload;
 mod response_edits;
 mod routing;
 mod scoring;
+mod scripts;
 mod settings;
 mod top;
 mod upstreams;

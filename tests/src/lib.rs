@@ -6,8 +6,10 @@
 pub mod client;
 pub mod gateway;
 pub mod nginx;
+pub mod redis;
 pub mod upstream;
 
 pub use client::{Connection, Response};
 pub use gateway::{Gateway, Site};
+pub use redis::Redis;
 pub use upstream::Upstream;

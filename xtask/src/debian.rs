@@ -8,13 +8,31 @@ use crate::process;
 use crate::progress::Progress;
 
 /// Program and the package that has it.
-const PROGRAMS: [(&str, &str); 5] =
-    [("nginx", "nginx"), ("curl", "curl"), ("wrk", "wrk"), ("h2load", "nghttp2-client"), ("make", "make")];
+const PROGRAMS: [(&str, &str); 7] = [
+    ("nginx", "nginx"),
+    ("curl", "curl"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("make", "make"),
+    REDIS,
+    ("memcached", "memcached"),
+];
 
-/// Installs what is missing: as root, or through a `sudo` that does not ask.
+const REDIS: (&str, &str) = ("redis-server", "redis-server");
+
+/// Installs what the tests lack: as root, or through a `sudo` that does not ask.
 pub fn ensure_test_programs(progress: &Progress) -> Result<(), Failure> {
+    ensure(&PROGRAMS, progress)
+}
+
+/// Installs Redis, for examples that ask it.
+pub fn ensure_redis(progress: &Progress) -> Result<(), Failure> {
+    ensure(&[REDIS], progress)
+}
+
+fn ensure(programs: &[(&'static str, &'static str)], progress: &Progress) -> Result<(), Failure> {
     let packages: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
+        programs.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
     if packages.is_empty() {
         return Ok(());
     }

@@ -11,6 +11,7 @@ mod guests;
 mod models;
 mod process;
 mod progress;
+mod redis;
 mod sample;
 mod tally;
 mod toolchain;

@@ -6,12 +6,13 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::sample::Sample;
 use crate::workspace::{Host, PLUGINS};
-use crate::{demo, gateway, models, process, toolchain};
+use crate::{demo, gateway, models, process, redis, toolchain};
 
 /// Build everything and serve the sample configuration.
 ///
 /// Adds the wasm target if it is missing, compiles the shipped plugins to components and the gateway in release, starts a
-/// demo upstream (an echo server) on each loopback endpoint that the configuration names, and serves. Once it prints
+/// demo upstream (an echo server) on each loopback endpoint that the configuration names (a Redis, where the port is Redis's),
+/// and serves. Once it prints
 /// `ready http://ADDRESS`, curl commands to try follow. Edit the configuration while it runs: the gateway reloads it.
 ///
 /// Ctrl-C lets requests in flight finish and ends everything, with exit status 0.
@@ -37,7 +38,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     // Before the build, which takes minutes the first time: a port that is taken should show at once.
     if !options.no_demo {
         for endpoint in &sample.loopback_endpoints {
-            demo::start(*endpoint)?;
+            if endpoint.port() == redis::PORT {
+                redis::start(*endpoint, &progress)?;
+            } else {
+                demo::start(*endpoint)?;
+            }
         }
     }
     for listener in &sample.listeners {

@@ -1,0 +1,298 @@
+//! Lua scripts as stages, through the gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use witgate_tests::client;
+use witgate_tests::{Gateway, Redis, Site, Upstream};
+
+/// A configuration with one route for each script, at the path of its name; those without content pass to the upstream.
+fn config(upstream: &Upstream, sections: &str, scripts: &[(&str, &str)]) -> String {
+    let mut config = format!("{}{sections}\n", upstream.config("u"));
+    for (name, script) in scripts {
+        let target = if script.contains("content") { "" } else { "upstream = \"u\"\n" };
+        config.push_str(&format!(
+            "[scripts.{name}]\n{script}\n[[routes]]\nname = \"{name}\"\npath_prefix = \"/{name}\"\n{target}\
+             stages = [{{ script = \"{name}\" }}]\n"
+        ));
+    }
+    config
+}
+
+fn gateway(upstream: &Upstream, sections: &str, scripts: &[(&str, &str)]) -> Gateway {
+    Gateway::with(&config(upstream, sections, scripts))
+}
+
+fn post(gateway: &Gateway, path: &str, body: &str) -> client::Response {
+    let length = body.len().to_string();
+    client::request(gateway.address(), "POST", path, &[("content-length", &length)], body.as_bytes())
+}
+
+#[test]
+fn a_script_checks_requests_and_changes_what_the_upstream_and_the_client_see() {
+    let upstream = Upstream::saying("ok");
+    let script = "access = '''
+        if ngx.var.http_x_key ~= 'good' then return ngx.exit(ngx.HTTP_UNAUTHORIZED) end
+        ngx.req.set_header('X-User', 'alice') ngx.req.clear_header('X-Key')
+        ngx.req.set_uri_args({ a = 1 })
+        ngx.ctx.user = 'alice'
+        '''
+        header_filter = \"ngx.header['X-Served-For'] = ngx.ctx.user\"
+        body_filter = \"ngx.arg[1] = ngx.arg[1]:upper()\"";
+    let gateway = gateway(&upstream, "", &[("api", script)]);
+    let refused = gateway.get_with("/api/x", &[("x-key", "bad")]);
+    assert_eq!((refused.status, refused.code().as_str()), (401, "UNAUTHENTICATED"));
+    assert_eq!(upstream.received().len(), 0);
+    let passed = gateway.get_with("/api/x?b=2", &[("x-key", "good")]);
+    assert_eq!((passed.status, passed.text().as_str()), (200, "OK"));
+    assert_eq!(passed.header("x-served-for").as_deref(), Some("alice"));
+    let seen = upstream.last();
+    assert_eq!(seen.header("x-user").as_deref(), Some("alice"));
+    assert_eq!(seen.header("x-key"), None);
+    assert_eq!(seen.target, "/api/x?a=1");
+}
+
+#[test]
+fn a_script_reads_and_changes_the_requests_body() {
+    let upstream = Upstream::saying("ok");
+    let gateway = gateway(
+        &upstream,
+        "",
+        &[
+            ("echo", "content = \"ngx.req.read_body() ngx.print(ngx.req.get_body_data() or 'none')\""),
+            ("change", "access = \"ngx.req.read_body() ngx.req.set_body_data(ngx.req.get_body_data() .. '!')\""),
+            ("ignore", "access = \"ngx.req.set_header('x-a', '1')\""),
+        ],
+    );
+    assert_eq!(post(&gateway, "/echo", "hello").text(), "hello");
+    assert_eq!(gateway.get("/echo").text(), "none");
+    assert_eq!(post(&gateway, "/change", "hello").status, 200);
+    assert_eq!(upstream.last().body, b"hello!");
+    assert_eq!(post(&gateway, "/ignore", "as it is").status, 200);
+    assert_eq!(upstream.last().body, b"as it is");
+    let large = "x".repeat(2 * 1024 * 1024);
+    assert_eq!(post(&gateway, "/echo", &large).status, 413);
+    assert_eq!(post(&gateway, "/ignore", &large).status, 200, "a body that no script reads is not held back");
+}
+
+#[test]
+fn errors_name_script_line_route_and_request_and_the_client_sees_none_of_it() {
+    let upstream = Upstream::saying("ok");
+    let script =
+        "content = '''\nlocal function fail() error({}) end\nlocal ok = pcall(fail)\nlocal t = nil\nreturn t.field'''";
+    let mut gateway = gateway(&upstream, "", &[("bad", script)]);
+    let answer = gateway.get_with("/bad", &[("x-request-id", "failed-1")]);
+    assert_eq!((answer.status, answer.code().as_str()), (500, "PLUGIN_FAILED"));
+    assert!(!answer.text().contains("nil value"), "{}", answer.text());
+    let line = gateway.await_line(|line| line.contains("attempt to index local 't'"));
+    assert!(line.contains("scripts.bad.content:4:"), "{line}");
+    let rest = gateway.await_line(|line| line.contains("request_id"));
+    assert!(rest.contains("failed-1") && rest.contains("route=\"bad\""), "{rest}");
+    let record = gateway.record("failed-1");
+    assert_eq!(record["stage"], "bad");
+}
+
+#[test]
+fn a_script_that_does_not_end_is_stopped_while_others_are_served() {
+    let upstream = Upstream::saying("ok");
+    let scripts = [
+        ("loop", "content = \"while true do end\""),
+        ("caught", "content = \"while true do pcall(function() while true do end end) end\""),
+        ("pattern", "content = \"ngx.say((('a'):rep(40)):find(('a*'):rep(30) .. 'b'))\""),
+        ("memory", "content = \"local t = {} for i = 1, 1e9 do t[i] = {} end\""),
+        ("bomb", "content = \"ngx.say(('x'):rep(1e10))\""),
+        ("hello", "content = \"ngx.say('hello')\""),
+    ];
+    let gateway = gateway(&upstream, "", &scripts);
+    for (name, _) in &scripts[..5] {
+        let answer = gateway.get(&format!("/{name}"));
+        assert_eq!((answer.status, answer.code().as_str()), (500, "PLUGIN_FAILED"), "{name}");
+        assert_eq!(gateway.get("/hello").text(), "hello\n", "after {name}");
+    }
+    let failed = |name: &str, kind: &str| {
+        let labels = [&*format!("plugin=\"{name}\""), &*format!("kind=\"{kind}\"")];
+        gateway.metric_sum("witgate_stage_failures_total", &labels)
+    };
+    assert_eq!(failed("loop", "deadline"), 1.0);
+    assert_eq!(failed("caught", "deadline"), 1.0);
+    assert_eq!(failed("memory", "limit") + failed("memory", "deadline"), 1.0);
+}
+
+#[test]
+fn what_a_script_keeps_is_not_seen_by_other_requests_unless_it_is_shared() {
+    let upstream = Upstream::saying("ok");
+    let sections = "[shared_dicts.d]\nsize = \"64KiB\"\n[lua.v]\ngrants = [\"shared:d\"]\n[lua.w]\n";
+    let leaky = "lua = \"v\"\ncontent = \"ngx.say(tostring(leak)) leak = 1 ngx.say(ngx.shared.d:incr('n', 1, 0))\"";
+    let other =
+        "lua = \"w\"\ncontent = \"ngx.say(tostring(ngx.shared.d), tostring(io), tostring(os.execute), tostring(ffi))\"";
+    let gateway = gateway(&upstream, sections, &[("leaky", leaky), ("other", other)]);
+    for n in 1..=3 {
+        assert_eq!(gateway.get("/leaky").text(), format!("nil\n{n}\n"));
+    }
+    assert_eq!(gateway.get("/other").text(), "nilnilnilnil\n");
+}
+
+#[test]
+fn mistakes_in_scripts_keep_the_old_configuration_and_are_told_with_their_place() {
+    let upstream = Upstream::saying("ok");
+    let with = |script: &str| config(&upstream, "", &[("a", script)]);
+    let gateway = Gateway::with(&with("content = \"ngx.say('one')\""));
+    for (script, told) in [
+        ("content = \"ngx.say('\"", "script `a`: `content` cannot be compiled: scripts.a.content:1: unfinished string"),
+        ("content_file = \"missing.lua\"", "missing.lua"),
+        ("contents = \"x\"", "content"),
+        ("content = \"\"", "a chunk of Lua"),
+        ("content = \"end do\"", "cannot be compiled"),
+    ] {
+        gateway.site().configure(&with(script));
+        let answer = gateway.reload();
+        assert_eq!(answer.status, 422, "{script}: {}", answer.text());
+        assert!(answer.text().contains(told), "{script}: {}", answer.text());
+        assert_eq!(gateway.get("/a").text(), "one\n");
+    }
+    gateway.site().configure(&config(
+        &upstream,
+        "[lua.v]\ninit = \"error('not today')\"",
+        &[(
+            "a",
+            "lua = \"v\"\ncontent = \"\
+        ngx.say(1)\"",
+        )],
+    ));
+    assert!(gateway.reload().text().contains("not today"));
+    gateway.reconfigure(&with("content = \"ngx.say('two')\""));
+    assert_eq!(gateway.get("/a").text(), "two\n");
+}
+
+#[test]
+fn modules_are_read_with_the_configuration_and_a_change_of_one_is_a_reload() {
+    let upstream = Upstream::saying("ok");
+    let site = Site::new("");
+    std::fs::create_dir_all(site.path("lua/shop")).expect("created");
+    let module = site.path("lua/shop/init.lua");
+    std::fs::write(&module, "local M = {} function M.name() return 'one' end return M").expect("written");
+    let sections = "[lua.v]\npath = [\"lua\"]";
+    let script = "lua = \"v\"\ncontent = \"ngx.say(require('shop').name(), ' ', package.loaded.shop ~= nil)\"";
+    site.configure(&config(&upstream, sections, &[("a", script)]));
+    let gateway = site.start();
+    assert_eq!(gateway.get("/a").text(), "one true\n");
+    std::fs::write(&module, "return { name = function() return 'two' end }").expect("written");
+    gateway.eventually("the module is read again", |gateway| gateway.get("/a").text() == "two true\n");
+}
+
+#[test]
+fn counters_survive_reloads_and_no_request_fails_while_scripts_change() {
+    let upstream = Upstream::saying("ok");
+    let sections = |n: u32| {
+        format!("[shared_dicts.d]\nsize = \"64KiB\"\n[lua.v]\ninit = \"version = {n}\"\ngrants = [\"shared:d\"]\n")
+    };
+    let script = "lua = \"v\"\ncontent = \"ngx.sleep(0.001) ngx.say(version, ' ', ngx.shared.d:incr('n', 1, 0))\"";
+    let gateway = gateway(&upstream, &sections(0), &[("a", script)]);
+    let (address, stop) = (gateway.address(), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut count = 0_u32;
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client::get(address, "/a", &[]);
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for n in 1..=20 {
+        gateway.reconfigure(&config(&upstream, &sections(n), &[("a", script)]));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let served: u32 = clients.into_iter().map(|client| client.join().expect("no request failed")).sum();
+    assert_eq!(gateway.get("/a").text(), format!("20 {}\n", served + 1));
+}
+
+#[test]
+fn a_script_asks_redis_only_where_it_may() {
+    let (upstream, redis) = (Upstream::saying("ok"), Redis::start());
+    let sections = format!(
+        "[upstreams.redis]\nendpoints = [\"{}\"]\n[lua.v]\ngrants = [\"upstream:redis\"]\n[lua.w]\n",
+        redis.address
+    );
+    let ask = |vm: &str, host: &str| {
+        format!(
+            "lua = \"{vm}\"\ncontent = '''
+            local s = ngx.socket.tcp()
+            local ok, err = s:connect({host}, {})
+            if not ok then return ngx.say(err) end
+            s:send('INCR n\\r\\n')
+            ngx.say(s:receive(), ' ', s:getreusedtimes())
+            s:setkeepalive()'''",
+            redis.address.port()
+        )
+    };
+    let scripts = [
+        ("named", ask("v", "'redis'")),
+        ("address", ask("v", "'127.0.0.1'")),
+        ("elsewhere", ask("v", "'127.0.0.2'")),
+        ("nowhere", ask("w", "'127.0.0.1'")),
+    ];
+    let scripts: Vec<(&str, &str)> = scripts.iter().map(|(name, script)| (*name, script.as_str())).collect();
+    let gateway = gateway(&upstream, &sections, &scripts);
+    assert_eq!(gateway.get("/named").text(), ":1 0\n");
+    assert!(gateway.get("/address").text().starts_with(":2 "));
+    for name in ["/elsewhere", "/nowhere"] {
+        let text = gateway.get(name).text();
+        assert!(text.starts_with("not in reach"), "{name}: {text}");
+    }
+    assert_eq!(redis.ask("GET n\r\n"), "$1");
+}
+
+#[test]
+fn a_script_asks_routes_of_the_gateway() {
+    let upstream = Upstream::saying("from upstream");
+    let sections = "[lua.v]\ngrants = [\"routes\"]\n";
+    let capture = "lua = \"v\"\ncontent = '''
+        local a, b = ngx.location.capture_multi({
+            { '/plain/x', { args = { q = 1 } } },
+            { '/echo', { method = ngx.HTTP_POST, body = 'sent' } },
+        })
+        ngx.say(a.status, ' ', a.body, ' ', a.header['X-Plain'])
+        ngx.say(b.status, ' ', b.body)
+        ngx.say(ngx.location.capture('/nobody').status)'''";
+    let scripts = [
+        ("capture", capture),
+        ("plain", "header_filter = \"ngx.header['X-Plain'] = 'yes'\""),
+        ("echo", "content = \"ngx.req.read_body() ngx.print(ngx.req.get_body_data(), tostring(ngx.is_subrequest))\""),
+        ("exec", "lua = \"v\"\ncontent = \"ngx.exec('/plain/y', 'z=1')\""),
+        ("forever", "lua = \"v\"\ncontent = \"ngx.exec('/forever')\""),
+        ("refused", "content = \"ngx.location.capture('/plain')\""),
+    ];
+    let gateway = gateway(&upstream, sections, &scripts);
+    assert_eq!(gateway.get("/capture").text(), "200 from upstream yes\n200 senttrue\n404\n");
+    assert_eq!(upstream.received()[0].target, "/plain/x?q=1");
+    let exec = gateway.get("/exec");
+    assert_eq!((exec.status, exec.text().as_str()), (200, "from upstream"));
+    assert_eq!(exec.header("x-plain").as_deref(), Some("yes"));
+    assert!(gateway.get("/forever").status >= 500);
+    assert_eq!(gateway.get("/refused").status, 500);
+}
+
+#[test]
+fn a_script_chooses_the_endpoint() {
+    let (one, other) = (Upstream::saying("one"), Upstream::saying("other"));
+    let balance = |address: &str| format!("balancer = \"require('ngx.balancer').set_current_peer('{address}')\"");
+    let config = format!(
+        "[upstreams.both]\nendpoints = [\"{}\", \"{}\"]\n[scripts.b]\n{}\n[scripts.c]\n{}\n[[routes]]\nname = \"b\"\n\
+         upstream = \"both\"\nstages = [{{ script = \"b\" }}]\n[[routes]]\nname = \"c\"\npath = \"/c\"\nupstream = \"both\"\n\
+         stages = [{{ script = \"c\" }}]\n",
+        one.address(),
+        other.address(),
+        balance(&other.address().to_string()),
+        balance("127.0.0.1:1")
+    );
+    let gateway = Gateway::with(&config);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").text(), "other");
+    }
+    assert_eq!(gateway.get("/c").status, 503, "an endpoint that the upstream does not have");
+}
