@@ -14,6 +14,7 @@ mod app;
 pub mod dict;
 mod error;
 mod host;
+mod json;
 pub mod library;
 mod native;
 mod pattern;

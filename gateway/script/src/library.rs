@@ -14,6 +14,7 @@ pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::R
     api::pattern::install(lua)?;
     api::encoding::install(lua, ngx, &preload)?;
     api::digest::install(lua, ngx, &preload)?;
+    api::json::install(lua, &preload)?;
     api::re::install(lua, ngx, &preload)?;
     api::time::install(lua, ngx, &preload)?;
     api::shared::install(lua, ngx, dicts)

@@ -28,7 +28,7 @@ const KEPT: usize = 64 * 1024;
 /// another one returns its results.
 const CALLS: usize = 8;
 /// How many tables can be open at once while results are returned.
-const DEPTH_LIMIT: usize = 4000;
+const DEPTH_LIMIT: usize = 6000;
 
 /// What a script gave for one argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,6 +141,17 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A way to look into the tables that were given.
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        // SAFETY: reading the stack's height changes nothing.
+        Walk {
+            state: self.state,
+            arguments: self.count,
+            height: unsafe { ffi::lua_gettop(self.state) },
+            call: PhantomData,
+        }
+    }
+
     /// What tells a table, function or thread at `index` from every other that lives; 0 for other values.
     pub(crate) fn identity(&self, index: c_int) -> usize {
         if index < 1 || index > self.count {
@@ -148,6 +159,115 @@ impl<'a> Call<'a> {
         }
         // SAFETY: the index is one of the call's arguments; the function neither raises nor changes the stack.
         unsafe { ffi::lua_topointer(self.state, index) as usize }
+    }
+}
+
+/// Looks into tables, with a stack of values. Metamethods are not called, and nothing is changed.
+pub(crate) struct Walk<'a> {
+    state: *mut ffi::lua_State,
+    arguments: c_int,
+    height: c_int,
+    call: PhantomData<&'a Call<'a>>,
+}
+
+// SAFETY for all of the functions: none of the functions of Lua that are called raises or allocates with what is on the stack
+// then, which is checked first; the stack grows by what `room` made room for, and never shrinks below the arguments.
+impl<'a> Walk<'a> {
+    /// Makes room for so many more values; says whether there is.
+    pub(crate) fn room(&self, values: c_int) -> bool {
+        // SAFETY: see above.
+        unsafe { ffi::lua_checkstack(self.state, values.saturating_add(2)) != 0 }
+    }
+
+    fn is_table(&self, index: c_int) -> bool {
+        // SAFETY: see above.
+        index > 0 && unsafe { ffi::lua_type(self.state, index) == ffi::LUA_TTABLE }
+    }
+
+    /// Begins with an argument.
+    pub(crate) fn push_argument(&mut self, index: c_int) {
+        if index >= 1 && index <= self.arguments {
+            // SAFETY: see above.
+            unsafe { ffi::lua_pushvalue(self.state, index) };
+            self.height += 1;
+        }
+    }
+
+    /// The value that was reached, as long as it is on the stack.
+    pub(crate) fn top(&self) -> Given<'_> {
+        self.at(self.height)
+    }
+
+    /// The value before that: the key, after [`Walk::next`].
+    pub(crate) fn below(&self) -> Given<'_> {
+        self.at(self.height - 1)
+    }
+
+    fn at(&self, index: c_int) -> Given<'_> {
+        Call { state: self.state, count: self.height, memory: PhantomData }.given(index)
+    }
+
+    /// What tells the value that was reached from others: a table, function or userdata.
+    pub(crate) fn identity(&self) -> usize {
+        // SAFETY: see above.
+        unsafe { ffi::lua_topointer(self.state, self.height) as usize }
+    }
+
+    /// The same for its metatable; 0 if it has none.
+    pub(crate) fn metatable_identity(&self) -> usize {
+        // SAFETY: see above.
+        unsafe {
+            if ffi::lua_getmetatable(self.state, self.height) == 0 {
+                return 0;
+            }
+            let identity = ffi::lua_topointer(self.state, -1) as usize;
+            ffi::lua_settop(self.state, self.height);
+            identity
+        }
+    }
+
+    /// The length of the table that was reached.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: see above.
+        if self.is_table(self.height) { unsafe { ffi::lua_objlen(self.state, self.height) } } else { 0 }
+    }
+
+    /// Goes to the element `index` of the table that was reached.
+    pub(crate) fn element(&mut self, index: usize) {
+        let index = c_int::try_from(index).unwrap_or(0);
+        if self.is_table(self.height) {
+            // SAFETY: see above.
+            unsafe { ffi::lua_rawgeti_(self.state, self.height, index) };
+            self.height += 1;
+        }
+    }
+
+    /// Begins with the entries of the table that was reached: before the first [`Walk::next`].
+    pub(crate) fn begin(&mut self) {
+        // SAFETY: see above.
+        unsafe { ffi::lua_pushnil(self.state) };
+        self.height += 1;
+    }
+
+    /// Goes to the next entry: its value is reached, its key is below. Has to be called with the key of the entry before on top.
+    pub(crate) fn next(&mut self) -> bool {
+        if !self.is_table(self.height - 1) {
+            return false;
+        }
+        // SAFETY: see above; the key is one that this function put there, or nil, and the table has not changed since.
+        if unsafe { ffi::lua_next(self.state, self.height - 1) } == 0 {
+            self.height -= 1;
+            return false;
+        }
+        self.height += 1;
+        true
+    }
+
+    /// Goes back by so many values.
+    pub(crate) fn pop(&mut self, values: c_int) {
+        self.height = (self.height - values).max(self.arguments);
+        // SAFETY: see above.
+        unsafe { ffi::lua_settop(self.state, self.height) };
     }
 }
 
@@ -284,6 +404,26 @@ impl Answer {
     pub(crate) fn refusal(&mut self, message: impl AsRef<[u8]>) {
         self.nil();
         self.bytes(message.as_ref());
+    }
+
+    /// How large the results may be together.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether one more value is within the limit; if not, the call fails when it is over.
+    pub(crate) fn fits_steps(&mut self) -> bool {
+        let fits = self.steps.len().saturating_mul(size_of::<Step>()) <= self.limit;
+        self.overflow |= !fits;
+        fits
+    }
+
+    /// Forgets what was answered so far.
+    pub(crate) fn start_over(&mut self) {
+        self.steps.clear();
+        self.text.clear();
+        self.depth = 0;
+        self.deepest = 0;
     }
 
     /// As [`Answer::refusal`], and nothing more.
@@ -475,6 +615,8 @@ where
     // SAFETY: reading the stack's height changes nothing.
     let call = Call { state, count: unsafe { ffi::lua_gettop(state) }, memory: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| run(&call, answer_now)));
+    // SAFETY: the function may have left values above the arguments; this takes them away.
+    unsafe { ffi::lua_settop(state, call.count) };
     let fault = match result {
         Ok(Ok(())) if answer_now.overflow => Fault::new("not enough memory: the result is too large"),
         Ok(Ok(())) if answer_now.deepest > DEPTH_LIMIT => Fault::new("the result is nested too deeply"),

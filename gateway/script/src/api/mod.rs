@@ -9,6 +9,7 @@ mod location;
 pub(crate) mod log;
 mod module;
 mod output;
+pub(crate) mod json;
 pub(crate) mod pattern;
 pub(crate) mod re;
 mod request;
