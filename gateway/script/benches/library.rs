@@ -35,6 +35,17 @@ const CASES: &[(&str, &str, &str)] = &[
     ("ngx.now", "", "ngx.now()"),
     ("ngx.encode_base64", "local s = 'hello, world'", "ngx.encode_base64(s)"),
     ("ngx.decode_args", "local s = 'a=1&b=2&c=3'", "ngx.decode_args(s)"),
+    (
+        "cjson decode",
+        "local c = require 'cjson' local s = '{\"name\":\"x\",\"list\":[1,2,3],\"ok\":true}'",
+        "c.decode(s)",
+    ),
+    ("cjson encode", "local c = require 'cjson' local t = {name = 'x', list = {1, 2, 3}, ok = true}", "c.encode(t)"),
+    ("string.find literal", "local s = 'GET /users/1234?page=2'", "s:find('/users/', 1, true)"),
+    ("string.match", "local s = 'GET /users/1234?page=2'", "s:match('^%u+ ([^?]*)')"),
+    ("string.gsub", "local s = 'a,b,c,d'", "s:gsub(',', ';')"),
+    ("string.gmatch", "local s = 'a,b,c,d'", "for w in s:gmatch('[^,]+') do end"),
+    ("table.insert", "local t = {}", "if i % 100 == 0 then t = {} end table.insert(t, i)"),
 ];
 
 fn main() {
@@ -59,6 +70,20 @@ fn main() {
             .collect();
         rounds.sort_by(f64::total_cmp);
         println!("{name:40} {:8.1} ns", rounds[ROUNDS / 2]);
+    }
+    if "vm".contains(&filter) {
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            let lua = Lua::new();
+            let ngx = lua.create_table().unwrap();
+            library::install(&lua, &ngx, &[]).unwrap();
+        }
+        println!("{:40} {:8.1} us", "a VM with the library", begun.elapsed().as_secs_f64() * 1e3);
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            drop(Lua::new());
+        }
+        println!("{:40} {:8.1} us", "a VM without", begun.elapsed().as_secs_f64() * 1e3);
     }
     if "threads".contains(&filter) {
         for threads in [1, 2, 4] {

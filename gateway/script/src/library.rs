@@ -16,6 +16,7 @@ pub fn install(lua: &Lua, ngx: &Table, dicts: &[(String, Arc<Dict>)]) -> mlua::R
     api::digest::install(lua, ngx, &preload)?;
     api::json::install(lua, &preload)?;
     api::re::install(lua, ngx, &preload)?;
+    api::resty_core::install(lua, ngx, &preload)?;
     api::time::install(lua, ngx, &preload)?;
     api::shared::install(lua, ngx, dicts)
 }

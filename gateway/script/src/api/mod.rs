@@ -13,6 +13,7 @@ pub(crate) mod json;
 pub(crate) mod pattern;
 pub(crate) mod re;
 mod request;
+pub(crate) mod resty_core;
 pub(crate) mod shared;
 mod socket;
 pub(crate) mod time;
