@@ -1,5 +1,12 @@
 //! What calls of the library cost: `cargo bench -p witgate-script --bench library [FILTER]`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark tells and may fail"
+)]
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -385,6 +385,20 @@ impl Answer {
         self.step(Step::Table { elements: clamp(elements), fields: clamp(fields) });
     }
 
+    /// As [`Answer::table`], of a size that is known later; gives what [`Answer::size_table`] takes.
+    pub(crate) fn open_table(&mut self) -> usize {
+        self.table(0, 0);
+        self.steps.len() - 1
+    }
+
+    /// Says how large an open table becomes.
+    pub(crate) fn size_table(&mut self, table: usize, elements: usize, fields: usize) {
+        let clamp = |count: usize| c_int::try_from(count.min(1 << 20)).unwrap_or(0);
+        if let Some(step @ Step::Table { .. }) = self.steps.get_mut(table) {
+            *step = Step::Table { elements: clamp(elements), fields: clamp(fields) };
+        }
+    }
+
     /// Puts the last value under the one before it into the table before that.
     pub(crate) fn entry(&mut self) {
         self.step(Step::Entry);
@@ -485,13 +499,13 @@ pub(crate) type Outcome = Result<(), Fault>;
 
 /// What the functions of a VM share.
 struct Host {
-    calls: Box<UnsafeCell<Vec<Box<Answer>>>>,
+    calls: Box<UnsafeCell<Vec<Answer>>>,
     contexts: UnsafeCell<Vec<Box<dyn Any>>>,
 }
 
 struct Context<F> {
     function: F,
-    calls: *mut Vec<Box<Answer>>,
+    calls: *mut Vec<Answer>,
     coerced: &'static [c_int],
 }
 
@@ -508,7 +522,7 @@ pub(crate) fn set_result_limit(lua: &Lua, bytes: usize) {
 
 fn prepare(lua: &Lua) {
     if lua.app_data_ref::<Host>().is_none() {
-        let answers = (0..CALLS).map(|_| Box::new(Answer { limit: RESULT_LIMIT, ..Answer::default() })).collect();
+        let answers = (0..CALLS).map(|_| Answer { limit: RESULT_LIMIT, ..Answer::default() }).collect();
         lua.set_app_data(Host { calls: Box::new(UnsafeCell::new(answers)), contexts: UnsafeCell::new(Vec::new()) });
     }
 }
@@ -604,7 +618,7 @@ unsafe fn attempt<F>(context: *mut Context<F>, state: *mut ffi::lua_State, frame
 where
     F: for<'a> FnMut(&Call<'a>, &mut Answer) -> Outcome + 'static,
 {
-    // SAFETY: answers are boxed, so they stay where they are; the list itself never changes.
+    // SAFETY: the list never changes, so answers stay where they are.
     let Some(answer) = (unsafe { free_answer((*context).calls, frame) }) else { return Ended::Crowded };
     // SAFETY: an answer that is free is referred to by nobody, and neither is the function: it cannot call Lua, so it is not
     // entered twice.
@@ -634,10 +648,10 @@ where
 ///
 /// # Safety
 /// The list has to live, and no reference to an answer in it may be held.
-unsafe fn free_answer(answers: *mut Vec<Box<Answer>>, frame: usize) -> Option<*mut Answer> {
+unsafe fn free_answer(answers: *mut Vec<Answer>, frame: usize) -> Option<*mut Answer> {
     // SAFETY: by the contract.
     let answers = unsafe { &mut *answers };
-    answers.iter_mut().find(|answer| !answer.busy || answer.frame <= frame).map(|answer| ptr::from_mut(&mut **answer))
+    answers.iter_mut().find(|answer| !answer.busy || answer.frame <= frame).map(ptr::from_mut)
 }
 
 /// # Safety

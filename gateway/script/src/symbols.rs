@@ -9,7 +9,7 @@ use mlua::{LightUserData, Lua, Table};
 /// A table of their names, types and addresses.
 pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let symbols = lua.create_table()?;
-    let mut add = |name: &str, kind: &str, address: *mut c_void| {
+    let add = |name: &str, kind: &str, address: *mut c_void| {
         let symbol = lua.create_table()?;
         symbol.raw_set("type", kind)?;
         symbol.raw_set("address", LightUserData(address))?;

@@ -10,7 +10,6 @@ pub(crate) fn restrict(lua: &Lua, trusted: bool) -> mlua::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{check, results, vm_of};
 
     #[test]

@@ -109,8 +109,12 @@ fn fail(safe: bool, message: String, answer: &mut Answer) -> Outcome {
 }
 
 fn decoder(lua: &Lua, settings: &Rc<Settings>, marks: &Marks, safe: bool) -> mlua::Result<mlua::Function> {
-    /// A container that is being filled: how many elements it has; `None` for an object.
-    type Filled = Option<usize>;
+    /// A container that is being filled.
+    struct Filled {
+        is_array: bool,
+        count: usize,
+        table: usize,
+    }
     let settings = settings.clone();
     function_with(lua, &[-1], marks.array.clone(), move |call, answer| {
         if call.count() != 1 {
@@ -137,29 +141,33 @@ fn decoder(lua: &Lua, settings: &Rc<Settings>, marks: &Marks, safe: bool) -> mlu
                 Event::Plain(part) => answer.part(1, (part.as_ptr() as usize).wrapping_sub(base), part.len()),
                 Event::Escaped(text) => answer.bytes(&text),
                 Event::ArrayBegins | Event::ObjectBegins => {
-                    answer.table(0, 0);
+                    let table = answer.open_table();
                     if event == Event::ArrayBegins && settings.arrays_marked.get() {
                         answer.kept(1);
                         answer.metatable();
                     }
-                    open.push((event == Event::ArrayBegins).then_some(0));
+                    open.push(Filled { is_array: event == Event::ArrayBegins, count: 0, table });
                     at_key = event == Event::ObjectBegins;
                     return;
                 }
                 Event::ArrayEnds | Event::ObjectEnds => {
-                    open.pop();
+                    if let Some(Filled { is_array, count, table }) = open.pop() {
+                        let (elements, fields) = if is_array { (count, 0) } else { (0, count) };
+                        answer.size_table(table, elements, fields);
+                    }
                     at_key = false;
                 }
             }
             too_large = !answer.fits_steps();
             match open.last_mut() {
                 // The key stays on the stack until its value is complete.
-                Some(None) if at_key => at_key = false,
-                Some(None) => {
+                Some(Filled { is_array: false, .. }) if at_key => at_key = false,
+                Some(Filled { is_array: false, count, .. }) => {
+                    *count += 1;
                     answer.entry();
                     at_key = true;
                 }
-                Some(Some(count)) => {
+                Some(Filled { count, .. }) => {
                     *count += 1;
                     answer.element(*count);
                 }

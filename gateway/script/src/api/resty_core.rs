@@ -1,13 +1,47 @@
 //! The modules of lua-resty-core.
 
-use mlua::{Lua, Table};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use mlua::{Function, Lua, Table};
+
+const MODULES: [&str; 20] = [
+    "resty.core",
+    "resty.core.base",
+    "resty.core.base64",
+    "resty.core.coroutine",
+    "resty.core.ctx",
+    "resty.core.exit",
+    "resty.core.hash",
+    "resty.core.misc",
+    "resty.core.ndk",
+    "resty.core.param",
+    "resty.core.phase",
+    "resty.core.regex",
+    "resty.core.request",
+    "resty.core.response",
+    "resty.core.shdict",
+    "resty.core.socket",
+    "resty.core.uri",
+    "resty.core.utils",
+    "resty.core.var",
+    "resty.core.worker",
+];
 
 pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<()> {
-    lua.load(include_str!("../lua/resty_core.lua")).set_name("=witgate/resty_core").call((
-        ngx,
-        preload,
-        super::CORE_VERSION,
-    ))
+    let maker: Rc<OnceCell<Function>> = Rc::default();
+    for name in MODULES {
+        let (maker, ngx) = (maker.clone(), ngx.clone());
+        super::preload(lua, preload, name, move |lua| {
+            // Compiled when the first of them is wanted: few scripts want any.
+            if maker.get().is_none() {
+                let code = lua.load(include_str!("../lua/resty_core.lua")).set_name("=witgate/resty_core");
+                let _ = maker.set(code.call((&ngx, super::CORE_VERSION))?);
+            }
+            maker.get().map_or_else(|| lua.create_table(), |maker| maker.call(name))
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

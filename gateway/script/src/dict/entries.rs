@@ -24,6 +24,7 @@ pub(super) enum Payload {
     Number(f64),
     /// The bytes follow those of the key.
     Text,
+    #[expect(clippy::box_collection, reason = "lists are rare, and entries are to be small")]
     List(Box<VecDeque<Element>>),
 }
 

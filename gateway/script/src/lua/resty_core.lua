@@ -1,24 +1,13 @@
 -- In place of lua-resty-core, which binds to the inside of nginx: modules of the same names with what other libraries take
 -- from them. What they add to `ngx` is there anyway.
-local ngx, preload, version = ...
+local ngx, version = ...
+local modules = {}
 
-local type, error, select, pcall, ipairs = type, error, select, pcall, ipairs
+local type, error, select, pcall = type, error, select, pcall
 local getmetatable, setmetatable, rawset = getmetatable, setmetatable, rawset
 local find, sub, concat = string.find, string.sub, table.concat
 local new_tab, clear_tab = require("table.new"), require("table.clear")
 local require = require
-
-local function plain()
-    return { version = version }
-end
-
-local names = {
-    "", "coroutine", "exit", "hash", "ndk", "param", "phase", "request", "response", "shdict", "socket", "uri", "var", "worker",
-    "base64",
-}
-for _, name in ipairs(names) do
-    preload[name == "" and "resty.core" or "resty.core." .. name] = plain
-end
 
 local function needs_ffi()
     local ok, ffi = pcall(require, "ffi")
@@ -28,7 +17,7 @@ local function needs_ffi()
     return ffi
 end
 
-preload["resty.core.base"] = function()
+modules["resty.core.base"] = function()
     local base = {
         version = version,
         new_tab = new_tab,
@@ -108,7 +97,7 @@ preload["resty.core.base"] = function()
     return base
 end
 
-preload["resty.core.regex"] = function()
+modules["resty.core.regex"] = function()
     return {
         version = version,
         set_buf_grow_ratio = function() end,
@@ -118,7 +107,7 @@ preload["resty.core.regex"] = function()
     }
 end
 
-preload["resty.core.ctx"] = function()
+modules["resty.core.ctx"] = function()
     return {
         version = version,
         get_ctx_table = function()
@@ -127,7 +116,7 @@ preload["resty.core.ctx"] = function()
     }
 end
 
-preload["resty.core.utils"] = function()
+modules["resty.core.utils"] = function()
     local utils = { version = version }
 
     function utils.str_replace_char(text, char, replacement)
@@ -154,7 +143,7 @@ preload["resty.core.utils"] = function()
 end
 
 -- Lets libraries add fields to `ngx` that are computed when they are read or written.
-preload["resty.core.misc"] = function()
+modules["resty.core.misc"] = function()
     local getters, setters, hooked = {}, {}, false
 
     local function hook()
@@ -200,4 +189,9 @@ preload["resty.core.misc"] = function()
             setters[key] = setter
         end,
     }
+end
+
+return function(name)
+    local make = modules[name]
+    return make and make() or { version = version }
 end
