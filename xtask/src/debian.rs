@@ -41,25 +41,59 @@ fn ensure(programs: &[(&'static str, &'static str)], progress: &Progress) -> Res
         let command = format!("apt-get install --no-install-recommends {packages}");
         Failure::Packages { packages, reason, command }
     };
-    if !is_installed("apt-get") {
-        return Err(impossible("this system has no apt-get"));
-    }
-    let mut prefix = Vec::new();
-    if !rustix::process::geteuid().is_root() {
-        if !process::succeeds(Command::new("sudo").args(["-n", "true"])) {
-            return Err(impossible("neither root nor a sudo without password"));
-        }
-        prefix.extend(["sudo", "-n"]);
-    }
+    let prefix = privileges().map_err(impossible)?;
     progress.step(&format!("install the Debian packages {}", packages.join(", ")));
-    prefix.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-    let apt = |arguments: &[&str]| {
-        let mut words = prefix.iter().chain(arguments);
-        let mut command = Command::new(words.next().copied().unwrap_or("env"));
-        process::complete(command.args(words))
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())
+    apt(&prefix, &["update"])?;
+    apt(&prefix, &[&["install", "-y", "--no-install-recommends"], packages.as_slice()].concat())
+}
+
+/// Puts what is in packages below a directory, without installing them.
+pub fn unpack(packages: &[&str], into: &Path) -> Result<(), Failure> {
+    let folder = into.join("packages");
+    let failed = |path: &Path| Failure::io(path.display().to_string());
+    if folder.is_dir() {
+        std::fs::remove_dir_all(&folder).map_err(failed(&folder))?;
+    }
+    std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+    let mut download = Command::new("apt-get");
+    // It would complain that its own user cannot write here.
+    download.args(["download", "-q", "-o", "APT::Sandbox::User=root"]).args(packages).current_dir(&folder);
+    if !process::succeeds(&mut download) {
+        // Most often its lists are missing or old; otherwise this shows what is wrong.
+        let impossible = |reason| {
+            let packages = packages.join(" ");
+            let command = format!("apt-get update && apt-get download {packages}");
+            Failure::Packages { packages, reason, command }
+        };
+        apt(&privileges().map_err(impossible)?, &["update"])?;
+        process::complete(&mut download)?;
+    }
+    for entry in std::fs::read_dir(&folder).map_err(failed(&folder))? {
+        let package = entry.map_err(failed(&folder))?.path();
+        process::complete(Command::new("dpkg").arg("-x").arg(&package).arg(into))?;
+    }
+    Ok(())
+}
+
+/// The words before `apt-get` and its arguments; or why it cannot install anything.
+fn privileges() -> Result<Vec<&'static str>, &'static str> {
+    if !is_installed("apt-get") {
+        return Err("this system has no apt-get");
+    }
+    let apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
+    if rustix::process::geteuid().is_root() {
+        return Ok(apt.to_vec());
+    }
+    if !process::succeeds(Command::new("sudo").args(["-n", "true"])) {
+        return Err("neither root nor a sudo without password");
+    }
+    Ok([&["sudo", "-n"], apt.as_slice()].concat())
+}
+
+fn apt(prefix: &[&str], arguments: &[&str]) -> Result<(), Failure> {
+    let mut words = prefix.iter().chain(arguments);
+    let mut command = Command::new(words.next().copied().unwrap_or("env"));
+    process::complete(command.args(words))
 }
 
 /// Debian keeps daemons in `/usr/sbin`, which is not in everybody's `PATH`.

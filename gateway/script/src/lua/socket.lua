@@ -85,11 +85,9 @@ local function text_argument(value, index, name)
     return value
 end
 
+-- Whatever is no number means the default: libraries hand over all kinds of things.
 local function timeout_of(value)
-    local time = tonumber(value)
-    if not time then
-        error("bad argument #1 to 'settimeout' (number expected, got " .. (value == nil and "nil" or type(value)) .. ")", 3)
-    end
+    local time = tonumber(value) or 0
     if time < 0 or time >= 2147483648 then
         error("bad timeout value", 3)
     end
@@ -104,7 +102,7 @@ local function settimeout(self, ...)
     if n ~= 1 then
         error("ngx.socket settimeout: expecting 2 arguments (including the object) but seen " .. n + 1, 2)
     end
-    local time = (...) ~= nil and timeout_of((...)) or nil
+    local time = timeout_of((...))
     self[CONNECT_TIMEOUT], self[SEND_TIMEOUT], self[READ_TIMEOUT] = time, time, time
 end
 
@@ -372,9 +370,9 @@ function tcp:settimeouts(...)
         error("ngx.socket settimeouts: expecting 4 arguments (including the object) but seen " .. n + 1, 2)
     end
     local connecting, sending, reading = ...
-    self[CONNECT_TIMEOUT] = connecting ~= nil and timeout_of(connecting) or nil
-    self[SEND_TIMEOUT] = sending ~= nil and timeout_of(sending) or nil
-    self[READ_TIMEOUT] = reading ~= nil and timeout_of(reading) or nil
+    self[CONNECT_TIMEOUT] = timeout_of(connecting)
+    self[SEND_TIMEOUT] = timeout_of(sending)
+    self[READ_TIMEOUT] = timeout_of(reading)
 end
 
 function tcp:setkeepalive(...)
