@@ -26,6 +26,8 @@ pub enum CommandError {
     Cases { diagnostic: Box<Diagnostic>, text: String },
     #[error("`{command}` in {folder} failed ({status})", folder = folder.display())]
     Build { command: String, folder: PathBuf, status: ExitStatus, output: String },
+    #[error("a replay cannot go on: {0}")]
+    Replay(io::Error),
     #[error("{0}")]
     Usage(String),
 }

@@ -12,6 +12,8 @@ mod diff;
 mod error;
 mod inspect;
 mod log;
+#[cfg(feature = "openresty")]
+mod openresty;
 mod project;
 mod stand_in;
 mod units;
@@ -21,6 +23,8 @@ pub use bench::{Bench, BenchOptions, bench};
 pub use cases::{TestOptions, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
+#[cfg(feature = "openresty")]
+pub use openresty::{Against, CaseOutcome, Conformance, ConformanceOptions, Outcome, conformance};
 pub use project::{Built, Created, Language, build, new};
 pub use validate::{ConfigFrom, Validated, validate};
 

@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "lua")]
+mod lua;
 mod model;
 mod plugin;
 mod top;
@@ -76,6 +78,12 @@ enum Command {
         #[command(subcommand)]
         command: model::ModelCommand,
     },
+    /// Hold the Lua stage against what it stands in for.
+    #[cfg(feature = "lua")]
+    Lua {
+        #[command(subcommand)]
+        command: lua::LuaCommand,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Top { options } => top::run(&options),
         Command::Plugin { command } => plugin::run(command),
         Command::Model { command } => model::run(command),
+        #[cfg(feature = "lua")]
+        Command::Lua { command } => lua::run(command),
     }
 }
 
