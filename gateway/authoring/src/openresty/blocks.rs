@@ -54,6 +54,8 @@ impl TestFile {
         };
         let first_line = preamble.lines().count() + 1;
         let mut blocks: Vec<Block> = Vec::new();
+        // Whether the text stands on the section's own line: then none follows.
+        let mut inline = false;
         for (index, line) in data.split_inclusive('\n').enumerate() {
             if let Some(title) = line.strip_prefix("===") {
                 let title = title.trim().to_owned();
@@ -61,9 +63,12 @@ impl TestFile {
                 blocks.push(block);
             } else if let Some(block) = blocks.last_mut() {
                 match header(line) {
-                    Some(section) => block.sections.push(section),
+                    Some((section, has_text)) => {
+                        inline = has_text;
+                        block.sections.push(section);
+                    }
                     None => {
-                        if let Some(section) = block.sections.last_mut() {
+                        if let Some(section) = block.sections.last_mut().filter(|_| !inline) {
                             section.text.push_str(line);
                         }
                     }
@@ -77,18 +82,18 @@ impl TestFile {
     }
 }
 
-/// `--- name filters: text`; without a colon the text stands on the lines below.
-fn header(line: &str) -> Option<Section> {
+/// `--- name filters: text`, and whether there is a colon; without one the text stands on the lines below.
+fn header(line: &str) -> Option<(Section, bool)> {
     let rest = line.strip_prefix("---")?.strip_prefix(' ')?.trim_start_matches(' ');
     let rest = rest.strip_suffix('\n').unwrap_or(rest);
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
     let (name, rest) = rest.split_at_checked(end).filter(|(name, _)| !name.is_empty())?;
-    let (filters, text) = match rest.split_once(':') {
-        Some((filters, text)) if text.is_empty() || text.starts_with([' ', '\t']) => (filters, text.trim()),
-        _ => (rest, ""),
+    let (filters, text, inline) = match rest.split_once(':') {
+        Some((filters, text)) if text.is_empty() || text.starts_with([' ', '\t']) => (filters, text.trim(), true),
+        _ => (rest, "", false),
     };
     let filters = filters.split_whitespace().map(str::to_owned).collect();
-    Some(Section { name: name.to_owned(), filters, text: text.to_owned() })
+    Some((Section { name: name.to_owned(), filters, text: text.to_owned() }, inline))
 }
 
 /// Without blank lines before and after the text.
@@ -111,7 +116,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "use Foo;\nrepeat_each(2);\n__DATA__\n\n=== TEST 1: first\na description\n--- config\n\n    location /a {\n\
-                        \x20   }\n\n\n--- request\nGET /a\n--- response_body chomp\nhello\n--- error_code: 200\n--- more_headers: A: b\n\
+                        \x20   }\n\n\n--- request\nGET /a\n--- response_body chomp\nhello\n--- error_code: 200\n\n--- more_headers: A: b\n\
                         === TEST 2: second\n--- config eval\n\"x\"\n--- SKIP\n";
 
     #[test]

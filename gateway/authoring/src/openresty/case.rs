@@ -155,6 +155,17 @@ const IGNORED: [&str; 22] = [
     "access_log",
 ];
 
+/// What no server reaches from where cases run, by what the configuration has in it.
+const UNREACHABLE: [(&str, &str); 7] = [
+    ("127.0.0.2:12345", "an address of which packets get lost"),
+    ("127.0.0.2\", 12345", "an address of which packets get lost"),
+    ("agentzh.org", "a host of the internet"),
+    ("openresty.org", "a host of the internet"),
+    ("google.com", "a host of the internet"),
+    ("taobao.com", "a host of the internet"),
+    ("8.8.8.8", "a host of the internet"),
+];
+
 /// What a file's preamble says of all its cases.
 #[derive(Debug)]
 pub struct Preamble {
@@ -360,6 +371,10 @@ impl Case {
                 http_config.push_str(&values.expand(text)?);
             }
         }
+        let config = values.expanded(block, "config")?;
+        if let Some((_, reason)) = UNREACHABLE.iter().find(|(mark, _)| config.contains(mark)) {
+            return Err(Problem::untranslatable(*reason));
+        }
         let must_die = block.has("must_die");
         let connections = if must_die { Vec::new() } else { request::connections(block, &mut values)? };
         let responses = connections.iter().map(|connection| connection.responses).sum();
@@ -375,7 +390,7 @@ impl Case {
         let level = values.text(block, "log_level")?.map(|level| level.trim().to_owned());
         let file_level = preamble.scope.calls("log_level").and_then(|values| values.first()?.to_text().ok());
         Ok(Self {
-            config: values.expanded(block, "config")?,
+            config,
             http_config,
             main_config: values.expanded(block, "main_config")?,
             files: user_files(block, &mut values)?,

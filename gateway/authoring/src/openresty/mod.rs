@@ -19,6 +19,7 @@ mod response;
 mod server;
 mod services;
 mod text;
+mod translate;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,8 @@ pub fn conformance(
             let index = next.fetch_add(1, Ordering::Relaxed);
             work.get(index).map(|work| (index, *work))
         } {
-            let case_root = root.join(format!("{index}"));
+            // Some cases look for the name of the directory that the original runner uses.
+            let case_root = root.join(format!("{index}/servroot"));
             let [port, spare_ports @ ..] = &free_ports(8)?[..] else {
                 return Err(io::ErrorKind::AddrNotAvailable.into());
             };
@@ -116,7 +118,7 @@ pub fn conformance(
             let (outcome, unchecked) = replay::replay(block, &preamble, &place, &options.against);
             if options.keep.is_none() {
                 // One directory that stays until the end of the run harms nobody.
-                let _ = std::fs::remove_dir_all(&case_root);
+                let _ = std::fs::remove_dir_all(root.join(index.to_string()));
             }
             let case = CaseOutcome {
                 file: name.clone(),

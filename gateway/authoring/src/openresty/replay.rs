@@ -8,6 +8,7 @@ use super::client;
 use super::report::Outcome;
 use super::response::Response;
 use super::server::{self, Against, Server, Started};
+use super::translate;
 
 /// How long a line of the log may come after the response: what is logged when a connection has been closed.
 const LOG_DELAY: Duration = Duration::from_millis(40);
@@ -16,13 +17,22 @@ const LOG_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Reads `block` for `place`, and runs it.
 pub fn replay(block: &Block, preamble: &Preamble, place: &Place, against: &Against) -> (Outcome, Vec<&'static str>) {
-    let case = match Case::read(block, preamble, place) {
+    let mut case = match Case::read(block, preamble, place) {
         Ok(case) => case,
         Err(problem) => return (problem.into(), Vec::new()),
     };
     match against {
         Against::Nginx => (run(&case, place, || server::start_nginx(&case, place).map_err(StartError::Io)), Vec::new()),
-        Against::Gateway(_) => (Outcome::Untranslatable("not yet".to_owned()), Vec::new()),
+        Against::Gateway(program) => match translate::without_own_expectations(&mut case) {
+            Ok(unchecked) => {
+                let start = || {
+                    let translation = translate::translate(&case, place).map_err(StartError::Problem)?;
+                    server::start_gateway(program, translation, place).map_err(StartError::Io)
+                };
+                (run(&case, place, start), unchecked)
+            }
+            Err(problem) => (problem.into(), Vec::new()),
+        },
     }
 }
 
@@ -47,6 +57,12 @@ pub fn run(case: &Case, place: &Place, start: impl FnOnce() -> Result<Started, S
     }
     let mut differences = Vec::new();
     for turn in 0..case.repeat {
+        if turn > 0
+            && let Err(error) = server::write_files(case, place)
+        {
+            differences.push(format!("files: {error}"));
+            break;
+        }
         differences = turn_of(case, place, &mut server, turn);
         if !differences.is_empty() {
             break;
@@ -89,6 +105,7 @@ fn turn_of(case: &Case, place: &Place, server: &mut Server, turn: usize) -> Vec<
             let (response, after) = Response::take(&left, connection.head);
             left = after;
             if let Some(expectation) = expectations.next() {
+                let response = server.as_nginx(response);
                 differences.extend(expectation.check(&response));
             }
             if case.wait_seconds > 0.0 {

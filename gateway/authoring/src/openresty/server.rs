@@ -7,7 +7,9 @@ use std::process::Command;
 
 use super::case::{Case, Place};
 use super::process::{Growing, Process};
+use super::response::Response;
 use super::text::{Text, to_bytes};
+use super::translate::{Names, Translation, log_line};
 
 /// What a case is replayed against.
 #[derive(Debug, Clone)]
@@ -22,7 +24,7 @@ pub enum Against {
 pub struct Server {
     process: Process,
     log: Growing,
-    normalize: fn(&str) -> Text,
+    names: Option<Names>,
     stop_signal: &'static str,
 }
 
@@ -36,17 +38,11 @@ pub enum Started {
 
 impl Server {
     /// Waits until the process serves at `port`.
-    pub fn wait(mut process: Process, log: PathBuf, port: u16, normalize: fn(&str) -> Text) -> io::Result<Started> {
-        let log = Growing::new(log);
-        Ok(match process.listens(port)? {
-            None => Started::Running(Self { process, log, normalize, stop_signal: "QUIT" }),
-            Some(_) => Started::Ended(normalize(&log.new_text())),
-        })
-    }
-
-    pub fn stopped_by(mut self, signal: &'static str) -> Self {
-        self.stop_signal = signal;
-        self
+    fn wait(mut process: Process, log: PathBuf, port: u16, names: Option<Names>) -> io::Result<Started> {
+        let stop_signal = if names.is_some() { "TERM" } else { "QUIT" };
+        let ended = process.listens(port)?.is_some();
+        let server = Self { process, log: Growing::new(log), names, stop_signal };
+        Ok(if ended { Started::Ended(server.log()) } else { Started::Running(server) })
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -55,7 +51,19 @@ impl Server {
 
     /// The log since the last [`Self::pass_log`], in the form of nginx's: `[level] message`.
     pub fn log(&self) -> Text {
-        (self.normalize)(&self.log.new_text())
+        let text = self.log.new_text();
+        match &self.names {
+            None => text,
+            Some(names) => text.split_inclusive('\n').map(|line| log_line(names, line)).collect(),
+        }
+    }
+
+    /// The response with the names that nginx has for code.
+    pub fn as_nginx(&self, mut response: Response) -> Response {
+        if let Some(names) = &self.names {
+            response.body = names.translated(&response.body);
+        }
+        response
     }
 
     pub fn pass_log(&mut self) {
@@ -93,8 +101,9 @@ pub fn write_files(case: &Case, place: &Place) -> io::Result<()> {
 const MODULES: [&str; 3] = ["ndk_http_module.so", "ngx_http_echo_module.so", "ngx_http_lua_module.so"];
 const MODULE_FOLDER: &str = "/usr/lib/nginx/modules";
 /// Some cases expect the line of their code in the file that the original runner writes, in which a case's `http` text
-/// begins at this line.
-const HTTP_LINE: usize = 24;
+/// begins at this line, and its `server` text, if the other is empty, at that one.
+pub const HTTP_LINE: usize = 25;
+pub const CONFIG_LINE: usize = 39;
 
 /// Starts nginx with the case's own configuration.
 pub fn start_nginx(case: &Case, place: &Place) -> io::Result<Started> {
@@ -109,7 +118,7 @@ pub fn start_nginx(case: &Case, place: &Place) -> io::Result<Started> {
         head.push_str(&format!("load_module {MODULE_FOLDER}/{module};\n"));
     }
     head.push_str("events { accept_mutex off; worker_connections 1024; }\n");
-    while head.lines().count() < 14 {
+    while head.lines().count() < 15 {
         head.push('\n');
     }
     head.push_str(&format!("{}\n\nhttp {{\n    access_log logs/access.log;\n", case.main_config));
@@ -129,10 +138,10 @@ pub fn start_nginx(case: &Case, place: &Place) -> io::Result<Started> {
         false => String::new(),
     };
     let (port, http, config) = (place.port, &case.http_config, &case.config);
-    // In the same lines as the original runner has them before a case's own text.
+    let filler = "\n".repeat(CONFIG_LINE - HTTP_LINE - 6);
     let server = format!(
-        "    server {{\n        listen {port};\n        #\n        server_name localhost;\n        client_max_body_size 30M;\n\
-         \n        #\n        #\n\n        #\n\n        #\n{config}\n{root_location}    }}\n}}\n"
+        "    server {{\n        listen {port};\n        server_name localhost;\n        client_max_body_size 30M;\n        \
+         # The case's own text follows.{filler}{config}\n{root_location}    }}\n}}\n"
     );
     let file = place.root.join("conf/nginx.conf");
     fs::write(&file, to_bytes(&format!("{head}{http}\n{server}")))?;
@@ -140,5 +149,18 @@ pub fn start_nginx(case: &Case, place: &Place) -> io::Result<Started> {
     let mut command = Command::new("nginx");
     command.arg("-p").arg(&place.root).arg("-c").arg(&file).arg("-e").arg(&log).current_dir(&place.checkout);
     let process = Process::start(&mut command, &place.root.join("logs/output.log"))?;
-    Server::wait(process, log, place.port, str::to_owned)
+    Server::wait(process, log, place.port, None)
+}
+
+/// Starts the gateway with the case's translation.
+pub fn start_gateway(program: &Path, translation: Translation, place: &Place) -> io::Result<Started> {
+    let file = place.root.join("conf/gateway.toml");
+    fs::write(&file, translation.gateway)?;
+    let log = place.root.join("logs/error.log");
+    let mut command = Command::new(program);
+    command.arg("run").arg("--config").arg(&file).current_dir(&place.root);
+    command
+        .env("WITGATE_LOG", "warn,witgate=debug,witgate_server=debug,pingora=off,pingora_core=off,pingora_proxy=off");
+    let process = Process::start(&mut command, &log)?;
+    Server::wait(process, log, place.port, Some(translation.names))
 }
