@@ -50,6 +50,15 @@ impl Run {
     pub fn new(vm: Rc<Vm>, request: Rc<Request>, (script, keeps): (Arc<Script>, bool), hook: Hook) -> Self {
         request.memory_left.set(script.app.app.spec.limits.request_memory);
         *request.script.borrow_mut() = Some(Arc::clone(&script.spec.name));
+        if !script.spec.variables.is_empty() {
+            let mut variables = request.variables.borrow_mut();
+            for (name, value) in &script.spec.variables {
+                // One that an earlier script of the request has set stays.
+                if !variables.contains_key(name) {
+                    variables.insert(name.clone(), value.clone().into_bytes());
+                }
+            }
+        }
         Self { vm, request, script, hook, keeps, left: Phase::of(hook) }
     }
 

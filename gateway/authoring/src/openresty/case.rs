@@ -204,6 +204,7 @@ impl Preamble {
         scope.environment.insert("TEST_NGINX_CLIENT_PORT".to_owned(), place.port.to_string());
         scope.environment.insert("TEST_NGINX_SERVER_ROOT".to_owned(), root.clone());
         scope.environment.insert("TEST_NGINX_HTML_DIR".to_owned(), format!("{root}/html"));
+        scope.environment.insert("TEST_NGINX_CERT_DIR".to_owned(), place.checkout.join("t").display().to_string());
         perl::evaluate_preamble(text, &mut scope);
         // Nobody answers questions for names of the internet.
         scope.environment.insert("TEST_NGINX_RESOLVER".to_owned(), "127.0.0.1".to_owned());

@@ -90,6 +90,7 @@ pub fn conformance(
     }
     let temporary = tempfile::tempdir().map_err(CommandError::Temporary)?;
     let root = options.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let folder_of_tests = &folder;
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
     let outcomes: Mutex<Vec<(usize, CaseOutcome)>> = Mutex::new(Vec::new());
@@ -114,6 +115,9 @@ pub fn conformance(
                 services: services.ports.clone(),
                 pcre: if matches!(options.against, Against::Nginx) { 1 } else { 2 },
             };
+            std::fs::create_dir_all(&case_root)?;
+            // The original runner has its directory within `t`, from where cases find certificates.
+            let _ = std::os::unix::fs::symlink(folder_of_tests.join("cert"), root.join(format!("{index}/cert")));
             let preamble = Preamble::read(&file.preamble, &place);
             let (outcome, unchecked) = replay::replay(block, &preamble, &place, &options.against);
             if options.keep.is_none() {

@@ -104,6 +104,11 @@ impl Growing {
         from_bytes(&bytes().unwrap_or_default())
     }
 
+    /// All of it.
+    pub fn whole(&self) -> Text {
+        Self { path: self.path.clone(), read: 0 }.new_text()
+    }
+
     /// Passes over what is there now.
     pub fn pass(&mut self) {
         self.read = std::fs::metadata(&self.path).map_or(self.read, |metadata| metadata.len());

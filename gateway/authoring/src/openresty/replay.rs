@@ -65,6 +65,8 @@ pub fn run(case: &Case, place: &Place, start: impl FnOnce() -> Result<Started, S
         }
         differences = turn_of(case, place, &mut server, turn);
         if !differences.is_empty() {
+            differences
+                .extend(server.first_error().map(|error| format!("its log: {}", super::text::show(&error, 400))));
             break;
         }
     }

@@ -51,9 +51,12 @@ impl Server {
 
     /// The log since the last [`Self::pass_log`], in the form of nginx's: `[level] message`.
     pub fn log(&self) -> Text {
-        let text = self.log.new_text();
+        self.in_nginx_words(&self.log.new_text())
+    }
+
+    fn in_nginx_words(&self, text: &str) -> Text {
         match &self.names {
-            None => text,
+            None => text.to_owned(),
             Some(names) => text.split_inclusive('\n').map(|line| log_line(names, line)).collect(),
         }
     }
@@ -64,6 +67,15 @@ impl Server {
             response.body = names.translated(&response.body);
         }
         response
+    }
+
+    /// The first error that its log has had at all: often why a case failed.
+    pub fn first_error(&self) -> Option<Text> {
+        self.names.as_ref()?;
+        let log = self.in_nginx_words(&self.log.whole());
+        log.lines()
+            .find(|line| line.contains(" [error] "))
+            .map(|line| line.split_once("*1 ").map_or(line, |(_, m)| m).to_owned())
     }
 
     pub fn pass_log(&mut self) {
@@ -138,7 +150,7 @@ pub fn start_nginx(case: &Case, place: &Place) -> io::Result<Started> {
         false => String::new(),
     };
     let (port, http, config) = (place.port, &case.http_config, &case.config);
-    let filler = "\n".repeat(CONFIG_LINE - HTTP_LINE - 6);
+    let filler = "\n".repeat(CONFIG_LINE - HTTP_LINE - 5);
     let server = format!(
         "    server {{\n        listen {port};\n        server_name localhost;\n        client_max_body_size 30M;\n        \
          # The case's own text follows.{filler}{config}\n{root_location}    }}\n}}\n"

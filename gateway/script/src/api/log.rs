@@ -43,10 +43,19 @@ pub(crate) fn log(core: &Core, level: i64, text: &[u8]) {
         Some((id, route, script)) => (Some(&**id), Some(&**route), script.as_deref()),
         None => (None, None, None),
     };
+    // What the gateway's own levels do not tell apart.
+    let severity = match level {
+        ..=0 => Some("stderr"),
+        1 => Some("emerg"),
+        2 => Some("alert"),
+        3 => Some("crit"),
+        6 => Some("notice"),
+        _ => None,
+    };
     match level {
-        ..=4 => error!(target: "witgate::script", request_id, route, script, lua, "{text}"),
+        ..=4 => error!(target: "witgate::script", request_id, route, script, lua, severity, "{text}"),
         5 => warn!(target: "witgate::script", request_id, route, script, lua, "{text}"),
-        6 | 7 => info!(target: "witgate::script", request_id, route, script, lua, "{text}"),
+        6 | 7 => info!(target: "witgate::script", request_id, route, script, lua, severity, "{text}"),
         _ => debug!(target: "witgate::script", request_id, route, script, lua, "{text}"),
     }
 }

@@ -12,7 +12,7 @@ local select, unpack = select, unpack
 local traceback = debug.traceback
 
 -- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script.
-local WAIT, EXIT, DONE = {}, {}, {}
+local WAIT, EXIT, DONE, SPAWN = {}, {}, {}, {}
 
 -- How a run stands when the gateway gets control back.
 local ENDED, WAITS, EXITED, FAILED = 0, 1, 2, 3
@@ -25,6 +25,8 @@ local requests = {}
 -- The request, and the light thread of it, that run now.
 local current, thread
 local idle, idle_count = {}, 0
+-- Light threads by the coroutine that they run in.
+local owners = setmetatable({}, { __mode = "k" })
 
 local core = {}
 
@@ -51,7 +53,9 @@ local function new_thread(request)
     else
         co = co_create(body)
     end
-    return { co = co, request = request }
+    local t = { co = co, request = request, nested = 0 }
+    owners[co] = t
+    return t
 end
 
 local function count_coroutine(request)
@@ -74,6 +78,8 @@ local function make_ready(t, ...)
     end
     ready[last] = t
 end
+
+local run
 
 local function ended(t, ok, ...)
     local request = t.request
@@ -98,7 +104,8 @@ local function ended(t, ok, ...)
     if waiter then
         t.waiter = nil
         if not waiter.dead and not waiter.wake then
-            make_ready(waiter, t)
+            -- At once, before those that are ready: as in OpenResty.
+            return run(waiter, t)
         end
     end
 end
@@ -126,13 +133,18 @@ local function settle(t, ok, tag, ...)
         end
     elseif tag == EXIT then
         t.request.exit = (...)
+    elseif tag == SPAWN then
+        -- The new one runs now, and the one that made it when those that are ready have had their turn: as in OpenResty.
+        local child = ...
+        make_ready(t, child)
+        return run(child, select(2, ...))
     else
         -- A yield of the script with nobody to take it: on with it when the others had their turn.
         make_ready(t)
     end
 end
 
-local function run(t, ...)
+function run(t, ...)
     local outer = thread
     thread = t
     settle(t, co_resume(t.co, ...))
@@ -322,6 +334,9 @@ core.threads = threads
 local may_spawn = core.only_in("rewrite access content timer")
 
 local function thread_of(t)
+    if type(t) == "thread" then
+        t = owners[t]
+    end
     local known = type(t) == "table" and t.request
     if not known or (t.co == nil and not t.dead) then
         error("bad argument: expected a light thread that `ngx.thread.spawn` made", 3)
@@ -337,12 +352,7 @@ function threads.spawn(f, ...)
     count_coroutine(request)
     local t = new_thread(request)
     t.parent = thread
-    run(t, f, ...)
-    if request.exit ~= nil or request.failed ~= nil then
-        -- It has ended the whole phase.
-        co_yield(WAIT)
-    end
-    return t
+    return co_yield(SPAWN, t, f, ...)
 end
 
 function threads.wait(...)
@@ -408,14 +418,43 @@ end
 -- Coroutines of scripts: what their callees wait for goes through them up to the dispatcher -------------------------------
 
 local function pass(co, ok, tag, ...)
-    if ok and (tag == WAIT or tag == EXIT) then
+    if ok and (tag == WAIT or tag == EXIT or tag == SPAWN) then
         return pass(co, co_resume(co, co_yield(tag, ...)))
     end
     return ok, tag, ...
 end
 
+local function leave(t, ...)
+    if t then
+        t.nested = t.nested - 1
+    end
+    return ...
+end
+
 local function resume(co, ...)
-    return pass(co, co_resume(co, ...))
+    local t = thread
+    if t then
+        t.nested = t.nested + 1
+    end
+    return leave(t, pass(co, co_resume(co, ...)))
+end
+
+-- Light threads have the states of OpenResty: one that waits for the gateway runs, and one that has ended is a zombie until
+-- the one that made it knows.
+local function status_of(t)
+    if t.dead then
+        local parent = t.parent
+        return parent and not parent.dead and not t.waited and not t.killed and "zombie" or "dead"
+    end
+    return t.nested > 0 and "normal" or "running"
+end
+
+function coroutine.status(co)
+    local t = type(co) == "table" and co.request and co or owners[co]
+    if t then
+        return status_of(t)
+    end
+    return co_status(co)
 end
 
 local function create(f)

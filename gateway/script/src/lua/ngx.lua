@@ -424,9 +424,6 @@ function req.set_header(name, value)
         end
         name = tostring(name)
     end
-    if value == nil then
-        error("bad 'value' argument: string or table expected, got nil", 2)
-    end
     raise(host.set_request_field(name, value))
 end
 

@@ -45,10 +45,11 @@ pub fn log_line(names: &Names, line: &str) -> Text {
         _ => return names.translated(line),
     };
     // A level of nginx that the gateway's log has no word for stands among the fields.
-    let level = ["emerg", "alert", "crit", "notice"]
+    let level = ["stderr", "emerg", "alert", "crit", "notice"]
         .into_iter()
-        .find(|own| rest.contains(&format!("level=\"{own}\"")))
+        .find(|own| rest.contains(&format!("severity=\"{own}\"")))
         .unwrap_or(level);
+    let level = if level == "stderr" { "" } else { level };
     format!("{time} [{level}] 1#1: *1 {}", as_nginx_says(&rest))
 }
 
@@ -82,7 +83,7 @@ mod tests {
             "2026-01-01T00:00:00Z [error] 1#1: *1 [lua] content_by_lua(nginx.conf:40):3: hello, client: 127.0.0.1, server: localhost, request_id=\"x\""
         );
         assert_eq!(line("2026  WARN x"), "2026 [warn] 1#1: *1 x");
-        assert_eq!(line("2026  INFO x level=\"notice\""), "2026 [notice] 1#1: *1 x level=\"notice\"");
+        assert_eq!(line("2026  INFO x severity=\"notice\""), "2026 [notice] 1#1: *1 x severity=\"notice\"");
         assert!(
             line("2026 ERROR stage: runtime error: scripts.l1.content:1: bad")
                 .contains("lua entry thread aborted: runtime error: content_by_lua(nginx.conf:40):1: bad")
