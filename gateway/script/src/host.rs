@@ -71,6 +71,13 @@ impl ScriptHost {
         Ok(handle)
     }
 
+    /// Gives shared dictionaries the sizes of a configuration that is in force now.
+    pub fn resize(&self, sizes: impl Iterator<Item = (String, usize)>) {
+        for (name, size) in sizes {
+            self.dicts.open(&name, size).resize(size);
+        }
+    }
+
     /// A script of these chunks for an app: the one that there is, or a new one, which has been compiled.
     ///
     /// # Errors

@@ -182,7 +182,8 @@ local function drive(request)
     return EXITED, exit
 end
 
-local env_meta = { __index = base }
+-- Its table is not for scripts: what they wrote there would be seen by all requests.
+local env_meta = { __index = base, __metatable = false }
 
 local function new_request(number)
     return { number = number, live = 0, made = 0, last = 0 }

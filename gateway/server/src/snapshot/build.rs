@@ -95,6 +95,7 @@ impl Builder {
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
         };
         models::announce(&snapshot, previous);
+        self.scripts.resize(&snapshot.config);
         for warning in snapshot.warnings() {
             warn!(generation = snapshot.generation, "{}", one_line(warning));
         }

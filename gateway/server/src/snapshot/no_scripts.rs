@@ -19,6 +19,8 @@ impl ScriptHost {
         Ok(Self)
     }
 
+    pub fn resize(&self, _: &config::Config) {}
+
     pub fn serve_by(&self, _: &Arc<Gateway>) {}
 }
 

@@ -32,6 +32,11 @@ impl ScriptHost {
         Ok(Self { host, loopback })
     }
 
+    /// Gives shared dictionaries the sizes that a configuration has for them.
+    pub fn resize(&self, config: &config::Config) {
+        self.host.resize(config.shared_dicts.iter().map(|(name, dict)| (name.clone(), dict.size)));
+    }
+
     /// Which gateway serves requests of scripts to its own routes.
     pub fn serve_by(&self, gateway: &Arc<Gateway>) {
         self.loopback.serve_by(gateway);
