@@ -8,12 +8,13 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("witgate-config", &[]),
     ("witgate-route", &[]),
     ("witgate-stage", &[]),
     ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
+    ("witgate-script", &["witgate-stage"]),
     ("witgate-authoring", &["witgate-config", "witgate-stage", "witgate-plugin-host"]),
     (
         "witgate-server",
@@ -22,6 +23,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
             "witgate-config",
             "witgate-inference",
             "witgate-route",
+            "witgate-script",
             "witgate-stage",
             "witgate-plugin-host",
         ],
@@ -29,16 +31,18 @@ const ROOMS: [(&str, &[&str]); 7] = [
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.
-const OWNED: [(&str, &str); 4] = [
+const OWNED: [(&str, &str); 6] = [
     ("pingora", "witgate-server"),
     ("wasmtime", "witgate-plugin-host"),
     ("tract", "witgate-inference"),
     ("ort", "witgate-inference"),
+    ("mlua", "witgate-script"),
+    ("pcre2", "witgate-script"),
 ];
 
 /// Rooms that must stay pure, and what would make them impure however far down it is.
 const PURE: [&str; 3] = ["witgate-config", "witgate-route", "witgate-stage"];
-const IMPURE: [&str; 4] = ["pingora", "wasmtime", "tokio", "mio"];
+const IMPURE: [&str; 5] = ["pingora", "wasmtime", "mlua", "tokio", "mio"];
 
 /// Packages of the repository that are no rooms: they see the gateway from outside. Tests start the binary, plugin
 /// authors get the SDK and a tool for modules, developers get the tasks.

@@ -35,7 +35,7 @@ end
 function redis.call(...)
     local socket = ngx.socket.tcp()
     socket:settimeouts(500, 500, 1000)
-    local ok, message = socket:connect("redis", 6379)
+    local ok, message = socket:connect("redis")
     if not ok then
         return nil, message
     end
