@@ -31,13 +31,12 @@ const ROOMS: [(&str, &[&str]); 8] = [
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.
-const OWNED: [(&str, &str); 6] = [
+const OWNED: [(&str, &str); 5] = [
     ("pingora", "witgate-server"),
     ("wasmtime", "witgate-plugin-host"),
     ("tract", "witgate-inference"),
     ("ort", "witgate-inference"),
     ("mlua", "witgate-script"),
-    ("pcre2", "witgate-script"),
 ];
 
 /// Rooms that must stay pure, and what would make them impure however far down it is.
