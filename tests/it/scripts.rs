@@ -123,8 +123,7 @@ fn what_a_script_keeps_is_not_seen_by_other_requests_unless_it_is_shared() {
     let upstream = Upstream::saying("ok");
     let sections = "[shared_dicts.d]\nsize = \"64KiB\"\n[lua.v]\ngrants = [\"shared:d\"]\n[lua.w]\n";
     let leaky = "lua = \"v\"\ncontent = \"ngx.say(tostring(leak)) leak = 1 ngx.say((ngx.shared.d:incr('n', 1, 0)))\"";
-    let other =
-        "lua = \"w\"\ncontent = \"ngx.say(tostring(ngx.shared.d), tostring(io), tostring(pcall(os.execute, 'true')), tostring(ffi))\"";
+    let other = "lua = \"w\"\ncontent = \"ngx.say(tostring(ngx.shared.d), tostring(io), tostring(pcall(os.execute, 'true')), tostring(ffi))\"";
     let gateway = gateway(&upstream, sections, &[("leaky", leaky), ("other", other)]);
     for n in 1..=3 {
         assert_eq!(gateway.get("/leaky").text(), format!("nil\n{n}\n"));
