@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,7 +98,6 @@ pub struct AppSpec {
 
 /// A `[lua.NAME]` that is served: what every VM of it is made from.
 pub struct App {
-    pub(crate) number: u64,
     pub(crate) spec: AppSpec,
     pub(crate) dicts: BTreeMap<String, Arc<Dict>>,
     pub(crate) subrequests: Option<Arc<dyn Subrequests>>,
@@ -120,17 +119,14 @@ pub struct Figures {
 }
 
 impl App {
-    pub(crate) fn new(
+    pub(crate) fn begin(
         spec: AppSpec,
         dicts: BTreeMap<String, Arc<Dict>>,
         subrequests: Option<Arc<dyn Subrequests>>,
         workers: usize,
     ) -> AppHandle {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let (retire, retired) = watch::channel(false);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let app = Self {
-            number,
             spec,
             dicts,
             subrequests,

@@ -65,7 +65,7 @@ impl ScriptHost {
         }
         let dicts = spec.dicts.iter().map(|(name, size)| (name.clone(), self.dicts.open(name, *size))).collect();
         let subrequests = self.subrequests.clone().filter(|_| spec.routes);
-        let handle = Arc::new(App::new(spec, dicts, subrequests, self.workers));
+        let handle = Arc::new(App::begin(spec, dicts, subrequests, self.workers));
         try_out(&handle.app)?;
         apps.push(Arc::downgrade(&handle));
         Ok(handle)

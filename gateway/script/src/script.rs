@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Phase;
 use crate::app::{AppHandle, Chunk};
@@ -18,15 +17,13 @@ pub struct ScriptSpec {
 
 /// A script that is served.
 pub struct Script {
-    pub(crate) number: u64,
     pub(crate) spec: ScriptSpec,
     pub(crate) app: Arc<AppHandle>,
 }
 
 impl Script {
     pub(crate) fn new(spec: ScriptSpec, app: Arc<AppHandle>) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), spec, app }
+        Self { spec, app }
     }
 
     pub(crate) fn has(&self, phase: Phase) -> bool {

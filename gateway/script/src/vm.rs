@@ -194,10 +194,6 @@ impl Vm {
         &self.core
     }
 
-    pub fn is_retired(&self) -> bool {
-        self.retired.get()
-    }
-
     /// No more requests begin here.
     pub fn retire(&self) {
         if !self.retired.replace(true) {

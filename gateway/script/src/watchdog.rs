@@ -119,7 +119,7 @@ fn watch() {
 impl Watched {
     fn look(&mut self) {
         let run = self.slot.run.load(Ordering::Acquire);
-        if run % 2 == 0 {
+        if run.is_multiple_of(2) {
             return;
         }
         let used = processor_time(self.slot.thread);

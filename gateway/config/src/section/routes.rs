@@ -187,11 +187,14 @@ fn read_target(table: &mut Table<'_>, names: &Names<'_>) -> Read<Target> {
         }
         (None, Some(models)) => Ok(Target::Models(ModelRoute { models, control: control?, any_values: values? })),
         (None, None) => {
-            for key in [CONTROL.name, VALUES.name].into_iter().filter(|key| table.has(key)) {
-                let message = format!("expected `{key}` only beside `models`");
-                return Err(table.fail_at(key, message, "remove it, or add `models = \"all\"`"));
+            let only_models = [CONTROL.name, VALUES.name].into_iter().find(|key| table.has(key));
+            match only_models {
+                Some(key) => {
+                    let message = format!("expected `{key}` only beside `models`");
+                    Err(table.fail_at(key, message, "remove it, or add `models = \"all\"`"))
+                }
+                None => Ok(Target::Script),
             }
-            Ok(Target::Script)
         }
         (Some(_), Some(_)) => {
             Err(table.fail_at("models", "expected `upstream` or `models`, got both", "remove one of the two"))

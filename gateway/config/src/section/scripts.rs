@@ -206,7 +206,8 @@ pub(super) fn read_vms(root: &mut Table<'_>, names: &Names<'_>) -> Read<BTreeMap
         let (trust, native_path, libraries) =
             (trust?, native_path?.unwrap_or_default(), libraries?.unwrap_or_default());
         if trust == LuaTrust::Sandbox {
-            for key in [NATIVE_PATH.name, LIBRARIES.name].into_iter().filter(|key| table.has(key)) {
+            let only_trusted = [NATIVE_PATH.name, LIBRARIES.name].into_iter().find(|key| table.has(key));
+            if let Some(key) = only_trusted {
                 let message = format!("expected `{key}` only beside `trust = \"full\"`");
                 return Err(table.fail_at(key, message, "remove it, or trust these scripts as you trust the gateway"));
             }
@@ -254,8 +255,11 @@ const SCRIPTS: Section = Section {
           `docs/lua/README.md` tells what scripts can do.",
 };
 
-/// Phases, with the keys for code and for a file, in the order in which they run.
-const PHASES: [(&str, Key<At<LuaText>>, Key<At<FilePath>>); 7] = [
+/// A phase with the keys for its code and for a file.
+type Phase = (&'static str, Key<At<LuaText>>, Key<At<FilePath>>);
+
+/// In the order in which they run.
+const PHASES: [Phase; 7] = [
     phase(
         "rewrite",
         "rewrite_file",
@@ -290,12 +294,7 @@ const PHASES: [(&str, Key<At<LuaText>>, Key<At<FilePath>>); 7] = [
     phase("log", "log_file", "Runs when the request has ended: `log_by_lua`.", "\"ngx.log(ngx.INFO, ngx.status)\""),
 ];
 
-const fn phase(
-    name: &'static str,
-    file: &'static str,
-    doc: &'static str,
-    example: &'static str,
-) -> (&'static str, Key<At<LuaText>>, Key<At<FilePath>>) {
+const fn phase(name: &'static str, file: &'static str, doc: &'static str, example: &'static str) -> Phase {
     (
         name,
         Key { name, kind: At(LuaText), example, doc },
