@@ -1,5 +1,11 @@
 //! What it costs a script to wait: `cargo bench -p witgate-script --bench waiting [FILTER]`, with a Redis at the address in
 //! `REDIS` (127.0.0.1:6379 by default) for the calls over a connection that is kept.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and ends at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -44,7 +44,7 @@ pub struct Limits {
     pub wall: Duration,
     /// Coroutines that one hook makes, light threads included.
     pub coroutines: u32,
-    /// Timers of one VM that are pending or running.
+    /// Timers of one VM that are pending, and those that run at once.
     pub timers: u32,
     /// Sockets of one VM that are open, idle ones included.
     pub sockets: u32,

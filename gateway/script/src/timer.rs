@@ -91,8 +91,7 @@ pub(crate) fn start(core: &Rc<Core>, number: u64, delay: Duration, again: bool) 
         return Err("process exiting");
     }
     let Some(vm) = core.vm.borrow().upgrade() else { return Err("process exiting") };
-    let (pending, running) = timers.counts();
-    if pending.saturating_add(running) >= core.app.spec.limits.timers {
+    if timers.pending.get() >= core.app.spec.limits.timers {
         return Err("too many pending timers");
     }
     core.app.figures.timers.fetch_add(1, Ordering::Relaxed);
@@ -104,7 +103,9 @@ pub(crate) fn start(core: &Rc<Core>, number: u64, delay: Duration, again: bool) 
         tokio::spawn(SendWrapper::new(async move {
             let premature = wait(&vm, delay).await;
             drop(waiting);
-            run(vm, number, premature).await;
+            if may_run(&vm, number) {
+                run(vm, number, premature).await;
+            }
         }));
     }
     Ok(())
@@ -146,19 +147,30 @@ async fn wait(vm: &Rc<Vm>, delay: Duration) -> bool {
 }
 
 async fn repeat(vm: Rc<Vm>, number: u64, delay: Duration, waiting: Counted) {
-    let limit = vm.core().app.spec.limits.timers;
     loop {
         let premature = wait(&vm, delay).await;
         if premature {
             drop(waiting);
             return run(vm, number, true).await;
         }
-        if vm.core().timers.running.get() >= limit {
-            log(vm.core(), ALERT, b"a timer was left out, for too many are running: see `timers_limit`");
-            continue;
+        if may_run(&vm, number) {
+            tokio::spawn(SendWrapper::new(run(Rc::clone(&vm), number, false)));
         }
-        tokio::spawn(SendWrapper::new(run(Rc::clone(&vm), number, false)));
     }
+}
+
+/// Whether one more timer may run; if not, it is forgotten.
+fn may_run(vm: &Rc<Vm>, number: u64) -> bool {
+    let limit = vm.core().app.spec.limits.timers;
+    if vm.core().timers.running.get() < limit {
+        return true;
+    }
+    let text = format!("{limit} lua_max_running_timers are not enough (`timers_limit`): a timer was left out");
+    log(vm.core(), ALERT, text.as_bytes());
+    if let Some(fire) = &*vm.core().timers.fire.borrow() {
+        let _: LuaResult<()> = fire.call(number);
+    }
+    false
 }
 
 /// Runs a timer to its end.

@@ -129,3 +129,18 @@ fn light_threads_and_coroutines_work_together() {
     )]);
     assert_eq!(rig.respond(get("/")).body, "true6x\ntruelate\nfalse oops\nsuspended\n");
 }
+
+#[test]
+fn modules_may_be_written_in_the_old_way() {
+    let source =
+        bytes::Bytes::from_static(b"module('old', package.seeall) function greet() return 'hello from ' .. _NAME end");
+    let modules = std::collections::BTreeMap::from([(
+        "old".to_owned(),
+        witgate_script::Chunk { name: "@old.lua".to_owned(), source },
+    )]);
+    let app =
+        witgate_script::AppSpec { name: "test".into(), modules: std::sync::Arc::new(modules), ..Default::default() };
+    let rig =
+        Rig::of(&[(Phase::Content, "ngx.say(require('old').greet(), ' ', require('old') == package.loaded.old)")], app);
+    assert_eq!(rig.told(), "hello from old true\n");
+}

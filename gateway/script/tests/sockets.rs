@@ -152,6 +152,14 @@ fn misuse_is_an_error_that_says_what_was_expected() {
         ("ngx.say(sock:setoption('tcp-nodelay', true), sock:setoption('sndbuf', 10240))", "truetrue\n"),
         ("ngx.say(sock:setoption('linger', 1))", "nilunsupported option: linger\n"),
         ("ngx.say(ngx.socket.tcp():close())", "nilclosed\n"),
+        (
+            "ngx.say(sock:bind('127.0.0.1000'), sock:bind('::1'), sock:bind('127.0.0.1', 70000))",
+            "niltruenilbad port number: 70000\n",
+        ),
+        ("ngx.say(type(sock:getfd()))", "number\n"),
+        ("ngx.say(sock:setclientcert('cert'), sock:setclientcert(nil, nil))", "niltrue\n"),
+        ("ngx.say(select(2, pcall(sock.receiveany, sock, 0)))", "bad argument #2 to '?' (bad max argument)\n"),
+        ("ngx.say(ngx.socket.tcp():connect('', 80))", "nilfailed to parse host name \"\": no host\n"),
         ("ngx.say(ngx.socket.tcp():setkeepalive())", "nilclosed\n"),
         ("ngx.say(ngx.req.socket())", "nilrequest sockets are not supported: read the body with ngx.req.read_body()\n"),
     ] {
@@ -496,6 +504,14 @@ fn datagrams_go_to_a_peer_and_back() {
         ngx.say(sock:close()) ngx.say(sock:close())";
     let expected = "nilclosed\nnilclosed\n1\n1ab1\n1abc\n1[]\nniltimeout\n1\n1again\n1\nnilclosed\n";
     assert_eq!(say(port, code), expected);
+}
+
+#[test]
+fn datagrams_to_nobody_are_refused() {
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let code = "local sock = ngx.socket.udp() sock:settimeout(10000)
+        assert(sock:setpeername('127.0.0.1', PORT)) assert(sock:send('x')) ngx.say(sock:receive())";
+    assert_eq!(say(free, code), "nilconnection refused\n");
 }
 
 #[test]

@@ -104,6 +104,16 @@ fn timers_are_limited_in_number_and_run_time() {
     ";
     assert_eq!(with_dict(code, limits.clone()).told(), "nil nil nil too many pending timers too many pending timers\n");
     let code = "
+        local semaphore, ran = require('ngx.semaphore').new(), 0
+        for i = 1, 3 do assert(ngx.timer.at(0, function() ran = ran + 1 semaphore:wait(5) end)) end
+        ngx.sleep(0.01)
+        ngx.timer.at(0, function() ran = ran + 100 end)
+        ngx.sleep(0.01)
+        ngx.say(ran, ' ', ngx.timer.running_count(), ' ', ngx.timer.pending_count())
+        semaphore:post(3)
+    ";
+    assert_eq!(with_dict(code, limits.clone()).told(), "3 3 0\n", "a fourth one is left out");
+    let code = "
         local d = ngx.shared.d
         if d:get('begun') then return ngx.say(d:get('after'), d:get('other')) end
         d:set('begun', 1)

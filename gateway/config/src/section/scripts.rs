@@ -147,7 +147,7 @@ const TIMERS: Key<Number> = Key {
     name: "timers_limit",
     kind: Number { least: 0, most: 1_000_000 },
     example: "1024",
-    doc: "Timers of one VM that wait or run.",
+    doc: "Timers of one VM that wait; as many may run at once.",
 };
 
 const SOCKETS: Key<Number> = Key {

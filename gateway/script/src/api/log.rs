@@ -43,6 +43,7 @@ pub(crate) fn log(core: &Core, level: i64, text: &[u8]) {
         Some((id, route, script)) => (Some(&**id), Some(&**route), script.as_deref()),
         None => (None, None, None),
     };
+    let context = request.as_ref().filter(|request| request.phase.get() == "timer").map(|_| "ngx.timer");
     // What the gateway's own levels do not tell apart.
     let severity = match level {
         ..=0 => Some("stderr"),
@@ -53,9 +54,9 @@ pub(crate) fn log(core: &Core, level: i64, text: &[u8]) {
         _ => None,
     };
     match level {
-        ..=4 => error!(target: "witgate::script", request_id, route, script, lua, severity, "{text}"),
-        5 => warn!(target: "witgate::script", request_id, route, script, lua, "{text}"),
-        6 | 7 => info!(target: "witgate::script", request_id, route, script, lua, severity, "{text}"),
-        _ => debug!(target: "witgate::script", request_id, route, script, lua, "{text}"),
+        ..=4 => error!(target: "witgate::script", request_id, route, script, lua, context, severity, "{text}"),
+        5 => warn!(target: "witgate::script", request_id, route, script, lua, context, "{text}"),
+        6 | 7 => info!(target: "witgate::script", request_id, route, script, lua, context, severity, "{text}"),
+        _ => debug!(target: "witgate::script", request_id, route, script, lua, context, "{text}"),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use super::wait::millis;
 use crate::raw::{Answer, Call, Outcome, function};
 use crate::request::{Results, results};
 use crate::socket::{
-    Busy, Datagrams, Guest, Options, Peer, Place, Read, Reading, Refusal, Share, Socket, Taken, Turn, Until, Want,
-    defaults, tls,
+    Busy, Datagrams, Guest, Options, Peer, Place, Read, Reading, Refusal, Share, Socket, Taken, Turn, Unconnected,
+    Until, Want, defaults, tls,
 };
 use crate::vm::Core;
 
@@ -51,6 +51,8 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Own) -> LuaResult<()> {
     set("close", close)?;
     set("reused", reused)?;
     set("option", option)?;
+    set("descriptor", descriptor)?;
+    set("address", known_address)?;
     set("peer", peer)?;
     set("send_datagram", send_datagram)?;
     set("receive_datagram", receive_datagram)?;
@@ -130,8 +132,31 @@ fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, port))
 }
 
+/// `address(text)`: an IP address as it is usually written, or nothing.
+fn known_address(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
+    let text = call.text(1).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+    match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => answer.bytes(address.to_string().as_bytes()),
+        Err(_) => answer.nil(),
+    }
+    Ok(())
+}
+
+/// `descriptor(number)`: the socket's file descriptor.
+fn descriptor(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
+    let socket = match found(core, call) {
+        Ok(socket) => socket,
+        Err(refusal) => return refuse(answer, &refusal),
+    };
+    match &*socket.connection.borrow() {
+        Some(connection) => answer.number(f64::from(connection.transport.descriptor())),
+        None => return answer.refuse("closed"),
+    }
+    Ok(())
+}
+
 /// `connect(number, host, port, pool, pool_size, backlog, timeout, from, from_port)`: the number of the socket, and `true`
-/// or an operation.
+/// or an operation and whether it waits for others.
 fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     let Ok(request) = core.request() else { return answer.refuse("no request found") };
     if let Some(former) = whole(call, 1).and_then(|number| core.sockets.get(number)) {
@@ -179,6 +204,7 @@ fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         }
         turn => turn,
     };
+    let waits = matches!(turn, Turn::Wait(_));
     let busy = Busy::new(&socket, |socket| &socket.connecting);
     let sockets = Rc::clone(&core.sockets);
     #[expect(clippy::cast_precision_loss, reason = "no request has so many operations")]
@@ -190,13 +216,14 @@ fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
                 *socket.connection.borrow_mut() = Some(connection);
                 results(1)
             }
-            Err(refusal) => {
+            Err(Unconnected { refusal, number }) => {
                 socket.close();
-                refused(refusal)
+                results((LuaValue::Nil, refusal.into_owned(), number))
             }
         }
     }) as f64;
     answer.number(operation);
+    answer.boolean(waits);
     Ok(())
 }
 
@@ -641,7 +668,7 @@ fn receive_datagram(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome
     later(core, answer, async move {
         let _busy = busy;
         let mut into = ReadBuf::new(&mut buffer);
-        let received = timeout(limit, std::future::poll_fn(|context| socket.poll_receive(context, &mut into))).await;
+        let received = timeout(limit, socket.receive(&mut into)).await;
         match received.unwrap_or(Err(Cow::Borrowed("timeout"))) {
             Ok(()) => results(BString::from(into.filled().to_vec())),
             Err(refusal) => refused(refusal),

@@ -591,7 +591,8 @@ ngx.config = {
 -- Modules -----------------------------------------------------------------------------------------------------------------
 
 local loaded, preload = package.loaded, package.preload
-local loading = {}
+-- Not a table: `module` would take that for the module.
+local function loading() end
 
 -- Replaces `require`: modules were read with the configuration, see the globals of the VM and not those of the request that
 -- happens to be the first to want them, and may wait for what they need.

@@ -6,7 +6,8 @@ local host, core, ngx = ...
 
 local type, tostring, tonumber, select, error, setmetatable = type, tostring, tonumber, select, error, setmetatable
 local pairs, floor, concat = pairs, math.floor, table.concat
-local wait = core.wait
+local getinfo, upper = debug.getinfo, string.upper
+local wait, log = core.wait, host.log
 local socket = host.socket
 local connect, receive, receive_until, send = socket.connect, socket.receive, socket["until"], socket.send
 local keepalive, handshake, close = socket.keepalive, socket.handshake, socket.close
@@ -30,9 +31,16 @@ local function result(value, message)
     return nil, message
 end
 
+-- Of a method: arguments are counted as Lua counts those of its own functions, from the object unless it stands before a colon.
 local function bad_argument(index, name, message)
+    if getinfo(2, "n").namewhat ~= "method" then
+        index, name = index + 1, "?"
+    end
     error("bad argument #" .. index .. " to '" .. name .. "' (" .. message .. ")", 3)
 end
+
+-- The levels of `ngx.ERR`, for nginx logs what goes wrong with sockets, too, and of `ngx.DEBUG`.
+local ERROR, DEBUG = 4, 8
 
 -- What is sent of a value.
 local function flatten(value, into, depth, name)
@@ -180,17 +188,29 @@ function tcp:connect(...)
         return nil, message
     end
     pool = pool or (number and name .. ":" .. number or name)
-    local state
-    number, state = connect(self[NUMBER], name, number, pool, size, backlog, self[CONNECT_TIMEOUT] or DEFAULT_TIMEOUT, self[FROM],
+    local made, state, waits = connect(self[NUMBER], name, number, pool, size, backlog, self[CONNECT_TIMEOUT] or DEFAULT_TIMEOUT, self[FROM],
         self[FROM_PORT])
-    if not number then
+    if not made then
         return result(nil, state)
     end
-    self[NUMBER], self[POOL] = number, pool
+    self[NUMBER], self[POOL] = made, pool
     if state == true then
         return 1
     end
-    return wait(state)
+    if waits then
+        log(DEBUG, "lua tcp socket queue connect operation for connection pool \"" .. pool .. "\"")
+    end
+    local ok, why, code = wait(state)
+    if ok then
+        return 1
+    end
+    local where = name .. (number and ":" .. number or "")
+    if why == "timeout" then
+        log(ERROR, "lua tcp socket connect timed out, when connecting to " .. where)
+    elseif code then
+        log(ERROR, "connect() failed (" .. code .. ": " .. why:gsub("^%l", upper) .. "), when connecting to " .. where)
+    end
+    return nil, why
 end
 
 tcp.setpeername = tcp.connect
@@ -212,11 +232,11 @@ function tcp:bind(...)
             return nil, message
         end
     end
-    address = text_argument(address, 1, "bind")
-    if not address:find("^%d+%.%d+%.%d+%.%d+$") and not address:find("^%[?[%x:]+%]?$") then
+    address = socket.address(text_argument(address, 1, "bind"))
+    if not address then
         return nil, "bad address"
     end
-    self[FROM], self[FROM_PORT] = address:gsub("[%[%]]", ""), port or 0
+    self[FROM], self[FROM_PORT] = address, port or 0
     return true
 end
 
@@ -234,23 +254,36 @@ function tcp:send(...)
     if sent then
         return sent
     elseif sent == false then
-        return wait(message)
+        sent, message = wait(message)
+        if sent then
+            return sent
+        elseif message == "timeout" then
+            log(ERROR, "lua tcp socket write timed out")
+        end
+    elseif message == "closed" then
+        log(ERROR, "attempt to send data on a closed socket")
     end
-    return result(sent, message)
+    return result(nil, message)
 end
 
 local function read(self, kind, size)
     local data, message, partial = receive(self[NUMBER], kind, size, self[READ_TIMEOUT] or DEFAULT_TIMEOUT)
+    if data == false then
+        data, message, partial = wait(message)
+        if message == "timeout" then
+            log(ERROR, "lua tcp socket read timed out")
+        end
+    end
     if data then
         return data
-    elseif data == false then
-        return wait(message)
+    elseif partial ~= nil then
+        return nil, message, partial
     elseif message == "bad request" then
         error(message, 3)
-    elseif partial == nil then
-        return nil, message
+    elseif message == "closed" then
+        log(ERROR, "attempt to receive data on a closed socket")
     end
-    return nil, message, partial
+    return nil, message
 end
 
 function tcp:receive(...)
@@ -324,10 +357,15 @@ function tcp:receiveuntil(...)
             return data
         elseif message == "bad request" then
             error(message, 3)
-        elseif partial == nil then
-            return nil, message
+        elseif partial ~= nil then
+            if message == "timeout" then
+                log(ERROR, "lua tcp socket read timed out")
+            end
+            return nil, message, partial
+        elseif message == "closed" then
+            log(ERROR, "attempt to receive data on a closed socket")
         end
-        return nil, message, partial
+        return nil, message
     end
     return function(...)
         local given = select("#", ...)
@@ -455,13 +493,19 @@ function tcp:setclientcert(certificate, key)
     may_wait()
     if certificate == nil and key == nil then
         return true
+    elseif certificate == nil or key == nil then
+        return nil, "client certificate must be supplied with corresponding private key"
+    elseif type(certificate) ~= "cdata" then
+        return nil, "bad cert arg: cdata expected, got " .. type(certificate)
+    elseif type(key) ~= "cdata" then
+        return nil, "bad pkey arg: cdata expected, got " .. type(key)
     end
     return nil, "client certificates are not supported: there is no ngx.ssl to make them with"
 end
 
-function tcp.getfd()
+function tcp:getfd()
     may_wait()
-    return nil, "file descriptors are the gateway's"
+    return result(socket.descriptor(self[NUMBER]))
 end
 
 -- Datagrams -------------------------------------------------------------------------------------------------------------
@@ -506,6 +550,8 @@ function udp:send(...)
     local sent, message = socket.send_datagram(self[NUMBER], text_of((...), "send"), self[SEND_TIMEOUT] or DEFAULT_TIMEOUT)
     if sent == false then
         return wait(message)
+    elseif message == "closed" then
+        log(ERROR, "attempt to send data on a closed udp socket")
     end
     return result(sent, message)
 end
@@ -525,9 +571,18 @@ function udp:receive(...)
     end
     local data, message = socket.receive_datagram(self[NUMBER], size, self[READ_TIMEOUT] or DEFAULT_TIMEOUT)
     if data == false then
-        return wait(message)
+        data, message = wait(message)
     end
-    return result(data, message)
+    if data then
+        return data
+    elseif message == "timeout" then
+        log(ERROR, "lua udp socket read timed out")
+    elseif message == "closed" then
+        log(ERROR, "attempt to receive data on a closed udp socket")
+    else
+        log(ERROR, "recv() failed: " .. message)
+    end
+    return result(nil, message)
 end
 
 function udp:close()

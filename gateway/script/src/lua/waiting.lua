@@ -31,6 +31,13 @@ local jobs, last_job = {}, 0
 
 host.set_fire(function(number, premature)
     local job = jobs[number]
+    if premature == nil then
+        -- It was left out.
+        if not job.again then
+            jobs[number] = nil
+        end
+        return
+    end
     if premature or not job.again then
         jobs[number] = nil
     end

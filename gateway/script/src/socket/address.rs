@@ -65,7 +65,10 @@ impl Sockets {
             return Err(Cow::Owned(format!("not in reach: grant \"address:{address}\"")));
         }
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if host.is_empty() || host.len() > NAME_LIMIT || !host.bytes().all(is_name) {
+        if host.is_empty() {
+            return Err(Cow::Borrowed("failed to parse host name \"\": no host"));
+        }
+        if host.len() > NAME_LIMIT || !host.bytes().all(is_name) {
             return Err(Cow::Owned(format!("failed to parse host name \"{host}\": invalid host")));
         }
         // Where no address could be in reach, the name is not looked up either: a name can carry what the script knows.

@@ -28,7 +28,7 @@ use crate::app::App;
 
 pub(crate) use address::Target;
 pub(crate) use inbox::{Held, Reading, Share, Taken, Until, Want};
-pub(crate) use open::Place;
+pub(crate) use open::{Place, Unconnected};
 pub(crate) use pool::{Options, Pools, Turn};
 pub(crate) use transport::{Transport, describe};
 pub(crate) use udp::{DATAGRAM_LIMIT, Datagrams, Peer};

@@ -14,6 +14,26 @@ use super::pool::{Options, Turn};
 use super::transport::{Plain, Transport, describe};
 use super::{Connection, NO_MEMORY, Refusal, Sockets};
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct Unconnected {
+    pub refusal: Refusal,
+    /// The system's number for it.
+    pub number: Option<i32>,
+}
+
+impl From<Refusal> for Unconnected {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, number: None }
+    }
+}
+
+impl From<io::Error> for Unconnected {
+    fn from(error: io::Error) -> Self {
+        Self { refusal: Cow::Owned(describe(&error)), number: error.raw_os_error() }
+    }
+}
+
 /// What a script connects to.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -38,12 +58,12 @@ impl Place {
     ///
     /// # Errors
     /// There is none in time.
-    pub async fn connect(self, sockets: &Rc<Sockets>, turn: Turn) -> Result<Connection, Refusal> {
+    pub async fn connect(self, sockets: &Rc<Sockets>, turn: Turn) -> Result<Connection, Unconnected> {
         let limit = self.timeout;
-        timeout(limit, self.connect_at_leisure(sockets, turn)).await.unwrap_or(Err(Cow::Borrowed("timeout")))
+        timeout(limit, self.connect_at_leisure(sockets, turn)).await.unwrap_or(Err(Refusal::Borrowed("timeout").into()))
     }
 
-    async fn connect_at_leisure(self, sockets: &Rc<Sockets>, mut turn: Turn) -> Result<Connection, Refusal> {
+    async fn connect_at_leisure(self, sockets: &Rc<Sockets>, mut turn: Turn) -> Result<Connection, Unconnected> {
         let member = loop {
             match turn {
                 Turn::Reuse(connection) => return Ok(*connection),
@@ -53,9 +73,7 @@ impl Place {
         };
         let slot = sockets.slot()?;
         let plain = match self.target {
-            Target::Unix(path) => {
-                UnixStream::connect(path).await.map(Plain::Unix).map_err(|error| Cow::Owned(describe(&error)))?
-            }
+            Target::Unix(path) => Plain::Unix(UnixStream::connect(path).await?),
             Target::Addresses(addresses) => first_of(addresses, self.from).await?,
             Target::Name(name, port) => first_of(sockets.look_up(name, port).await?, self.from).await?,
         };
@@ -64,8 +82,8 @@ impl Place {
 }
 
 /// A connection to the first of the addresses that takes one.
-async fn first_of(addresses: Vec<SocketAddr>, from: Option<SocketAddr>) -> Result<Plain, Refusal> {
-    let mut failure = Cow::Borrowed("no address");
+async fn first_of(addresses: Vec<SocketAddr>, from: Option<SocketAddr>) -> Result<Plain, Unconnected> {
+    let mut failure = Refusal::Borrowed("no address").into();
     for address in addresses {
         match connect(address, from).await {
             Ok(stream) => {
@@ -73,7 +91,7 @@ async fn first_of(addresses: Vec<SocketAddr>, from: Option<SocketAddr>) -> Resul
                 let _ = stream.set_nodelay(true);
                 return Ok(Plain::Tcp(stream));
             }
-            Err(error) => failure = Cow::Owned(describe(&error)),
+            Err(error) => failure = error.into(),
         }
     }
     Err(failure)

@@ -1,6 +1,7 @@
 //! The bytes' way: TCP or a Unix domain socket, with or without TLS.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -124,6 +125,13 @@ impl Transport {
         match self {
             Self::Plain(plain) => plain,
             Self::Tls(stream, _) => stream.get_ref().0,
+        }
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        match self.below() {
+            Plain::Tcp(stream) => stream.as_raw_fd(),
+            Plain::Unix(stream) => stream.as_raw_fd(),
         }
     }
 

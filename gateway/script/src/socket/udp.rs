@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use super::address::Target;
@@ -115,5 +115,40 @@ impl Datagrams {
             Socket::Unix(socket) => socket.poll_recv(context, into),
         };
         received.map_err(|error| Cow::Owned(describe(&error)))
+    }
+
+    /// As [`Self::poll_receive`], and hears as well that nobody is there, which comes without anything to read.
+    pub async fn receive(&self, into: &mut ReadBuf<'_>) -> Result<(), Refusal> {
+        loop {
+            tokio::select! {
+                biased;
+                received = std::future::poll_fn(|context| self.poll_receive(context, into)) => return received,
+                error = self.error() => {
+                    if let Some(error) = error {
+                        return Err(Cow::Owned(describe(&error)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next error of the socket; none: it was another's turn to see it.
+    async fn error(&self) -> Option<io::Error> {
+        let blocks = || io::Error::from(io::ErrorKind::WouldBlock);
+        // What is no error is the answer that lets the runtime wait for the next one.
+        let seen = |error: io::Result<Option<io::Error>>| -> io::Result<()> { Err(error?.unwrap_or_else(blocks)) };
+        let error = match &self.socket {
+            Socket::Udp(socket) => socket
+                .ready(Interest::ERROR)
+                .await
+                .err()
+                .map_or_else(|| socket.try_io(Interest::ERROR, || seen(socket.take_error())).err(), Some),
+            Socket::Unix(socket) => socket
+                .ready(Interest::ERROR)
+                .await
+                .err()
+                .map_or_else(|| socket.try_io(Interest::ERROR, || seen(socket.take_error())).err(), Some),
+        };
+        error.filter(|error| error.kind() != io::ErrorKind::WouldBlock)
     }
 }
