@@ -13,7 +13,7 @@ use std::thread;
 
 use rig::{Rig, get};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use witgate_script::{Limits, Phase, Reach};
+use witgate_script::{Chunk, Limits, Phase, Reach};
 use witgate_stage::{Hook, Run};
 
 /// A server that does the same with each connection.
@@ -390,7 +390,7 @@ fn one_thread_reads_while_another_writes() {
 fn sockets_stay_within_their_request() {
     let (port, told) = silent();
     let module = "
-        if not _G.kept then rawset(getmetatable(_G).__index, 'kept', {}) end
+        local kept = require 'kept'
         local sock = kept[1]
         if not sock then
             sock = ngx.socket.tcp() assert(sock:connect('127.0.0.1', PORT)) kept[1] = sock
@@ -398,7 +398,10 @@ fn sockets_stay_within_their_request() {
         end
         ngx.say(sock:send('x'))
     ";
-    let rig = Rig::at_home(&module.replace("PORT", &port.to_string()));
+    let kept = Chunk { name: "@kept.lua".to_owned(), source: "return {}".into() };
+    let rig = Rig::at_home_with(&module.replace("PORT", &port.to_string()), |app| {
+        app.modules = Arc::new(BTreeMap::from([("kept".to_owned(), kept)]));
+    });
     assert_eq!(rig.told(), "connected\n");
     told.recv().unwrap();
     assert_eq!(rig.told(), "nilclosed\n");
