@@ -115,6 +115,8 @@ fn a_script_that_does_not_end_is_stopped_while_others_are_served() {
     };
     assert_eq!(failed("loop", "deadline"), 1.0);
     assert_eq!(failed("caught", "deadline"), 1.0);
+    assert_eq!(gateway.metric("witgate_lua_vms_replaced_total{lua=\"loop\"}"), 1.0);
+    assert!(gateway.metric("witgate_lua_vms_total{lua=\"hello\"}") >= 1.0);
     assert_eq!(failed("memory", "limit") + failed("memory", "deadline"), 1.0);
 }
 

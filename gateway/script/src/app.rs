@@ -126,15 +126,8 @@ impl App {
         workers: usize,
     ) -> AppHandle {
         let (retire, retired) = watch::channel(false);
-        let app = Self {
-            spec,
-            dicts,
-            subrequests,
-            figures: Figures::default(),
-            tls: Configs::default(),
-            workers,
-            retired,
-        };
+        let app =
+            Self { spec, dicts, subrequests, figures: Figures::default(), tls: Configs::default(), workers, retired };
         AppHandle { app: Arc::new(app), retire }
     }
 

@@ -71,6 +71,11 @@ impl ScriptHost {
         Ok(handle)
     }
 
+    /// Apps that a generation has.
+    pub fn apps(&self) -> Vec<Arc<AppHandle>> {
+        self.apps.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Gives shared dictionaries the sizes of a configuration that is in force now.
     pub fn resize(&self, sizes: impl Iterator<Item = (String, usize)>) {
         for (name, size) in sizes {

@@ -4,7 +4,7 @@
 //! reach. Each proxy thread makes its own [LuaJIT](https://luajit.org) VM for each app, lazily; a phase of a request runs in a
 //! coroutine of it, with its own globals. A call that takes time yields to the gateway and goes on when the result is there.
 //!
-//! Scripts are stopped when they run for too long, in compiled loops as well ([`watchdog`]), and each VM has a limit on its
+//! Scripts are stopped when they run for too long, in compiled loops as well (`watchdog.rs`), and each VM has a limit on its
 //! memory. A VM that was stopped, or is full, is replaced while requests that it serves go on.
 //!
 //! Everything of a VM stays on the thread that made it: threads must run their tasks themselves, and steal none.

@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::reload::{Reloaded, Reloader, Trigger};
 use crate::snapshot::Binding;
 use crate::snapshot::models::score_references;
-use crate::telemetry::ModelFigures;
+use crate::telemetry::{ModelFigures, scripts};
 
 /// Serves the admin endpoints.
 pub struct Admin {
@@ -102,7 +102,8 @@ impl Admin {
             models: self.models().list(),
             references: score_references(&snapshot.config),
         };
-        self.gateway.metrics.render(models.families())
+        let scripts = scripts::families(self.reloader.builder().scripts.figures());
+        self.gateway.metrics.render(models.families().into_iter().chain(scripts).collect())
     }
 
     /// All models, those of the configuration and those that were loaded on request.

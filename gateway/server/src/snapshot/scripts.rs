@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust};
@@ -30,6 +31,17 @@ impl ScriptHost {
         let loopback = Arc::new(Loopback::default());
         let host = witgate_script::ScriptHost::new(threads, Some(Arc::clone(&loopback) as Arc<dyn Subrequests>))?;
         Ok(Self { host, loopback })
+    }
+
+    /// What the VMs of each `[lua.NAME]` have done: name, VMs made, VMs replaced, timers begun, sockets opened. Those of a
+    /// generation that drains are beside those of the current one.
+    pub fn figures(&self) -> Vec<(Arc<str>, [u64; 4])> {
+        let read = |app: Arc<AppHandle>| {
+            let witgate_script::Figures { vms, vms_replaced, timers, sockets } = app.app().figures();
+            let figures = [vms, vms_replaced, timers, sockets].map(|figure| figure.load(Ordering::Relaxed));
+            (Arc::clone(app.app().name()), figures)
+        };
+        self.host.apps().into_iter().map(read).collect()
     }
 
     /// Gives shared dictionaries the sizes that a configuration has for them.

@@ -4,6 +4,7 @@ mod access_log;
 mod custom;
 mod metrics;
 mod models;
+pub mod scripts;
 mod tally;
 
 pub use access_log::{AccessLog, Record, StageRecord};
