@@ -53,7 +53,8 @@ local function new_thread(request)
     else
         co = co_create(body)
     end
-    local t = { co = co, request = request, nested = 0 }
+    -- All fields that every thread gets, so that its table never grows.
+    local t = { co = co, request = request, nested = 0, entry = false, dead = false, ok = false }
     owners[co] = t
     return t
 end
@@ -165,7 +166,7 @@ local function drive(request)
         end
     end
     if request.last > 0 then
-        request.ready, request.last = nil, 0
+        request.ready, request.last = false, 0
     end
     local exit, failed = request.exit, request.failed
     if exit == nil and failed == nil then
@@ -174,7 +175,7 @@ local function drive(request)
         end
         return WAITS
     end
-    request.waiting, request.live = nil, 0
+    request.waiting, request.live = false, 0
     request.exit, request.failed = nil, nil
     if failed ~= nil then
         return FAILED, failed
@@ -186,7 +187,8 @@ end
 local env_meta = { __index = base, __metatable = false }
 
 local function new_request(number)
-    return { number = number, live = 0, made = 0, last = 0 }
+    -- All fields that most requests get, so that its table never grows.
+    return { number = number, live = 0, made = 0, last = 0, phase = false, waiting = false, ready = false, ctx = false }
 end
 
 -- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them.
@@ -208,7 +210,7 @@ function core.start(number, chunk, keeps)
     end
     request.phase, request.made = chunk_phases[chunk], 0
     current = request
-    local env = setmetatable({}, env_meta)
+    local env = setmetatable({ _G = false }, env_meta)
     env._G = env
     local t = new_thread(request)
     t.entry = true
