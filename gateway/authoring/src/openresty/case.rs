@@ -156,7 +156,8 @@ const IGNORED: [&str; 22] = [
 ];
 
 /// What no server reaches from where cases run, by what the configuration has in it.
-const UNREACHABLE: [(&str, &str); 7] = [
+const UNREACHABLE: [(&str, &str); 8] = [
+    ("0.0.0.1", "an address that nobody has"),
     ("127.0.0.2:12345", "an address of which packets get lost"),
     ("127.0.0.2\", 12345", "an address of which packets get lost"),
     ("agentzh.org", "a host of the internet"),
@@ -373,7 +374,9 @@ impl Case {
             }
         }
         let config = values.expanded(block, "config")?;
-        if let Some((_, reason)) = UNREACHABLE.iter().find(|(mark, _)| config.contains(mark)) {
+        if let Some((_, reason)) =
+            UNREACHABLE.iter().find(|(mark, _)| config.contains(mark) || http_config.contains(mark))
+        {
             return Err(Problem::untranslatable(*reason));
         }
         let must_die = block.has("must_die");

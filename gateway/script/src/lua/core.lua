@@ -297,8 +297,17 @@ function core.wait(operation)
     return co_yield(WAIT, operation)
 end
 
--- Ends the phase.
+-- Counts subrequests that the current light thread waits for.
+function core.pending(change)
+    current.captures = (current.captures or 0) + change
+    thread.captures = (thread.captures or 0) + change
+end
+
+-- Ends the phase; not while another light thread waits for a subrequest, as in OpenResty.
 function core.exit(status)
+    if current.captures and current.captures > 0 and status ~= -1 and status ~= 408 and status ~= 444 and status ~= 499 then
+        error("attempt to abort with pending subrequests", 3)
+    end
     return co_yield(EXIT, status)
 end
 
@@ -403,6 +412,9 @@ function threads.kill(t)
     end
     if t.killed then
         return nil, "already waited or killed"
+    end
+    if t.captures and t.captures > 0 then
+        return nil, "pending subrequests"
     end
     if t.dead then
         return nil, t.waited and "already waited or killed" or "already terminated"

@@ -71,7 +71,9 @@ local function begin(list)
     if type(operation) == "string" then
         error(operation, 3)
     end
+    core.pending(1)
     local responses = { core.wait(operation) }
+    core.pending(-1)
     for i = 1, #list do
         local response = responses[i]
         if type(response) == "string" then

@@ -157,6 +157,9 @@ function ngx.exit(status)
     if not status then
         error("bad argument #1 to 'exit' (number expected)", 2)
     end
+    if status == -2 or status == -4 then
+        error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE", 2)
+    end
     if request.phase ~= "timer" and status >= 300 and request.phase ~= "header_filter" and begun() then
         local sent = host.status()
         if sent == 0 then

@@ -43,7 +43,13 @@ pub fn interpolate(text: &str, captures: &[Text]) -> Text {
             if !plain.is_empty() {
                 parts.push(quote(&std::mem::take(&mut plain)));
             }
-            parts.push(format!("(ngx.var[{}] or \"\")", quote(name)));
+            parts.push(match name {
+                "echo_request_method" | "echo_client_request_method" => "ngx.req.get_method()".to_owned(),
+                "echo_request_body" => "(ngx.req.get_body_data() or \"\")".to_owned(),
+                "echo_client_request_headers" => "ngx.req.raw_header()".to_owned(),
+                "echo_request_uri" => "ngx.var.request_uri".to_owned(),
+                name => format!("(ngx.var[{}] or \"\")", quote(name)),
+            });
         }
     }
     plain.push_str(rest);
@@ -93,7 +99,7 @@ pub fn echo(name: &str, arguments: &[Text], captures: &[Text]) -> Option<Text> {
         "echo_location" | "echo_location_async" => {
             let arguments = values.get(1).cloned().unwrap_or_else(|| "nil".to_owned());
             format!(
-                "do local res = ngx.location.capture({first}, {{ args = {arguments}, share_all_vars = true }}) \
+                "do local res = ngx.location.capture({first}, {{ args = {arguments} }}) \
                  ngx.print(res.body) end"
             )
         }

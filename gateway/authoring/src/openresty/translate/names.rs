@@ -26,16 +26,12 @@ impl Names {
 
 /// A line of the gateway's log in the form of nginx's: `[level] message`.
 pub fn log_line(names: &Names, line: &str) -> Text {
-    let mut words = line.splitn(3, ' ').filter(|word| !word.is_empty());
-    let (time, level) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (level, rest) = match level {
-        "" => (words.next().unwrap_or_default(), ""),
-        level => (level, words.next().unwrap_or_default()),
-    };
+    // Short levels are padded to the width of the others.
+    let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (level, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     // nginx goes on with the connection; cases look for the comma.
     let rest = rest.trim_start().replacen(" request_id=", ", client: 127.0.0.1, server: localhost, request_id=", 1);
     let rest = names.translated(&rest);
-    // Info and warn are padded to the width of the others.
     let (level, rest) = match level.trim() {
         "ERROR" => ("error", rest),
         "WARN" => ("warn", rest),
