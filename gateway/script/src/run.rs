@@ -79,6 +79,7 @@ impl Run {
         let standing = self.vm.event(&self.request, event);
         match self.judge(standing) {
             None => Step::Waits,
+            Some(Ok(Next::Phase)) if self.has_written() => Step::Ended(self.answer(OK)),
             Some(Ok(Next::Phase)) => self.phases(),
             Some(Ok(Next::Answer(status))) => Step::Ended(self.answer(status)),
             Some(Err(error)) => Step::Ended(Err(error)),
@@ -114,6 +115,8 @@ impl Run {
             match self.judge(standing) {
                 None => return Step::Waits,
                 Some(Ok(Next::Phase)) if *phase == Phase::Content => return Step::Ended(self.answer(OK)),
+                // What an earlier phase has written is the response: no later one adds to it.
+                Some(Ok(Next::Phase)) if self.has_written() => return Step::Ended(self.answer(OK)),
                 Some(Ok(Next::Phase)) => {}
                 Some(Ok(Next::Answer(status))) => return Step::Ended(self.answer(status)),
                 Some(Err(error)) => return Step::Ended(Err(error)),
@@ -135,9 +138,13 @@ impl Run {
         })
     }
 
+    fn has_written(&self) -> bool {
+        self.hook == Hook::RequestHeaders && self.request.draft.borrow().begun
+    }
+
     /// The script lets the request or response pass, unless it has written something.
     fn pass(&self) -> Result<Verdict, ScriptError> {
-        if self.hook == Hook::RequestHeaders && self.request.draft.borrow().begun {
+        if self.has_written() {
             return self.answer(OK);
         }
         Ok(Verdict::Continue(Edits::default()))

@@ -185,10 +185,22 @@ impl Expectation {
             Some(Status::Is(code)) => code.parse().unwrap_or(200) >= 300,
             _ => false,
         };
-        if page && status {
+        // One that follows what a script had written before it failed.
+        let follows = source.contains("<html") && source.contains("500 Internal Server Error");
+        if page && (status || follows) {
             self.body = None;
         }
-        page && status
+        page && (status || follows)
+    }
+
+    /// Whether it is about fields, and the length, of a response that nginx itself makes.
+    pub fn is_of_nginx_itself(&self) -> bool {
+        let source = match &self.body {
+            Some(Body::Is(text)) => text.replace(['\n', '[', ']', '\r'], ""),
+            Some(Body::Like(pattern)) => pattern.source().to_owned(),
+            _ => return false,
+        };
+        source.contains("Server: nginx") || source.contains("ver: nginx") || source.contains("received response of ")
     }
 }
 

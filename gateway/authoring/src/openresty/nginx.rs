@@ -8,7 +8,7 @@ pub struct Directive {
     pub name: Text,
     pub arguments: Vec<Text>,
     pub body: Body,
-    /// From 1, in the text that was parsed.
+    /// From 1, in the text that was parsed: of the `;` or the `{`, as nginx counts.
     pub line: usize,
 }
 
@@ -83,7 +83,7 @@ impl Parser<'_> {
         let mut directives = Vec::new();
         loop {
             self.skip_blanks();
-            let line = self.line;
+            let mut line = self.line;
             let name = match self.token()? {
                 Token::Word(name) => name,
                 Token::Semicolon => return Err(self.error("expected a directive before `;`")),
@@ -97,8 +97,14 @@ impl Parser<'_> {
             let body = loop {
                 match self.token()? {
                     Token::Word(word) => arguments.push(word),
-                    Token::Semicolon => break Body::None,
-                    Token::Open if name.ends_with("_by_lua_block") => break Body::Lua(self.lua()?),
+                    Token::Semicolon => {
+                        line = self.line;
+                        break Body::None;
+                    }
+                    Token::Open if name.ends_with("_by_lua_block") => {
+                        line = self.line;
+                        break Body::Lua(self.lua()?);
+                    }
                     Token::Open => break Body::Block(self.directives(depth + 1)?),
                     Token::Close | Token::End => return Err(self.error(&format!("`{name}` does not end with `;`"))),
                 }

@@ -162,7 +162,9 @@ fn status(request: &Request) -> LuaResult<u16> {
         let ended = exchange.ended.as_ref().and_then(|ended| ended.status);
         ended.or(exchange.response.as_ref().map(|response| response.status)).map(|status| status.as_u16())
     })?;
-    Ok(known.or(request.draft.borrow().status).unwrap_or(0))
+    let draft = request.draft.borrow();
+    // A response that has begun has one, even if nobody has said which.
+    Ok(known.or(draft.status).unwrap_or(if draft.begun { 200 } else { 0 }))
 }
 
 /// Whether it is there to be set: nothing has been sent.

@@ -31,6 +31,10 @@ local owners = setmetatable({}, { __mode = "k" })
 local core = {}
 
 local function trace(message)
+    -- The value itself, for the light thread that waits for this one.
+    if thread then
+        thread.thrown = message
+    end
     if type(message) ~= "string" then
         message = tostring(message)
     end
@@ -93,6 +97,7 @@ local function ended(t, ok, ...)
     else
         t.results = { n = select("#", ...), ... }
         if not ok then
+            t.results = { n = 1, t.thrown }
             host.log_thread("lua user thread aborted: runtime error: " .. tostring((...)))
         end
     end
@@ -210,8 +215,11 @@ function core.start(number, chunk, keeps)
     end
     request.phase, request.made = chunk_phases[chunk], 0
     current = request
-    local env = setmetatable({ _G = false }, env_meta)
-    env._G = env
+    local env = base
+    if request.phase ~= "init_worker" then
+        env = setmetatable({ _G = false }, env_meta)
+        env._G = env
+    end
     local t = new_thread(request)
     t.entry = true
     run(t, setfenv(factories[chunk](), env))
@@ -321,8 +329,9 @@ local CONTEXTS = {
     timer = "ngx.timer", init = "init_by_lua*", init_worker = "init_worker_by_lua*", balancer = "balancer_by_lua*",
 }
 
--- Raises an error unless one of these phases runs (names, separated by spaces).
-function core.only_in(names)
+-- Raises an error unless one of these phases runs (names, separated by spaces). What is `about` a request has other words for
+-- it in timers, as in OpenResty.
+function core.only_in(names, about)
     local allowed = {}
     for name in names:gmatch("%S+") do
         allowed[name] = true
@@ -332,6 +341,9 @@ function core.only_in(names)
         if not allowed[phase] then
             if not phase then
                 error("no request found", (level or 1) + 2)
+            end
+            if about and phase == "timer" then
+                error("API disabled in the current context", (level or 1) + 2)
             end
             error("API disabled in the context of " .. (CONTEXTS[phase] or phase), (level or 1) + 2)
         end

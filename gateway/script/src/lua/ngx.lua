@@ -160,7 +160,8 @@ function ngx.exit(status)
     if status == -2 or status == -4 then
         error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE", 2)
     end
-    if request.phase ~= "timer" and status >= 300 and request.phase ~= "header_filter" and begun() then
+    if request.phase ~= "timer" and status >= 300 and request.phase ~= "header_filter" and begun()
+        and status ~= 408 and status ~= 444 and status ~= 499 then
         local sent = host.status()
         if sent == 0 then
             sent = 200
@@ -199,7 +200,7 @@ end
 
 -- Fields of the response ----------------------------------------------------------------------------------------------
 
-local may_see_response = only_in("rewrite access content header_filter body_filter log balancer")
+local may_see_response = only_in("rewrite access content header_filter body_filter log balancer", true)
 local header_get, header_set = host.header, host.set_header
 
 local function set_header(name, value, add)
@@ -355,7 +356,7 @@ setmetatable(ngx, {
 
 -- Variables -----------------------------------------------------------------------------------------------------------
 
-local may_see_vars = only_in("rewrite access content header_filter body_filter log balancer")
+local may_see_vars = only_in("rewrite access content header_filter body_filter log balancer", true)
 local var_get, var_set = host.var, host.set_var
 
 ngx.var = setmetatable({}, {
@@ -386,9 +387,10 @@ ngx.var = setmetatable({}, {
 
 local req = {}
 ngx.req = req
-local may_see_request = only_in("rewrite access content header_filter body_filter log balancer")
-local may_change_request = only_in("rewrite access content header_filter body_filter balancer")
+local may_see_request = only_in("rewrite access content header_filter body_filter log balancer", true)
+local may_change_request = only_in("rewrite access content header_filter body_filter balancer", true)
 local may_read_body = only_in("rewrite access content")
+local may_have_body = only_in("rewrite access content", true)
 
 function req.get_method()
     may_see_request()
@@ -547,12 +549,12 @@ function req.get_post_args(max)
 end
 
 function req.discard_body()
-    may_read_body()
+    may_have_body()
     return
 end
 
 function req.set_body_data(data)
-    may_read_body()
+    may_have_body()
     if type(data) ~= "string" then
         error("bad argument #1 to 'set_body_data' (string expected, got " .. type(data) .. ")", 2)
     end
@@ -561,13 +563,13 @@ function req.set_body_data(data)
 end
 
 function req.init_body()
-    local request = may_read_body()
+    local request = may_have_body()
     needs_body(2)
     request.body = {}
 end
 
 function req.append_body(data)
-    local request = may_read_body()
+    local request = may_have_body()
     if not request.body then
         error("request_body not initialized", 2)
     end
@@ -575,7 +577,7 @@ function req.append_body(data)
 end
 
 function req.finish_body()
-    local request = may_read_body()
+    local request = may_have_body()
     if not request.body then
         error("request_body not initialized", 2)
     end

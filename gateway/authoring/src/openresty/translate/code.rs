@@ -82,9 +82,10 @@ pub fn echo(name: &str, arguments: &[Text], captures: &[Text]) -> Option<Text> {
     let first = values.first().cloned().unwrap_or_else(|| "\"\"".to_owned());
     Some(match name {
         "echo" => {
-            let mut options = arguments.iter().take_while(|argument| argument.starts_with('-') && argument.len() == 2);
-            let silent = options.any(|option| option == "-n");
-            let skip = usize::from(silent);
+            let silent = arguments.first().is_some_and(|option| option == "-n");
+            let mut skip = usize::from(silent);
+            // What follows is text even if it looks like an option.
+            skip += usize::from(arguments.get(skip).is_some_and(|option| option == "--"));
             let joined = values.get(skip..).unwrap_or_default().join(" .. \" \" .. ");
             let joined = if joined.is_empty() { "\"\"".to_owned() } else { joined };
             format!("ngx.{}({joined})", if silent { "print" } else { "say" })
@@ -141,6 +142,7 @@ mod tests {
     fn directives_become_statements() {
         let arguments = |all: &[&str]| all.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
         assert_eq!(echo("echo", &arguments(&["-n", "a", "b"]), &[]).unwrap(), r#"ngx.print("a" .. " " .. "b")"#);
+        assert_eq!(echo("echo", &arguments(&["-n", "--", "-n"]), &[]).unwrap(), r#"ngx.print("-n")"#);
         assert_eq!(echo("echo", &[], &[]).unwrap(), "ngx.say(\"\")");
         assert_eq!(returns(&arguments(&["404"]), &[]).unwrap(), "ngx.exit(404)");
         assert_eq!(returns(&arguments(&["/x"]), &[]).unwrap(), "return ngx.redirect(\"/x\", 302)");

@@ -67,7 +67,7 @@ pub const WITHOUT_EFFECT: [&str; 62] = [
 ];
 
 /// Messages that nginx and its module write about themselves, in words of their own; no script can cause these words.
-pub const OWN_MESSAGES: [&str; 58] = [
+pub const OWN_MESSAGES: [&str; 70] = [
     "SSL",
     "[debug]",
     "a client request body is buffered",
@@ -124,6 +124,18 @@ pub const OWN_MESSAGES: [&str; 58] = [
     "lua thread",
     "lua_code_cache is off",
     "pcre",
+    "http next upstream",
+    "lua buffering",
+    "lua exceeding",
+    "lua header filter for",
+    "lua hit",
+    "lua ready to sleep",
+    "malloc_trim",
+    "queue connect operation",
     "recv() failed",
+    "resolve name done",
+    "send: fd",
+    "worker cycle",
+    "writing a global",
     "send() failed",
 ];

@@ -15,6 +15,7 @@ use self::directives::{OWN_MESSAGES, WITHOUT_EFFECT};
 use self::location::{Location, Matcher, find, is_routed_alike};
 pub use self::names::{Names, log_line};
 use super::case::{Case, Place, Problem};
+use super::expect::Expectation;
 use super::nginx::{self, Body, Directive};
 use super::server::CONFIG_LINE;
 use super::text::{Text, from_bytes, to_bytes};
@@ -675,7 +676,27 @@ fn candidate_paths(case: &Case) -> BTreeSet<Text> {
 /// Takes from a case what only nginx itself can meet; tells what that was.
 pub fn without_own_expectations(case: &mut Case) -> Result<Vec<&'static str>, Problem> {
     let mut unchecked = Vec::new();
-    let own = |source: &str| OWN_MESSAGES.iter().any(|mark| source.contains(mark));
+    let own = |source: &str| {
+        let plain = source.replace('\\', "");
+        OWN_MESSAGES.iter().any(|mark| plain.contains(mark))
+    };
+    if case.must_die {
+        return Err(Problem::untranslatable("what nginx refuses when it starts"));
+    }
+    let code = [&case.config, &case.http_config].into_iter().chain(case.files.iter().map(|file| &file.content));
+    for (mark, reason) in [
+        ("ngx_http_lua_", "the C functions of nginx's module"),
+        ("test_sa_restart", "signals to the server itself"),
+        ("get_ngx_bin_path", "an nginx that the case starts"),
+        ("kill -", "signals to the server itself"),
+    ] {
+        if code.clone().any(|text| text.contains(mark)) {
+            return Err(Problem::untranslatable(reason));
+        }
+    }
+    if case.expectations.iter().any(Expectation::is_of_nginx_itself) {
+        return Err(Problem::untranslatable("a response of nginx, byte by byte"));
+    }
     if case.logs.has.iter().any(|pattern| pattern.source().contains("in the context of set_by_lua")) {
         return Err(Problem::untranslatable("what set_by_lua may not do"));
     }
