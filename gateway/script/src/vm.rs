@@ -8,8 +8,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mlua::chunk::ChunkMode;
-use mlua::state::{GcIncParams, GcMode};
 use mlua::prelude::*;
+use mlua::state::{GcIncParams, GcMode};
 use parking_lot::Mutex;
 use tracing::warn;
 use witgate_stage::{Exchange, Stopwatch};
