@@ -285,7 +285,10 @@ fn stages_that_cannot_work_are_diagnostics_with_the_reason() {
             "one row of 1 numbers, and model `mlp` takes `x` FP32 [batch, 8]",
         ),
         ("{ inference = \"words\", inputs = [\"score\"] }", "features can be FP32, INT32 or INT64, not BYTES"),
-        ("{ inference = \"echo\", inputs = [\"score\"], plugin = \"p\" }", "got both"),
+        (
+            "{ inference = \"echo\", inputs = [\"score\"], plugin = \"p\" }",
+            "expected one of `plugin`, `inference` and `script`",
+        ),
         ("{ inference = \"echo\", inputs = [\"score\"], grants = [] }", "expected `grants` only beside `plugin`"),
         ("{ inference = \"echo\", inputs = [\"score\"], on_error = \"fallback\" }", "add `fallback_score = 0.0`"),
         (

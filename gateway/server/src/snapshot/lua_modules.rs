@@ -51,14 +51,13 @@ fn visit(directory: &Path, prefix: &str, depth: usize, found: &mut Found) -> Res
             continue;
         }
         let Some(stem) = name.strip_suffix(".lua") else { continue };
-        // As Lua has it, `a.lua` comes before `a/init.lua`.
-        let module = match (stem, prefix.strip_suffix('.')) {
-            ("init", Some(package)) if !found.names.contains_key(package) => package.to_owned(),
-            _ => format!("{prefix}{stem}"),
-        };
         let content =
             read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
-        found.names.insert(module, path.clone());
+        // As Lua has it, `a.lua` comes before `a/init.lua`, which is `a.init` as well.
+        if let ("init", Some(package)) = (stem, prefix.strip_suffix('.')) {
+            found.names.entry(package.to_owned()).or_insert_with(|| path.clone());
+        }
+        found.names.insert(format!("{prefix}{stem}"), path.clone());
         found.files.insert(path, content);
         let bytes: usize = found.files.values().map(Vec::len).sum();
         if found.files.len() > MODULES_LIMIT || bytes > BYTES_LIMIT {
@@ -91,7 +90,14 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            [("a", "a.lua"), ("b", "b/init.lua"), ("b.c", "b/c.lua"), ("d", "d.lua"), ("d.init", "d/init.lua")]
+            [
+                ("a", "a.lua"),
+                ("b", "b/init.lua"),
+                ("b.c", "b/c.lua"),
+                ("b.init", "b/init.lua"),
+                ("d", "d.lua"),
+                ("d.init", "d/init.lua")
+            ]
         );
         assert_eq!(found.folders.len(), 3);
         assert!(read(&directory.path().join("none")).unwrap_err().starts_with("cannot be read"));
