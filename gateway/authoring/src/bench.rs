@@ -160,7 +160,8 @@ fn exchange(hook: Hook, more: &[(HeaderName, HeaderValue)]) -> Box<Exchange> {
     };
     let is_body = matches!(hook, Hook::RequestBody | Hook::ResponseBody);
     let request = RequestHead { method: Method::POST, path: PathAndQuery::from_static("/api/items?page=2"), headers };
-    let client = Client { address: ([192, 0, 2, 1], 40_000).into(), tls: false, sni: None };
+    let client =
+        Client { address: ([192, 0, 2, 1], 40_000).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
     Box::new(Exchange {
         response: (hook.is_response() || hook == Hook::Log).then(response),
         body: if is_body { Bytes::from_static(BODY) } else { Bytes::new() },

@@ -42,7 +42,8 @@ const CASES: &[(&str, &str)] = &[
 
 fn exchange() -> Box<Exchange> {
     let request = RequestHead { method: Method::GET, path: "/".parse().unwrap(), headers: HeaderMap::new() };
-    let client = Client { address: ([127, 0, 0, 1], 5000).into(), tls: false, sni: None };
+    let client =
+        Client { address: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
     Box::new(Exchange::new(request, "id".into(), "route".into(), client))
 }
 

@@ -59,7 +59,14 @@ impl Run {
                 }
             }
         }
+        // Phases of one hook share what they leave even if no later hook wants it.
+        let keeps = keeps || Phase::of(hook).iter().filter(|phase| script.has(**phase)).count() > 1;
         Self { vm, request, script, hook, keeps, left: Phase::of(hook) }
+    }
+
+    /// Whether the VM keeps the request until [`Self::forget`].
+    pub fn keeps(&self) -> bool {
+        self.keeps
     }
 
     pub fn request(&self) -> &Rc<Request> {

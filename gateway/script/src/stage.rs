@@ -80,33 +80,30 @@ impl ScriptStage {
     async fn wait(&self, run: Run, mut guest: Duration) -> (Box<Exchange>, Result<Verdict, StageError>) {
         let limit = self.script.app.app().spec.limits.wall;
         // Dropped in the middle, if the client is gone: what it waits for goes with it.
-        let mut run = Abandons(run);
+        let mut run = Abandons { run, forgets: !self.keeps };
         let timeout = tokio::time::sleep(limit);
         tokio::pin!(timeout);
         let result = loop {
             let event = tokio::select! {
                 biased;
-                event = run.0.event() => event,
+                event = run.run.event() => event,
                 () = &mut timeout => {
-                    run.0.abandon();
+                    run.run.abandon();
                     break Err(ScriptError::WallTime { limit_ms: limit.as_millis() });
                 }
             };
             let Some(event) = event else {
-                run.0.abandon();
+                run.run.abandon();
                 break Err(ScriptError::Runtime("it waits for what can never happen".to_owned()));
             };
             let mut stopwatch = Stopwatch::start();
-            let step = run.0.go_on(event);
+            let step = run.run.go_on(event);
             guest += stopwatch.lap();
             if let Step::Ended(result) = step {
                 break result;
             }
         };
-        if !self.keeps {
-            run.0.forget();
-        }
-        match self.end(&run.0, result, guest) {
+        match self.end(&run.run, result, guest) {
             (Some(exchange), result) => (exchange, result),
             (None, _) => std::future::pending().await,
         }
@@ -122,6 +119,9 @@ impl ScriptStage {
         if result.is_err() {
             run.request().undo();
         }
+        if !self.keeps && run.keeps() {
+            run.forget();
+        }
         let mut exchange = run.request().take_back();
         if let Some(exchange) = &mut exchange {
             exchange.usage.guest = guest;
@@ -131,10 +131,18 @@ impl ScriptStage {
     }
 }
 
-struct Abandons(Run);
+/// What a run has left in its VM goes when this does, also if the client is gone before its end.
+struct Abandons {
+    run: Run,
+    /// No later hook goes on with the request.
+    forgets: bool,
+}
 
 impl Drop for Abandons {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.run.abandon();
+        if self.forgets {
+            self.run.forget();
+        }
     }
 }

@@ -63,6 +63,8 @@ impl ResponseHead {
 #[derive(Debug, Clone)]
 pub struct Client {
     pub address: SocketAddr,
+    /// The gateway's end of its connection.
+    pub local: SocketAddr,
     pub tls: bool,
     /// Server name of the TLS handshake.
     pub sni: Option<Arc<str>>,

@@ -330,7 +330,8 @@ mod tests {
     fn exchange(response: bool) -> Box<Exchange> {
         let request =
             RequestHead { method: Method::GET, path: PathAndQuery::from_static("/"), headers: HeaderMap::new() };
-        let client = Client { address: ([127, 0, 0, 1], 1).into(), tls: false, sni: None };
+        let client =
+            Client { address: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
         Box::new(Exchange {
             response: response.then(|| ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() }),
             ..Exchange::new(request, "id".into(), "route".into(), client)

@@ -194,7 +194,7 @@ pub(crate) async fn run(
 
 fn exchange(case: &Case, prepared: &Prepared) -> Box<Exchange> {
     let request = &case.request;
-    let client = Client { address: request.client.0, tls: request.tls, sni: None };
+    let client = Client { address: request.client.0, local: ([127, 0, 0, 1], 80).into(), tls: request.tls, sni: None };
     let (id, route) = (request.id.as_str().into(), request.route.as_str().into());
     Box::new(Exchange {
         end_of_stream: false,

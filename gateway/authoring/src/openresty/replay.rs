@@ -82,6 +82,9 @@ fn ended(case: &Case, log: &str) -> Outcome {
         let differences = case.logs.check(log, 0);
         return if differences.is_empty() { Outcome::Passed } else { Outcome::Failed(differences) };
     }
+    if log.contains("cannot be compiled") {
+        return Outcome::Untranslatable("a script that is no Lua: the gateway refuses it before it serves".to_owned());
+    }
     let line = log.lines().find(|line| line.contains("[emerg]") || line.contains("[error]")).unwrap_or(log).trim();
     let unknown = line.split_once("unknown directive ").map(|(_, directive)| directive);
     match unknown.and_then(|directive| directive.split('"').nth(1)) {

@@ -65,6 +65,7 @@ impl Server {
     pub fn as_nginx(&self, mut response: Response) -> Response {
         if let Some(names) = &self.names {
             response.body = names.translated(&response.body);
+            response.head = with_usual_names(&response.head);
         }
         response
     }
@@ -87,6 +88,21 @@ impl Server {
         self.process.stop(self.stop_signal);
         self.log()
     }
+}
+
+/// A head with names of fields as most write them: they are the same in any case, and the gateway writes its own in lower case.
+fn with_usual_names(head: &str) -> Text {
+    let line = |line: &str| match line.split_once(':') {
+        Some((name, value)) if !name.contains(' ') => {
+            let words = name.split('-').map(|word| {
+                let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
+                first.to_ascii_uppercase() + rest
+            });
+            format!("{}:{value}", words.collect::<Vec<_>>().join("-"))
+        }
+        _ => line.to_owned(),
+    };
+    head.split("\r\n").map(line).collect::<Vec<_>>().join("\r\n")
 }
 
 /// Writes what every server finds in the case's directory.

@@ -19,7 +19,8 @@ fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
 pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     let path = PathAndQuery::from_static("/path?query");
     let head = RequestHead { method: Method::GET, path, headers: headers(fields) };
-    let client = Client { address: ([192, 0, 2, 1], 4711).into(), tls: false, sni: None };
+    let client =
+        Client { address: ([192, 0, 2, 1], 4711).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
     Box::new(Exchange {
         end_of_stream: false,
         authority: Some("example.com".into()),

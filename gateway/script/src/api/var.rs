@@ -138,7 +138,8 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
         "ssl_server_name" => exchange.client.sni.as_deref().and_then(text),
         "host" | "server_name" => host(exchange).map(|host| host.to_ascii_lowercase().into_bytes()),
         "http_host" => authority(exchange).map(String::into_bytes),
-        "server_port" => Some(port(exchange).to_string().into_bytes()),
+        "server_port" => Some(exchange.client.local.port().to_string().into_bytes()),
+        "server_addr" => Some(exchange.client.local.ip().to_canonical().to_string().into_bytes()),
         "remote_addr" => Some(exchange.client.address.ip().to_canonical().to_string().into_bytes()),
         "remote_port" => Some(exchange.client.address.port().to_string().into_bytes()),
         "binary_remote_addr" => Some(match exchange.client.address.ip().to_canonical() {
@@ -222,12 +223,6 @@ fn host(exchange: &Exchange) -> Option<String> {
         _ => &authority,
     };
     Some(name.to_owned())
-}
-
-/// The port of the authority, or the scheme's.
-fn port(exchange: &Exchange) -> u16 {
-    let named = authority(exchange).and_then(|authority| authority.rsplit_once(':')?.1.parse().ok());
-    named.unwrap_or(if exchange.client.tls { 443 } else { 80 })
 }
 
 fn decoded(path: &str) -> Vec<u8> {

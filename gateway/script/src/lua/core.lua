@@ -97,7 +97,12 @@ local function ended(t, ok, ...)
     else
         t.results = { n = select("#", ...), ... }
         if not ok then
-            t.results = { n = 1, t.thrown }
+            local thrown = t.thrown
+            if type(thrown) == "string" then
+                -- As nginx tells it: where it was thrown stands in the log.
+                thrown = thrown:gsub("^.-:%d+: ", "", 1)
+            end
+            t.results = { n = 1, thrown }
             host.log_thread("lua user thread aborted: runtime error: " .. tostring((...)))
         end
     end
@@ -181,7 +186,7 @@ local function drive(request)
         return WAITS
     end
     request.waiting, request.live = false, 0
-    request.exit, request.failed = nil, nil
+    request.exit, request.failed, request.captures = nil, nil, nil
     if failed ~= nil then
         return FAILED, failed
     end
@@ -278,7 +283,7 @@ function core.abandon(number)
     local request = requests[number]
     if request then
         request.waiting, request.ready, request.last, request.live = nil, nil, 0, 0
-        request.exit, request.failed = nil, nil
+        request.exit, request.failed, request.captures = nil, nil, nil
     end
 end
 
@@ -444,11 +449,12 @@ end
 
 -- Coroutines of scripts: what their callees wait for goes through them up to the dispatcher -------------------------------
 
-local function pass(co, ok, tag, ...)
+local function pass(co, ok, ...)
+    local tag = ...
     if ok and (tag == WAIT or tag == EXIT or tag == SPAWN) then
-        return pass(co, co_resume(co, co_yield(tag, ...)))
+        return pass(co, co_resume(co, co_yield(...)))
     end
-    return ok, tag, ...
+    return ok, ...
 end
 
 local function leave(t, ...)

@@ -342,13 +342,16 @@ setmetatable(ngx, {
     __index = function(_, name)
         local get = getters[name]
         if get then
-            return get()
+            -- No tail call: errors count the callers.
+            local value = get()
+            return value
         end
     end,
     __newindex = function(t, name, value)
         local set = setters[name]
         if set then
-            return set(value)
+            set(value)
+            return
         end
         rawset(t, name, value)
     end,
@@ -492,8 +495,13 @@ function req.set_uri_args(args)
     raise(host.set_query(args))
 end
 
+local may_jump = only_in("rewrite")
+
 function req.set_uri(uri, jump)
     may_change_request()
+    if jump then
+        may_jump()
+    end
     if type(uri) ~= "string" then
         error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
     end
@@ -506,7 +514,8 @@ function req.set_uri(uri, jump)
             uri:gsub("[%z\1-\31\127\"\\]", function(c) return ("\\x%02X"):format(c:byte()) end)), 2)
     end
     if jump then
-        error("ngx.req.set_uri(uri, true) is not there: a request is routed once; use ngx.exec", 2)
+        -- To the route of the new path, with the query as it is now.
+        return ngx.exec(ngx.escape_uri(uri, 0), host.query())
     end
     raise(host.set_path(ngx.escape_uri(uri, 0)))
 end

@@ -112,7 +112,8 @@ pub fn get(path: &str) -> Box<Exchange> {
     let mut headers = HeaderMap::new();
     headers.insert("host", "localhost:8080".parse().unwrap());
     let request = RequestHead { method: Method::GET, path: path.parse().unwrap(), headers };
-    let client = Client { address: ([127, 0, 0, 1], 5000).into(), tls: false, sni: None };
+    let client =
+        Client { address: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
     Box::new(Exchange::new(request, "id-1".into(), "route".into(), client))
 }
 

@@ -62,8 +62,10 @@ impl Connections {
 
     async fn serve_http1(&self, mut client: Box<Http1>, mut alarm: Alarm, shutdown: &ShutdownWatch) {
         let stream = client.wire.stream();
-        let address = stream.get_socket_digest().and_then(|digest| digest.peer_addr()?.as_inet().copied());
-        let origin = Origin::new(address, stream.get_ssl_digest().as_deref());
+        let digest = stream.get_socket_digest();
+        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        let local = digest.as_ref().and_then(|digest| digest.local_addr()?.as_inet().copied());
+        let origin = Origin::new(address, local, stream.get_ssl_digest().as_deref());
         let mut closing = Closing::new(shutdown);
         loop {
             let limits = self.limits();
@@ -360,7 +362,8 @@ impl Http2Connection {
     async fn serve(&self, session: HttpSession) {
         let digest = session.digest();
         let address = session.client_addr().and_then(|address| address.as_inet().copied());
-        let origin = Origin::new(address, digest.and_then(|digest| digest.ssl_digest.as_deref()));
+        let local = session.server_addr().and_then(|address| address.as_inet().copied());
+        let origin = Origin::new(address, local, digest.and_then(|digest| digest.ssl_digest.as_deref()));
         let parts = session.req_header().as_owned_parts();
         let mut client = Http2::new(session);
         let mut alarm = Alarm::default();

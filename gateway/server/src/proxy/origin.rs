@@ -26,11 +26,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn new(address: Option<SocketAddr>, tls: Option<&SslDigest>) -> Self {
+    /// `local`: the gateway's end of the connection.
+    pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>, tls: Option<&SslDigest>) -> Self {
         let sni = tls.and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
         let forwarded_for = field(address);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let client = Client { address: address.unwrap_or(unknown), tls: tls.is_some(), sni };
+        let (address_or, local) = (address.unwrap_or(unknown), local.unwrap_or(unknown));
+        let client = Client { address: address_or, local, tls: tls.is_some(), sni };
         Self { address, client, forwarded_for, depth: 0 }
     }
 

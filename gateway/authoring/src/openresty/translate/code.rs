@@ -18,7 +18,7 @@ pub fn quote(text: &str) -> Text {
     quoted
 }
 
-/// An expression of Lua for a text with variables of nginx in it; `captures` are those of a location's pattern.
+/// An expression of Lua for a text with variables of nginx in it; `captures` are expressions for those of a location's pattern.
 pub fn interpolate(text: &str, captures: &[Text]) -> Text {
     let mut parts = Vec::new();
     let mut plain = Text::new();
@@ -38,7 +38,10 @@ pub fn interpolate(text: &str, captures: &[Text]) -> Text {
         if name.is_empty() {
             plain.push('$');
         } else if let Ok(number) = name.parse::<usize>() {
-            plain.push_str(number.checked_sub(1).and_then(|index| captures.get(index)).map_or("", String::as_str));
+            if !plain.is_empty() {
+                parts.push(quote(&std::mem::take(&mut plain)));
+            }
+            parts.extend(number.checked_sub(1).and_then(|index| captures.get(index)).cloned());
         } else {
             if !plain.is_empty() {
                 parts.push(quote(&std::mem::take(&mut plain)));
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(quote("a\"\\\n\u{ff}1"), r#""a\"\\\010\2551""#);
         assert_eq!(interpolate("", &[]), "\"\"");
         assert_eq!(interpolate("a${b}c$d", &[]), r#""a" .. (ngx.var["b"] or "") .. "c" .. (ngx.var["d"] or "")"#);
-        assert_eq!(interpolate("/$1x$2", &["one".to_owned()]), "\"/onex\"");
+        assert_eq!(interpolate("/$1x$2", &["one".to_owned()]), "\"/\" .. one .. \"x\"");
     }
 
     #[test]

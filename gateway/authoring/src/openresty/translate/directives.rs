@@ -1,12 +1,11 @@
 //! Which directives of nginx mean nothing for what cases compare.
 
 /// They tune buffers, times or pools, which the gateway sets otherwise and whose effect no response shows.
-pub const WITHOUT_EFFECT: [&str; 62] = [
+pub const WITHOUT_EFFECT: [&str; 61] = [
     "access_log",
     "client_body_buffer_size",
     "client_body_in_single_buffer",
     "client_body_temp_path",
-    "client_body_timeout",
     "client_header_buffer_size",
     "connection_pool_size",
     "echo_reset_timer",
@@ -67,7 +66,7 @@ pub const WITHOUT_EFFECT: [&str; 62] = [
 ];
 
 /// Messages that nginx and its module write about themselves, in words of their own; no script can cause these words.
-pub const OWN_MESSAGES: [&str; 70] = [
+pub const OWN_MESSAGES: [&str; 74] = [
     "SSL",
     "[debug]",
     "a client request body is buffered",
@@ -129,7 +128,11 @@ pub const OWN_MESSAGES: [&str; 70] = [
     "lua exceeding",
     "lua header filter for",
     "lua hit",
+    "invalid capturing variable",
     "lua ready to sleep",
+    "lua sleep timer",
+    "named captures not supported",
+    "the closing bracket in",
     "malloc_trim",
     "queue connect operation",
     "recv() failed",

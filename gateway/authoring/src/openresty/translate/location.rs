@@ -4,6 +4,7 @@ use super::super::case::Problem;
 use super::super::nginx::{Body, Directive};
 use super::super::pattern::Pattern;
 use super::super::text::{Text, to_bytes};
+use super::code::quote;
 
 /// A location with its directives.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub enum Matcher {
     Pattern(Pattern),
 }
 
-/// The location of a path, and what its pattern captured.
+/// The location of a path, and expressions of Lua for what its pattern captured.
 pub struct Found {
     pub index: usize,
     pub captures: Vec<Text>,
@@ -75,7 +76,7 @@ pub fn find(locations: &[Location], path: &str) -> Option<Found> {
         {
             let capture =
                 |n: usize| captures.get(n).map_or("", |found| std::str::from_utf8(found.as_bytes()).unwrap_or(""));
-            let captures = (1..captures.len()).map(|n| capture(n).to_owned()).collect();
+            let captures = (1..captures.len()).map(|n| quote(capture(n))).collect();
             return Some(Found { index, captures });
         }
     }
@@ -92,4 +93,16 @@ pub fn is_routed_alike(location: &Location, path: &str) -> bool {
             rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
         }
     }
+}
+
+/// For a pattern that begins with a path of its own: that path, and expressions for what it captures of a request's.
+pub fn prefix_of(pattern: &Pattern) -> Option<(Text, Vec<Text>)> {
+    let Pattern::Regex { source, regex } = pattern else { return None };
+    let literal = source.strip_prefix('^')?;
+    let end = literal.find(|c: char| !(c.is_ascii_alphanumeric() || "/_-".contains(c))).unwrap_or(literal.len());
+    // A quantifier may follow the last character; only whole segments are certain.
+    let (path, _) = literal.get(..end)?.rsplit_once('/')?;
+    let capture = |n: usize| format!("((ngx.re.match(ngx.var.uri, {}, \"jo\") or {{}})[{n}] or \"\")", quote(source));
+    let captures = (1..regex.captures_len()).map(capture).collect();
+    if path.is_empty() { None } else { Some((path.to_owned(), captures)) }
 }

@@ -12,7 +12,7 @@ use toml::{Table, Value, toml};
 
 use self::code::{echo, interpolate, quote, returns};
 use self::directives::{OWN_MESSAGES, WITHOUT_EFFECT};
-use self::location::{Location, Matcher, find, is_routed_alike};
+use self::location::{Location, Matcher, find, is_routed_alike, prefix_of};
 pub use self::names::{Names, log_line};
 use super::case::{Case, Place, Problem};
 use super::expect::Expectation;
@@ -299,12 +299,24 @@ impl Translator<'_> {
             }
         }
         let server = Surroundings { variables, ..server.clone() };
+        let prefixes = locations.iter().filter_map(|location| match &location.matcher {
+            Matcher::Prefix(path, _) => Some(path.trim_end_matches('/').to_owned()),
+            _ => None,
+        });
+        let mut taken_prefixes: BTreeSet<Text> = prefixes.collect();
         for (number, location) in locations.iter().enumerate() {
             let name = format!("l{}", number + 1);
             let path = match &location.matcher {
                 Matcher::Exact(path) => ("path", path),
                 Matcher::Prefix(path, _) => ("path_prefix", path),
-                Matcher::Pattern(_) => continue,
+                Matcher::Pattern(pattern) => {
+                    if let Some((path, captures)) = prefix_of(pattern)
+                        && taken_prefixes.insert(path.clone())
+                    {
+                        self.location(&name, ("path_prefix", &path), location, &server, &captures, line)?;
+                    }
+                    continue;
+                }
             };
             self.location(&name, path, location, &server, &[], line)?;
         }

@@ -30,7 +30,12 @@ pub fn log_line(names: &Names, line: &str) -> Text {
     let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
     let (level, rest) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     // nginx goes on with the connection; cases look for the comma.
-    let rest = rest.trim_start().replacen(" request_id=", ", client: 127.0.0.1, server: localhost, request_id=", 1);
+    let rest = rest.trim_start();
+    let rest = if rest.contains(" request_id=") {
+        rest.replacen(" request_id=", ", client: 127.0.0.1, server: localhost, request_id=", 1)
+    } else {
+        rest.replacen(" lua=", ", context: ngx.timer, client: 127.0.0.1, server: 0.0.0.0:80 lua=", 1)
+    };
     let rest = names.translated(&rest);
     let (level, rest) = match level.trim() {
         "ERROR" => ("error", rest),
