@@ -24,7 +24,7 @@ pub use cases::{TestOptions, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
 #[cfg(feature = "openresty")]
-pub use openresty::{Against, CaseOutcome, Conformance, ConformanceOptions, Outcome, conformance};
+pub use openresty::{Against, CaseOutcome, Conformance, ConformanceOptions, Known, Outcome, conformance};
 pub use project::{Built, Created, Language, build, new};
 pub use validate::{ConfigFrom, Validated, validate};
 

@@ -31,7 +31,7 @@ use case::{Place, Preamble};
 use process::free_ports;
 use services::Services;
 
-pub use report::{CaseOutcome, Conformance, Outcome};
+pub use report::{CaseOutcome, Conformance, Known, Outcome};
 pub use server::Against;
 
 use crate::error::CommandError;
@@ -50,6 +50,8 @@ pub struct ConformanceOptions {
     pub jobs: usize,
     /// Whether failed cases are shown one by one.
     pub show_failed: bool,
+    /// A file with cases that are known to fail.
+    pub known: Option<PathBuf>,
     /// Keeps the directories of cases below this one.
     pub keep: Option<PathBuf>,
 }
@@ -65,6 +67,7 @@ pub fn conformance(
         }
         None => Ok(None),
     };
+    let known = options.known.as_deref().map(read_known).transpose()?;
     let (file_matcher, only) = (matcher(&options.file)?, matcher(&options.only)?);
     let checkout = options.checkout.canonicalize().map_err(|source| read_error(&options.checkout, source))?;
     let folder = checkout.join("t");
@@ -152,7 +155,13 @@ pub fn conformance(
         Against::Nginx => "nginx",
     };
     let cases = outcomes.into_iter().map(|(_, case)| case).collect();
-    Ok(Conformance { against, cases, show_failed: options.show_failed })
+    Ok(Conformance { against, cases, show_failed: options.show_failed, known })
+}
+
+fn read_known(path: &Path) -> Result<Known, CommandError> {
+    let read = |source| CommandError::Read { what: "the list of known failures", path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    Known::parse(&text).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
 }
 
 fn read_error(path: &Path, source: io::Error) -> CommandError {

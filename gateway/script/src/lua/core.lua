@@ -423,7 +423,7 @@ end
 
 function threads.kill(t)
     local request = may_spawn()
-    thread_of(t)
+    t = thread_of(t)
     if t.parent ~= thread then
         return nil, "killer not parent"
     end

@@ -15,7 +15,8 @@ pub enum LuaCommand {
     ///
     /// Reads a checkout of that project; each case becomes a configuration of a gateway of its own, which answers the
     /// case's requests. What has no equivalent is counted by its reason. Cases that speak to Redis or memcached need
-    /// `redis-server` and `memcached` installed. Exit status 0: no case failed. 1: one did, or none could be run.
+    /// `redis-server` and `memcached` installed. Exit status 0: no case failed, but perhaps those
+    /// that `--known` names. 1: one did, or none could be run.
     Conformance {
         /// The checkout, with the test files in its `t`.
         #[arg(value_name = "CHECKOUT")]
@@ -40,6 +41,9 @@ pub enum LuaCommand {
         /// configuration and so shows what the replay itself is worth.
         #[arg(long, value_enum, default_value_t = Server::Gateway)]
         against: Server,
+        /// Cases that are known to fail, such as docs/lua/conformance.toml: only others count.
+        #[arg(long, value_name = "FILE.toml")]
+        known: Option<PathBuf>,
         /// Leave the directories of cases below this one, to look at.
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
@@ -60,7 +64,7 @@ pub enum Server {
 /// Runs the command; prints its report on standard output, and why there is none on standard error.
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn run(command: LuaCommand) -> ExitCode {
-    let LuaCommand::Conformance { checkout, only, file, json, jobs, show, against, keep } = command;
+    let LuaCommand::Conformance { checkout, only, file, json, jobs, show, against, known, keep } = command;
     let against = match against {
         Server::Nginx => Against::Nginx,
         Server::Gateway => match std::env::current_exe() {
@@ -72,7 +76,7 @@ pub fn run(command: LuaCommand) -> ExitCode {
         },
     };
     let show_failed = matches!(show, Some(Show::Failed));
-    let options = ConformanceOptions { checkout, file, only, against, jobs: jobs.into(), show_failed, keep };
+    let options = ConformanceOptions { checkout, file, only, against, jobs: jobs.into(), show_failed, known, keep };
     let live = stderr().is_terminal();
     let report = conformance(&options, |done, all| {
         if live {

@@ -1,7 +1,7 @@
 //! Which directives of nginx mean nothing for what cases compare.
 
 /// They tune buffers, times or pools, which the gateway sets otherwise and whose effect no response shows.
-pub const WITHOUT_EFFECT: [&str; 61] = [
+pub const WITHOUT_EFFECT: [&str; 60] = [
     "access_log",
     "client_body_buffer_size",
     "client_body_in_single_buffer",
@@ -27,7 +27,6 @@ pub const WITHOUT_EFFECT: [&str; 61] = [
     "lua_sa_restart",
     "lua_socket_buffer_size",
     "lua_socket_keepalive_timeout",
-    "lua_socket_log_errors",
     "lua_socket_pool_size",
     "lua_thread_cache_max_entries",
     "log_not_found",
@@ -66,7 +65,7 @@ pub const WITHOUT_EFFECT: [&str; 61] = [
 ];
 
 /// Messages that nginx and its module write about themselves, in words of their own; no script can cause these words.
-pub const OWN_MESSAGES: [&str; 74] = [
+pub const OWN_MESSAGES: [&str; 78] = [
     "SSL",
     "[debug]",
     "a client request body is buffered",
@@ -124,12 +123,16 @@ pub const OWN_MESSAGES: [&str; 74] = [
     "lua_code_cache is off",
     "pcre",
     "http next upstream",
+    "lua access handler",
+    "lua body filter for",
     "lua buffering",
+    "lua capture",
     "lua exceeding",
     "lua header filter for",
     "lua hit",
     "invalid capturing variable",
     "lua ready to sleep",
+    "lua rewrite handler",
     "lua sleep timer",
     "named captures not supported",
     "the closing bracket in",
