@@ -824,7 +824,7 @@ mod tests {
         assert_eq!(case("location / { if ($x) { return 200; } }"), "directive if");
         assert_eq!(case("location @x { echo a; }"), "a named location");
         assert_eq!(case("location / { lua_code_cache off; }"), "directive lua_code_cache off");
-        assert_eq!(case("location / {"), "line 1 of the configuration: a block is not closed");
+        assert_eq!(case("location / {"), "line 2 of the configuration: a block is not closed");
         assert_eq!(reason("--- config\n--- request\nGET /\n--- http2\n"), "section http2");
         assert_eq!(
             reason(
