@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use blocks::TestFile;
 use case::{Place, Preamble};
-use process::free_ports;
+use process::Ports;
 use services::Services;
 
 pub use report::{CaseOutcome, Conformance, Known, Outcome};
@@ -100,14 +100,15 @@ pub fn conformance(
     let worker = |number: usize| -> io::Result<()> {
         let folder = root.join(format!("worker-{number}"));
         std::fs::create_dir_all(&folder)?;
-        let services = Services::start(&folder)?;
+        let mut ports = Ports::of_worker(number);
+        let services = Services::start(&folder, &mut ports)?;
         while let Some((index, (name, file, block))) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
             work.get(index).map(|work| (index, *work))
         } {
             // Some cases look for the name of the directory that the original runner uses.
             let case_root = root.join(format!("{index}/servroot"));
-            let [port, spare_ports @ ..] = &free_ports(8)?[..] else {
+            let [port, spare_ports @ ..] = &ports.take(8)?[..] else {
                 return Err(io::ErrorKind::AddrNotAvailable.into());
             };
             let place = Place {

@@ -115,9 +115,62 @@ impl Growing {
     }
 }
 
-/// Ports of the loopback interface that nothing listens on now.
-pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let listeners: io::Result<Vec<TcpListener>> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
-    listeners?.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+/// Ports of the loopback interface for the servers of one worker.
+///
+/// From a range of its own, below what systems give to outgoing connections: a port that the system chose could be another's
+/// before the server that it is for has bound it.
+#[derive(Debug)]
+pub struct Ports {
+    first: u16,
+    next: u16,
+}
+
+const PORTS_BEGIN: u16 = 12_000;
+/// Sixteen workers have room below 32768.
+const PORTS_OF_WORKER: u16 = 1_200;
+
+impl Ports {
+    /// Those of the worker of that number, from 0.
+    pub fn of_worker(number: usize) -> Self {
+        let number = u16::try_from(number % 16).unwrap_or(0);
+        let first = PORTS_BEGIN + number * PORTS_OF_WORKER;
+        Self { first, next: 0 }
+    }
+
+    /// Ports that nothing listens on now, other ones than in the calls before.
+    ///
+    /// # Errors
+    /// All of the range are taken.
+    pub fn take(&mut self, count: usize) -> io::Result<Vec<u16>> {
+        let mut free = Vec::with_capacity(count);
+        for _ in 0..PORTS_OF_WORKER {
+            if free.len() == count {
+                return Ok(free);
+            }
+            let port = self.first + self.next;
+            self.next = (self.next + 1) % PORTS_OF_WORKER;
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                free.push(port);
+            }
+        }
+        Err(io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_have_ports_of_their_own_and_take_others_each_time() {
+        let (mut one, mut other) = (Ports::of_worker(0), Ports::of_worker(1));
+        let (first, second, others) = (one.take(8).unwrap(), one.take(8).unwrap(), other.take(8).unwrap());
+        assert!(
+            first.iter().all(|port| !second.contains(port) && !others.contains(port)),
+            "{first:?} {second:?} {others:?}"
+        );
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, second[7] + 1));
+        let next = one.take(1).unwrap();
+        assert!(taken.is_err() || next[0] != second[7] + 1, "{next:?}");
+    }
 }

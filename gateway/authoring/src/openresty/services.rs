@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use super::process::{Process, free_ports};
+use super::process::{Ports, Process};
 
 /// Those of one worker: cases of two workers would see each other's keys.
 #[derive(Debug)]
@@ -17,20 +17,20 @@ pub struct Services {
 
 impl Services {
     /// Starts what is installed; a case that speaks to what is not fails to connect, as it would anywhere.
-    pub fn start(folder: &Path) -> io::Result<Self> {
-        let [memcached_port, redis_port] = free_ports(2)?.try_into().map_err(|_| io::ErrorKind::AddrNotAvailable)?;
+    pub fn start(folder: &Path, ports: &mut Ports) -> io::Result<Self> {
+        let [memcached_port, redis_port] = ports.take(2)?.try_into().map_err(|_| io::ErrorKind::AddrNotAvailable)?;
         let mut memcached = Command::new("memcached");
         let port = memcached_port.to_string();
         memcached.args(["-l", "127.0.0.1", "-p", &port, "-U", &port, "-m", "16", "-u", "nobody"]);
         let mut redis = Command::new("redis-server");
         redis.args(["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         redis.arg("--dir").arg(folder);
-        let mut ports = BTreeMap::new();
+        let mut by_variable = BTreeMap::new();
         let mut processes = Vec::new();
         for (variable, port, mut command) in
             [("TEST_NGINX_MEMCACHED_PORT", memcached_port, memcached), ("TEST_NGINX_REDIS_PORT", redis_port, redis)]
         {
-            ports.insert(variable, port);
+            by_variable.insert(variable, port);
             match Process::start(&mut command, &folder.join("services.log")) {
                 Ok(mut process) => {
                     process.listens(port)?;
@@ -43,6 +43,6 @@ impl Services {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { ports, _processes: processes })
+        Ok(Self { ports: by_variable, _processes: processes })
     }
 }
