@@ -11,6 +11,7 @@
 
 mod api;
 mod app;
+mod deadline;
 pub mod dict;
 mod error;
 mod host;

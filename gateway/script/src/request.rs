@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use crate::socket::Guest;
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -17,8 +18,21 @@ use http::{HeaderMap, Method, StatusCode};
 use mlua::prelude::*;
 use witgate_stage::{Edit, Edits, Exchange, FieldError, ResponseHead, Side};
 
-/// Makes the results of an operation in the VM that waits for them.
-pub(crate) type Results = Box<dyn FnOnce(&Lua) -> LuaResult<LuaMultiValue>>;
+use crate::raw::Answer;
+use crate::socket::Guest;
+
+/// Makes the results of an operation for the VM that waits for them.
+pub(crate) enum Results {
+    Plain(Plain),
+    /// Such as have to be made by means of the binding.
+    Made(Made),
+}
+
+/// Makes results.
+pub(crate) type Made = Box<dyn FnOnce(&Lua) -> LuaResult<LuaMultiValue>>;
+
+/// Writes down results.
+pub(crate) type Plain = Box<dyn FnOnce(&mut Answer)>;
 
 /// What a blocking call of a script waits for.
 pub(crate) struct Operation {
@@ -74,8 +88,7 @@ pub(crate) struct Request {
     /// What the phase has left of its run time, and the hook of memory.
     pub cpu_left: Cell<Duration>,
     pub memory_left: Cell<usize>,
-    /// Made when the first one begins: most requests wait for nothing.
-    operations: RefCell<Option<FuturesUnordered<Operation>>>,
+    operations: RefCell<Operations>,
     operation_numbers: Cell<u64>,
     /// Changes of this hook, which count against what a hook may change.
     edits: RefCell<Edits>,
@@ -84,13 +97,55 @@ pub(crate) struct Request {
     pub body: RefCell<Option<bytes::Bytes>>,
     /// Closes the sockets of the hook when it ends.
     pub guest: RefCell<Option<Guest>>,
+    /// Run time of the hook so far.
+    pub took: Cell<Duration>,
+    /// Where the VM's table of requests has it.
+    pub slot: Slot,
+}
+
+/// What a request waits for: nearly always one thing, if anything.
+#[derive(Default)]
+struct Operations {
+    one: Option<Operation>,
+    others: Option<FuturesUnordered<Operation>>,
+}
+
+/// Small numbers for requests that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    free: RefCell<Vec<u32>>,
+    made: Cell<u32>,
+}
+
+/// One of them, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    slots: Rc<Slots>,
+    pub number: u32,
+}
+
+impl Slot {
+    pub fn of(slots: &Rc<Slots>) -> Self {
+        let free = slots.free.borrow_mut().pop();
+        let number = free.unwrap_or_else(|| {
+            slots.made.set(slots.made.get() + 1);
+            slots.made.get()
+        });
+        Self { slots: Rc::clone(slots), number }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.free.borrow_mut().push(self.number);
+    }
 }
 
 /// A variable's value: bytes, as Lua strings are.
 pub(crate) type LuaRegistryValue = Vec<u8>;
 
 impl Request {
-    pub fn new(number: u64) -> Self {
+    pub fn new(number: u64, slot: Slot) -> Self {
         Self {
             number,
             exchange: RefCell::new(None),
@@ -107,6 +162,8 @@ impl Request {
             undo: RefCell::default(),
             body: RefCell::new(None),
             guest: RefCell::new(None),
+            took: Cell::new(Duration::ZERO),
+            slot,
         }
     }
 
@@ -115,6 +172,7 @@ impl Request {
         *self.exchange.borrow_mut() = Some(exchange);
         *self.edits.borrow_mut() = Edits::default();
         self.undo.borrow_mut().clear();
+        self.took.set(Duration::ZERO);
     }
 
     /// Ends a hook.
@@ -249,14 +307,23 @@ impl Request {
         let number = self.operation_numbers.get() + 1;
         self.operation_numbers.set(number);
         let operation = Operation { number, future: Some(Box::pin(future)) };
-        self.operations.borrow_mut().get_or_insert_default().push(operation);
+        let operations = &mut *self.operations.borrow_mut();
+        match &operations.one {
+            None => operations.one = Some(operation),
+            Some(_) => operations.others.get_or_insert_default().push(operation),
+        }
         number
     }
 
     /// Drops what a call waits for.
     pub fn cancel(&self, number: u64) {
-        let mut operations = self.operations.borrow_mut();
-        let found = operations.iter_mut().flatten().find(|operation| operation.number == number);
+        let operations = &mut *self.operations.borrow_mut();
+        // What is dropped may not want the list.
+        if operations.one.as_ref().is_some_and(|one| one.number == number) {
+            operations.one = None;
+            return;
+        }
+        let found = operations.others.iter_mut().flatten().find(|operation| operation.number == number);
         if let Some(operation) = found {
             operation.future = None;
         }
@@ -264,16 +331,26 @@ impl Request {
 
     /// Drops everything that calls wait for, and all that is open.
     pub fn cancel_all(&self) {
-        *self.operations.borrow_mut() = None;
+        let operations = std::mem::take(&mut *self.operations.borrow_mut());
+        drop(operations);
         let guest = self.guest.borrow_mut().take();
         drop(guest);
     }
 
     /// The next operation that ends; none: there is none, so nothing will ever end.
     pub fn poll_operation(&self, context: &mut Context<'_>) -> Poll<Option<(u64, Results)>> {
-        match &mut *self.operations.borrow_mut() {
-            Some(operations) => operations.poll_next_unpin(context),
-            None => Poll::Ready(None),
+        let Operations { one, others } = &mut *self.operations.borrow_mut();
+        if let Some(operation) = one
+            && let Poll::Ready(event) = operation.poll_unpin(context)
+        {
+            *one = None;
+            return Poll::Ready(Some(event));
+        }
+        match others.as_mut().map(|others| others.poll_next_unpin(context)) {
+            Some(Poll::Ready(Some(event))) => Poll::Ready(Some(event)),
+            Some(Poll::Pending) => Poll::Pending,
+            _ if one.is_some() => Poll::Pending,
+            _ => Poll::Ready(None),
         }
     }
 }
@@ -282,7 +359,7 @@ fn no_request() -> LuaError {
     LuaError::runtime("no request found")
 }
 
-/// Results of an operation that are plain values.
-pub(crate) fn results<T: IntoLuaMulti + 'static>(values: T) -> Results {
-    Box::new(move |lua| values.into_lua_multi(lua))
+/// Results of an operation that writes them down.
+pub(crate) fn results(write: impl FnOnce(&mut Answer) + 'static) -> Results {
+    Results::Plain(Box::new(write))
 }

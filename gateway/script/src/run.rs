@@ -93,9 +93,25 @@ impl Run {
         }
     }
 
-    /// The next operation that ends.
-    pub async fn event(&self) -> Option<(u64, Results)> {
-        poll_fn(|context| self.request.poll_operation(context)).await
+    /// Goes on until the hook ends, within the time that it has.
+    pub async fn go_to_end(&mut self) -> Result<Verdict, ScriptError> {
+        let limit = self.script.app.app.spec.limits.wall;
+        let deadlines = Rc::clone(&self.vm.core().deadlines);
+        let ended = deadlines.within(limit, async {
+            while let Some(event) = poll_fn(|context| self.request.poll_operation(context)).await {
+                if let Step::Ended(result) = self.go_on(event) {
+                    return Some(result);
+                }
+            }
+            None
+        });
+        let failure = match ended.await {
+            Some(Some(result)) => return result,
+            Some(None) => ScriptError::Runtime("it waits for what can never happen".to_owned()),
+            None => ScriptError::WallTime { limit_ms: limit.as_millis() },
+        };
+        self.abandon();
+        Err(failure)
     }
 
     pub fn used_memory(&self) -> usize {

@@ -1,10 +1,9 @@
 //! A script as a stage of a route.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use send_wrapper::SendWrapper;
-use witgate_stage::{BodyMode, Exchange, Hook, Stage, StageError, Stopwatch, Verdict};
+use witgate_stage::{BodyMode, Exchange, Hook, Stage, StageError, Verdict};
 
 use crate::run::{Run, Step};
 use crate::script::Script;
@@ -55,55 +54,29 @@ impl Stage for ScriptStage {
             vm.retire();
         }
         let request = if self.keeps { vm.request_of(&mut exchange) } else { vm.request() };
-        let mut stopwatch = Stopwatch::start();
         request.lend(exchange);
         let mut run = Run::new(vm, request, (Arc::clone(&self.script), self.keeps), hook);
         match run.begin() {
             Step::Ended(result) => {
-                let (exchange, result) = self.end(&run, result, stopwatch.lap());
+                let (exchange, result) = self.end(&run, result);
                 match exchange {
                     Some(exchange) => witgate_stage::Run::Ended(exchange, result),
                     // Never: the request has had it since `lend`.
                     None => witgate_stage::Run::Waits(Box::pin(std::future::pending())),
                 }
             }
-            Step::Waits => {
-                let began = stopwatch.lap();
-                // A proxy thread runs its tasks itself, so the VM's own thread is the only one that polls or drops this.
-                witgate_stage::Run::Waits(Box::pin(SendWrapper::new(self.wait(run, began))))
-            }
+            // A proxy thread runs its tasks itself, so the VM's own thread is the only one that polls or drops this.
+            Step::Waits => witgate_stage::Run::Waits(Box::pin(SendWrapper::new(self.wait(run)))),
         }
     }
 }
 
 impl ScriptStage {
-    async fn wait(&self, run: Run, mut guest: Duration) -> (Box<Exchange>, Result<Verdict, StageError>) {
-        let limit = self.script.app.app().spec.limits.wall;
-        // Dropped in the middle, if the client is gone: what it waits for goes with it.
-        let mut run = Abandons { run, forgets: !self.keeps };
-        let timeout = tokio::time::sleep(limit);
-        tokio::pin!(timeout);
-        let result = loop {
-            let event = tokio::select! {
-                biased;
-                event = run.run.event() => event,
-                () = &mut timeout => {
-                    run.run.abandon();
-                    break Err(ScriptError::WallTime { limit_ms: limit.as_millis() });
-                }
-            };
-            let Some(event) = event else {
-                run.run.abandon();
-                break Err(ScriptError::Runtime("it waits for what can never happen".to_owned()));
-            };
-            let mut stopwatch = Stopwatch::start();
-            let step = run.run.go_on(event);
-            guest += stopwatch.lap();
-            if let Step::Ended(result) = step {
-                break result;
-            }
-        };
-        match self.end(&run.run, result, guest) {
+    async fn wait(&self, run: Run) -> (Box<Exchange>, Result<Verdict, StageError>) {
+        let mut run = Waiting { run, keeps: self.keeps, ended: false };
+        let result = run.run.go_to_end().await;
+        run.ended = true;
+        match self.end(&run.run, result) {
             (Some(exchange), result) => (exchange, result),
             (None, _) => std::future::pending().await,
         }
@@ -114,34 +87,38 @@ impl ScriptStage {
         &self,
         run: &Run,
         result: Result<Verdict, ScriptError>,
-        guest: Duration,
     ) -> (Option<Box<Exchange>>, Result<Verdict, StageError>) {
         if result.is_err() {
             run.request().undo();
         }
-        if !self.keeps && run.keeps() {
+        // By itself the VM keeps nothing of a request that ended well.
+        if !self.keeps && (run.keeps() || result.is_err()) {
             run.forget();
         }
         let mut exchange = run.request().take_back();
         if let Some(exchange) = &mut exchange {
-            exchange.usage.guest = guest;
+            exchange.usage.guest = run.request().took.get();
             exchange.usage.memory = run.used_memory();
         }
         (exchange, result.map_err(|error| self.error(error)))
     }
 }
 
-/// What a run has left in its VM goes when this does, also if the client is gone before its end.
-struct Abandons {
+/// A run that waits. If the client goes, this is dropped, and what the run waits for and has left in its VM goes with it.
+struct Waiting {
     run: Run,
-    /// No later hook goes on with the request.
-    forgets: bool,
+    /// Later hooks go on with the request.
+    keeps: bool,
+    ended: bool,
 }
 
-impl Drop for Abandons {
+impl Drop for Waiting {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         self.run.abandon();
-        if self.forgets {
+        if !self.keeps {
             self.run.forget();
         }
     }

@@ -16,8 +16,10 @@ use witgate_stage::{Exchange, Stopwatch};
 
 use crate::api::install;
 use crate::app::{App, Chunk};
+use crate::deadline::Deadlines;
 use crate::error::MemoryLimit;
-use crate::request::{Request, Results};
+use crate::raw::{Answer, Entry, Returned, ReturnedValue};
+use crate::request::{Plain, Request, Results, Slot, Slots};
 use crate::script::Script;
 use crate::socket::Sockets;
 use crate::timer::Timers;
@@ -46,6 +48,10 @@ pub(crate) struct Core {
     /// Of requests that have ended, from wherever they ended.
     ended: Arc<Mutex<Vec<u64>>>,
     pub serial: u64,
+    slots: Rc<Slots>,
+    pub deadlines: Rc<Deadlines>,
+    /// Of the operation that goes on now.
+    results: RefCell<Option<Plain>>,
     pub sockets: Rc<Sockets>,
     pub timers: Timers,
     /// Wakes what waits for something else of the VM.
@@ -55,6 +61,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Writes down what the operation that goes on now came to.
+    pub fn results(&self, answer: &mut Answer) {
+        let results = self.results.borrow_mut().take();
+        if let Some(results) = results {
+            results(answer);
+        }
+    }
+
     /// # Errors
     /// Nothing that a request began runs.
     pub fn request(&self) -> LuaResult<Rc<Request>> {
@@ -89,11 +103,12 @@ type Chunks = [u32; Phase::ALL.len()];
 pub(crate) struct Vm {
     lua: Lua,
     core: Rc<Core>,
-    start: LuaFunction,
+    start: Entry,
     start_body: LuaFunction,
     event: LuaFunction,
-    abandon: LuaFunction,
-    forget: LuaFunction,
+    plain_event: Entry,
+    abandon: Entry,
+    forget: Entry,
     spawn: LuaFunction,
     define: LuaFunction,
     scripts: RefCell<Vec<(Weak<Script>, Chunks)>>,
@@ -141,18 +156,23 @@ impl Vm {
             numbers: Cell::new(1),
             ended: Arc::default(),
             serial: number,
+            slots: Rc::default(),
+            deadlines: Rc::default(),
+            results: RefCell::new(None),
             sockets: Sockets::new(app),
             timers: Timers::default(),
             bells: Rc::default(),
             vm: RefCell::new(std::rc::Weak::new()),
         });
         let installed = install::install(&lua, &core).map_err(start)?;
+        let entry = |name: &str| installed.get(name).and_then(|function| Entry::new(&lua, function)).map_err(start);
         let vm = Rc::new(Self {
-            start: installed.get("start").map_err(start)?,
+            start: entry("start")?,
             start_body: installed.get("start_body").map_err(start)?,
             event: installed.get("event").map_err(start)?,
-            abandon: installed.get("abandon").map_err(start)?,
-            forget: installed.get("forget").map_err(start)?,
+            plain_event: entry("plain_event")?,
+            abandon: entry("abandon")?,
+            forget: entry("forget")?,
             spawn: installed.get("spawn").map_err(start)?,
             define: installed.get("define").map_err(start)?,
             lua,
@@ -171,7 +191,7 @@ impl Vm {
             let request = vm.request();
             request.cpu_left.set(INIT_TIME);
             request.memory_left.set(app.spec.limits.memory);
-            vm.enter(&request, |_| init.call(("init", factory)))?;
+            vm.enter(&request, |_| told(init.call(("init", factory))))?;
         }
         let _ = vm.lua.gc_collect();
         pace_collector(&vm.lua, app.spec.limits.memory);
@@ -188,7 +208,7 @@ impl Vm {
         request.memory_left.set(self.core.app.spec.limits.memory);
         request.phase.set("init_worker");
         let chunk = self.define("init_worker", Some(factory)).map_err(start)?;
-        self.enter(&request, |_| self.start.call((request.number, chunk, true)))?;
+        self.enter(&request, |lua| self.start.call(lua, &[slot(&request), number(&request), f64::from(chunk), 1.0]))?;
         self.forget(&request);
         Ok(())
     }
@@ -265,7 +285,7 @@ impl Vm {
     pub fn request(&self) -> Rc<Request> {
         let number = self.core.numbers.get();
         self.core.numbers.set(number + 1);
-        Rc::new(Request::new(number))
+        Rc::new(Request::new(number, Slot::of(&self.core.slots)))
     }
 
     /// What an earlier hook left here of the request that an exchange is about, or a new one, which is kept for later hooks.
@@ -289,20 +309,22 @@ impl Vm {
     fn sweep(&self) {
         let ended = std::mem::take(&mut *self.core.ended.lock());
         for number in ended {
-            self.core.kept.borrow_mut().remove(&number);
-            let _: LuaResult<()> = self.forget.call(number);
+            let request = self.core.kept.borrow_mut().remove(&number);
+            if let Some(request) = request {
+                self.forget(&request);
+            }
         }
     }
 
     /// Forgets a request that is not kept for later hooks.
     pub fn forget(&self, request: &Request) {
-        let _: LuaResult<()> = self.forget.call(request.number);
+        let _ = self.forget.call(&self.lua, &[slot(request), number(request)]);
     }
 
     /// Forgets what of a phase has not ended.
     pub fn abandon(&self, request: &Request) {
         request.cancel_all();
-        let _: LuaResult<()> = self.abandon.call(request.number);
+        let _ = self.abandon.call(&self.lua, &[slot(request), number(request)]);
     }
 
     /// Whether a VM is so full that another has to take its place.
@@ -341,7 +363,8 @@ impl Vm {
         let chunk = self.chunk(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
         request.phase.set(phase.name());
         request.cpu_left.set(self.core.app.spec.limits.cpu);
-        self.enter(request, |_| self.start.call((request.number, chunk, keeps)))
+        let arguments = [slot(request), number(request), f64::from(chunk), f64::from(u8::from(keeps))];
+        self.enter(request, |lua| self.start.call(lua, &arguments))
     }
 
     /// Runs a body filter over a piece.
@@ -360,11 +383,12 @@ impl Vm {
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         let mut made = (None, last);
         self.enter(request, |lua| {
-            let piece = lua.create_string(piece)?;
-            let (status, value, body, last): (u8, LuaValue, LuaValue, LuaValue) =
-                self.start_body.call((request.number, chunk, keeps, piece, last))?;
-            made = (Some(body), last.as_boolean().unwrap_or(false));
-            Ok((status, value))
+            told(lua.create_string(piece).and_then(|piece| {
+                let (status, value, body, last): (u8, LuaValue, LuaValue, LuaValue) =
+                    self.start_body.call((request.slot.number, request.number, chunk, keeps, piece, last))?;
+                made = (Some(body), last.as_boolean().unwrap_or(false));
+                Ok((status, value))
+            }))
         })?;
         Ok(made)
     }
@@ -382,25 +406,34 @@ impl Vm {
         request.phase.set("timer");
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         request.memory_left.set(self.core.app.spec.limits.request_memory);
-        self.enter(request, |_| self.spawn.call((request.number, function, arguments)))
+        let ids = (request.slot.number, request.number);
+        self.enter(request, |_| told(self.spawn.call((ids.0, ids.1, function, arguments))))
     }
 
     /// Goes on with what waits for an operation.
     ///
     /// # Errors
     /// It failed.
-    pub fn event(&self, request: &Rc<Request>, (number, results): (u64, Results)) -> Result<Standing, ScriptError> {
-        self.enter(request, |lua| {
-            let results = results(lua)?;
-            self.event.call((request.number, number, results))
-        })
+    pub fn event(&self, request: &Rc<Request>, (operation, results): (u64, Results)) -> Result<Standing, ScriptError> {
+        match results {
+            Results::Plain(results) => {
+                *self.core.results.borrow_mut() = Some(results);
+                #[expect(clippy::cast_precision_loss, reason = "no request has so many operations")]
+                let arguments = [slot(request), number(request), operation as f64];
+                self.enter(request, |lua| self.plain_event.call(lua, &arguments))
+            }
+            Results::Made(make) => self.enter(request, |lua| {
+                let ids = (request.slot.number, request.number);
+                told(make(lua).and_then(|results| self.event.call((ids.0, ids.1, operation, results))))
+            }),
+        }
     }
 
     /// Runs what runs Lua, within the limits.
     fn enter(
         &self,
         request: &Rc<Request>,
-        call: impl FnOnce(&Lua) -> LuaResult<(u8, LuaValue)>,
+        call: impl FnOnce(&Lua) -> Result<Returned, String>,
     ) -> Result<Standing, ScriptError> {
         let (lua, limits) = (&self.lua, &self.core.app.spec.limits);
         let used = lua.used_memory();
@@ -413,15 +446,21 @@ impl Vm {
         *self.core.current.borrow_mut() = outer;
         let _ = lua.set_memory_limit(limits.memory.saturating_mul(2));
         request.cpu_left.set(request.cpu_left.get().saturating_sub(took));
+        request.took.set(request.took.get() + took);
         let grown = lua.used_memory().saturating_sub(used);
         request.memory_left.set(request.memory_left.get().saturating_sub(grown));
         let failure = match result {
-            Ok((0, _)) if stopped.is_none() => return Ok(Standing::Ended),
-            Ok((1, _)) if stopped.is_none() => return Ok(Standing::Waits),
-            Ok((2, value)) if stopped.is_none() => return Ok(Standing::Exited(value.as_integer().unwrap_or(0))),
-            Ok((_, LuaValue::String(message))) => message.to_string_lossy(),
-            Ok(_) => "stopped".to_owned(),
-            Err(error) => describe(&error),
+            Ok(Returned { number, value }) => match (number, value) {
+                (ENDED, _) if stopped.is_none() => return Ok(Standing::Ended),
+                (WAITS, _) if stopped.is_none() => return Ok(Standing::Waits),
+                #[expect(clippy::cast_possible_truncation, reason = "statuses are small")]
+                (EXITED, ReturnedValue::Number(status)) if stopped.is_none() => {
+                    return Ok(Standing::Exited(status as i64));
+                }
+                (_, ReturnedValue::Text(message)) => message,
+                _ => "stopped".to_owned(),
+            },
+            Err(message) => message,
         };
         self.abandon(request);
         if let Some(traceback) = stopped {
@@ -438,6 +477,31 @@ impl Vm {
         }
         Err(ScriptError::Runtime(failure))
     }
+}
+
+/// How the dispatcher says that a run stands.
+const ENDED: f64 = 0.0;
+const WAITS: f64 = 1.0;
+const EXITED: f64 = 2.0;
+
+fn slot(request: &Request) -> f64 {
+    f64::from(request.slot.number)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no VM serves so many requests")]
+fn number(request: &Request) -> f64 {
+    request.number as f64
+}
+
+/// What a call through the binding has returned, or its error as a text.
+fn told(result: LuaResult<(u8, LuaValue)>) -> Result<Returned, String> {
+    let (number, value) = result.map_err(|error| describe(&error))?;
+    let value = match value {
+        LuaValue::Integer(status) => ReturnedValue::Number(i32::try_from(status).unwrap_or(0).into()),
+        LuaValue::String(message) => ReturnedValue::Text(message.to_string_lossy()),
+        _ => ReturnedValue::Nothing,
+    };
+    Ok(Returned { number: number.into(), value })
 }
 
 /// Garbage that a VM may have besides what lives in it, before it is collected. The collector looks at all that lives each time,

@@ -3,9 +3,12 @@
 
 mod rig;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use http::StatusCode;
 use rig::{Rig, get};
-use witgate_script::{Limits, Phase};
+use witgate_script::{AppSpec, Chunk, Limits, Phase};
 use witgate_stage::{FailureKind, Hook, Verdict};
 
 #[test]
@@ -43,6 +46,30 @@ fn globals_of_a_request_are_its_own() {
     )]);
     for _ in 0..3 {
         assert_eq!(rig.respond(get("/")).body, "nil\n12nil\n");
+    }
+}
+
+#[test]
+fn functions_that_serve_again_bring_nothing_along() {
+    let module = "local m, seen = {}, {}
+        function m.seen_before() local env = getfenv(2) local known = seen[env] seen[env] = true return known end
+        return m";
+    let module = Chunk { name: "@m.lua".into(), source: module.into() };
+    let modules = Arc::new(BTreeMap::from([("m".to_owned(), module)]));
+    for (code, said) in [
+        ("ngx.say(tostring(x)) x = 1", "nil\n"),
+        ("ngx.say(tostring(ngx.ctx.x)) ngx.ctx.x = 1", "nil\n"),
+        ("ngx.say(tostring(x)) x = 1 ngx.exit(200)", "nil\n"),
+        ("ngx.say(tostring(x)) x = 1 ngx.sleep(0) ngx.say(x)", "nil\n1\n"),
+        // Whoever has looked at the globals may have kept them.
+        ("ngx.say(tostring(require('m').seen_before()))", "nil\n"),
+        ("ngx.say(ngx.get_phase(), #ngx.req.get_headers(), tostring(ngx.headers_sent))", "content0false\n"),
+    ] {
+        let app = AppSpec { name: "test".into(), modules: Arc::clone(&modules), ..AppSpec::default() };
+        let rig = Rig::of(&[(Phase::Content, code)], app);
+        for _ in 0..4 {
+            assert_eq!(rig.respond(get("/")).body, said, "{code}");
+        }
     }
 }
 
@@ -134,12 +161,8 @@ fn light_threads_and_coroutines_work_together() {
 fn modules_may_be_written_in_the_old_way() {
     let source =
         bytes::Bytes::from_static(b"module('old', package.seeall) function greet() return 'hello from ' .. _NAME end");
-    let modules = std::collections::BTreeMap::from([(
-        "old".to_owned(),
-        witgate_script::Chunk { name: "@old.lua".to_owned(), source },
-    )]);
-    let app =
-        witgate_script::AppSpec { name: "test".into(), modules: std::sync::Arc::new(modules), ..Default::default() };
+    let modules = BTreeMap::from([("old".to_owned(), Chunk { name: "@old.lua".to_owned(), source })]);
+    let app = AppSpec { name: "test".into(), modules: Arc::new(modules), ..Default::default() };
     let rig =
         Rig::of(&[(Phase::Content, "ngx.say(require('old').greet(), ' ', require('old') == package.loaded.old)")], app);
     assert_eq!(rig.told(), "hello from old true\n");

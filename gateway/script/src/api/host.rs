@@ -20,6 +20,12 @@ pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
             Ok(())
         })?,
     )?;
+    let shared = Rc::clone(core);
+    let results = crate::raw::function(lua, &[], move |_, answer| {
+        shared.results(answer);
+        Ok(())
+    })?;
+    host.set("results", results)?;
     super::location::install(lua, &host, core)?;
     super::log::install(lua, &host, core)?;
     super::module::install(lua, &host, core)?;

@@ -70,5 +70,6 @@ pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let balancer: LuaTable = load(lua, "balancer", include_str!("../lua/balancer.lua"), (&host, &dispatcher))?;
     loaded.set("ngx.balancer", balancer)?;
     library::restrict(lua, core.app.spec.trust == Trust::Full)?;
+    dispatcher.get::<LuaFunction>("watch_globals")?.call::<()>(())?;
     Ok(dispatcher)
 }

@@ -56,13 +56,13 @@ fn begin(lua: &Lua, core: &Rc<Core>, wanted: &[LuaTable]) -> LuaResult<LuaValue>
     }
     let operation = request.begin(async move {
         let responses = join_all(begun).await;
-        Box::new(move |lua: &Lua| {
+        Results::Made(Box::new(move |lua: &Lua| {
             let tables = responses.into_iter().map(|response| match response {
                 Ok(response) => table(lua, &response).map(LuaValue::Table),
                 Err(message) => lua.create_string(message).map(LuaValue::String),
             });
             tables.collect::<LuaResult<LuaMultiValue>>()
-        }) as Results
+        }))
     });
     i64::try_from(operation).map(LuaValue::Integer).map_err(LuaError::external)
 }

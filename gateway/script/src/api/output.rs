@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use mlua::prelude::*;
 use witgate_stage::{Edits, FieldError, Side};
 
+use crate::raw::{Call, Fault, Given, Walk, function};
 use crate::request::Request;
 use crate::vm::Core;
 
@@ -16,32 +17,35 @@ const DEPTH_LIMIT: usize = 32;
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let limit = core.app.spec.limits.response;
     let shared = Rc::clone(core);
-    let write = move |lua: &Lua, (line, values): (bool, LuaVariadic<LuaValue>)| {
-        let request = shared.request()?;
+    // `write(line, ...)`: an error to raise, and one to return.
+    let write = function(lua, &[], move |call, answer| {
+        let Ok(request) = shared.request() else { return Err(Fault::new("no request found")) };
         let mut draft = request.draft.borrow_mut();
         if draft.ended {
-            return Ok((None, Some("seen eof")));
+            answer.nil();
+            answer.bytes(b"seen eof");
+            return Ok(());
         }
+        let line = call.given(1).is_true();
         let before = draft.body.len();
-        for (at, value) in values.iter().enumerate() {
-            if let Err(error) = append(lua, &mut draft.body, value, 0) {
-                draft.body.truncate(before);
-                let name = if line { "say" } else { "print" };
-                return Ok((Some(format!("bad argument #{} to '{name}' ({error})", at + 1)), None));
-            }
-        }
+        let refusal = append_all(call, &mut draft.body, limit).map_err(|(at, error)| {
+            let name = if line { "say" } else { "print" };
+            format!("bad argument #{at} to '{name}' ({error})")
+        });
         if line {
             draft.body.push(b'\n');
         }
-        if draft.body.len() > limit {
+        let too_large = || format!("the response is larger than `response_limit` ({limit} bytes)");
+        let refusal = refusal.and_then(|()| if draft.body.len() > limit { Err(too_large()) } else { Ok(()) });
+        if let Err(refusal) = refusal {
             draft.body.truncate(before);
-            return Ok((Some(format!("the response is larger than `response_limit` ({limit} bytes)")), None));
+            answer.bytes(refusal.as_bytes());
+            return Ok(());
         }
         draft.begun |= draft.body.len() > before;
-        Ok((None, None))
-    };
-    // An error to raise, and one to return.
-    host.set("write", lua.create_function(write)?)?;
+        Ok(())
+    })?;
+    host.set("write", write)?;
 
     let shared = Rc::clone(core);
     host.set(
@@ -110,49 +114,65 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     )
 }
 
-fn append(lua: &Lua, into: &mut Vec<u8>, value: &LuaValue, depth: usize) -> Result<(), String> {
-    match value {
-        LuaValue::String(text) => into.extend_from_slice(&text.as_bytes()),
-        LuaValue::Nil => into.extend_from_slice(b"nil"),
-        LuaValue::Boolean(flag) => into.extend_from_slice(if *flag { b"true" } else { b"false" }),
-        LuaValue::Integer(number) => into.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-        LuaValue::Number(_) => {
-            let text = lua.coerce_string(value.clone()).ok().flatten().ok_or("not a number")?;
-            into.extend_from_slice(&text.as_bytes());
+/// Appends what `ngx.print` writes of the arguments after the first, up to a little more than the limit; otherwise which of them
+/// cannot be written, and why.
+fn append_all(call: &Call<'_>, into: &mut Vec<u8>, limit: usize) -> Result<(), (usize, String)> {
+    for index in 2..=i32::try_from(call.count()).unwrap_or(i32::MAX) {
+        let at = || usize::try_from(index - 1).unwrap_or(0);
+        match call.given(index) {
+            Given::Table => {
+                let mut walk = call.walk();
+                walk.push_argument(index);
+                append_table(&mut walk, into, (limit, 0)).map_err(|error| (at(), error))?;
+            }
+            value => append(value, into).map_err(|name| {
+                let expected = "string, number, boolean, nil, ngx.null, or array table expected, but got";
+                (at(), format!("{expected} {name}"))
+            })?,
         }
-        LuaValue::LightUserData(pointer) if pointer.0.is_null() => into.extend_from_slice(b"null"),
-        LuaValue::Table(table) if depth < DEPTH_LIMIT => append_table(lua, into, table, depth)?,
-        other => {
-            return Err(format!(
-                "string, number, boolean, nil, ngx.null, or array table expected, but got {}",
-                other.type_name()
-            ));
+        if into.len() > limit {
+            return Ok(());
         }
     }
     Ok(())
 }
 
-fn append_table(lua: &Lua, into: &mut Vec<u8>, table: &LuaTable, depth: usize) -> Result<(), String> {
-    for pair in table.pairs::<LuaValue, LuaValue>() {
-        let (key, _) = pair.map_err(|error| error.to_string())?;
-        let is_index = match key {
-            LuaValue::Integer(at) => at > 0,
-            LuaValue::Number(at) => at > 0.0 && at.fract() == 0.0,
-            _ => return Err("non-array table found".to_owned()),
-        };
+/// Appends a value that is no table; the name of its type if it cannot be written.
+fn append(value: Given<'_>, into: &mut Vec<u8>) -> Result<(), &'static str> {
+    match value {
+        Given::Text(text) => into.extend_from_slice(text),
+        Given::Nil | Given::Nothing => into.extend_from_slice(b"nil"),
+        Given::Null => into.extend_from_slice(b"null"),
+        Given::Boolean(flag) => into.extend_from_slice(if flag { b"true" } else { b"false" }),
+        Given::Number(number) => super::number_into(number, 14, into),
+        Given::Table | Given::Other(_) => return Err(value.type_name()),
+    }
+    Ok(())
+}
+
+/// Appends the elements of the table that was reached.
+fn append_table(walk: &mut Walk<'_>, into: &mut Vec<u8>, (limit, depth): (usize, usize)) -> Result<(), String> {
+    if depth == DEPTH_LIMIT || !walk.room(4) {
+        return Err("bad data type table found".to_owned());
+    }
+    walk.begin();
+    while walk.next() {
+        let is_index = matches!(walk.below(), Given::Number(at) if at > 0.0 && at.fract() == 0.0);
+        walk.pop(1);
         if !is_index {
             return Err("non-array table found".to_owned());
         }
     }
-    for piece in 1..=table.raw_len() {
-        let piece: LuaValue = table.raw_get(piece).map_err(|error| error.to_string())?;
-        append(lua, into, &piece, depth + 1).map_err(|error| {
-            if error.starts_with("string, number") {
-                format!("bad data type {} found", piece.type_name())
-            } else {
-                error
-            }
-        })?;
+    for index in 1..=walk.len() {
+        if into.len() > limit {
+            return Ok(());
+        }
+        walk.element(index);
+        match walk.top() {
+            Given::Table => append_table(walk, into, (limit, depth + 1))?,
+            value => append(value, into).map_err(|name| format!("bad data type {name} found"))?,
+        }
+        walk.pop(1);
     }
     Ok(())
 }

@@ -275,7 +275,7 @@ fn bodies(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
                 if let Some(request) = waiting.upgrade() {
                     *request.body.borrow_mut() = Some(body);
                 }
-                results(())
+                results(|_| ())
             });
             Ok(Some(operation))
         })?,

@@ -10,18 +10,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mlua::BString;
 use mlua::prelude::*;
 use rustls::pki_types::ServerName;
 use tokio::io::ReadBuf;
-use tokio::time::timeout;
 
 use super::wait::millis;
+use crate::deadline::Deadlines;
 use crate::raw::{Answer, Call, Outcome, function};
 use crate::request::{Results, results};
 use crate::socket::{
-    Busy, Datagrams, Guest, Options, Peer, Place, Read, Reading, Refusal, Share, Socket, Taken, Turn, Unconnected,
-    Until, Want, defaults, tls,
+    Busy, Datagrams, Options, Peer, Place, Read, Reading, Refusal, Share, Socket, Turn, Unconnected, Until, Want,
+    defaults, tls,
 };
 use crate::vm::Core;
 
@@ -124,7 +123,7 @@ fn later(core: &Own, answer: &mut Answer, future: impl Future<Output = Results> 
 
 /// As [`refuse`], as results of an operation.
 fn refused(refusal: Refusal) -> Results {
-    Box::new(move |lua| (LuaValue::Nil, lua.create_string(refusal.as_bytes())?).into_lua_multi(lua))
+    results(move |answer| answer.refusal(refusal.as_bytes()))
 }
 
 fn address(text: &[u8], port: u16) -> Option<SocketAddr> {
@@ -173,15 +172,27 @@ fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     }
     let host = call.text(2).unwrap_or_default();
     let port = whole(call, 3).and_then(|port| u16::try_from(port).ok());
+    let name = call.text(4).unwrap_or_default();
+    // What is usual: an idle connection to where this VM connected before.
+    let idle = if core.sockets.is_known(host, port) { core.sockets.pools.take(name) } else { None };
+    if let Some(connection) = idle {
+        let socket = core.sockets.add(&request);
+        *socket.connection.borrow_mut() = Some(connection);
+        #[expect(clippy::cast_precision_loss, reason = "no VM has so many sockets")]
+        answer.number(socket.number as f64);
+        answer.boolean(true);
+        return Ok(());
+    }
     let target = match core.sockets.target(host, port) {
         Ok(target) => target,
         Err(refusal) => return refuse(answer, &refusal),
     };
+    core.sockets.know(host, port);
     let from = call.text(8).and_then(|text| address(text, u16::try_from(size(call, 9)).unwrap_or(0)));
     let place = Place {
         target,
         from,
-        pool: call.text(4).unwrap_or_default().into(),
+        pool: name.into(),
         options: Options {
             size: (!call.given(5).is_nil()).then(|| size(call, 5)),
             backlog: (!call.given(6).is_nil()).then(|| size(call, 6)),
@@ -192,13 +203,12 @@ fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         Ok(turn) => turn,
         Err(refusal) => return refuse(answer, &refusal),
     };
-    request.guest.borrow_mut().get_or_insert_with(|| Guest::new(&core.sockets, request.number));
-    let socket = core.sockets.add(request.number);
+    let socket = core.sockets.add(&request);
     #[expect(clippy::cast_precision_loss, reason = "no VM has so many sockets")]
     answer.number(socket.number as f64);
     let turn = match turn {
         Turn::Reuse(connection) => {
-            *socket.connection.borrow_mut() = Some(*connection);
+            *socket.connection.borrow_mut() = Some(connection);
             answer.boolean(true);
             return Ok(());
         }
@@ -206,19 +216,24 @@ fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     };
     let waits = matches!(turn, Turn::Wait(_));
     let busy = Busy::new(&socket, |socket| &socket.connecting);
-    let sockets = Rc::clone(&core.sockets);
+    let (sockets, deadlines) = (Rc::clone(&core.sockets), Rc::clone(&core.deadlines));
     #[expect(clippy::cast_precision_loss, reason = "no request has so many operations")]
     let operation = request.begin(async move {
-        let connected = place.connect(&sockets, turn).await;
+        let connected = deadlines.within(place.timeout, place.connect(&sockets, turn)).await;
         drop(busy);
-        match connected {
+        match connected.unwrap_or(Err(Refusal::Borrowed("timeout").into())) {
             Ok(connection) => {
                 *socket.connection.borrow_mut() = Some(connection);
-                results(1)
+                results(|answer| answer.number(1.0))
             }
             Err(Unconnected { refusal, number }) => {
                 socket.close();
-                results((LuaValue::Nil, refusal.into_owned(), number))
+                results(move |answer| {
+                    answer.refusal(refusal.as_bytes());
+                    if let Some(number) = number {
+                        answer.number(number.into());
+                    }
+                })
             }
         }
     }) as f64;
@@ -238,20 +253,11 @@ fn read(socket: &Socket, ended: Read, answer: &mut Answer) {
     }
 }
 
-fn owned(socket: &Socket, taken: Taken) -> BString {
-    match taken {
-        Taken::Own(bytes) => bytes.into(),
-        taken => socket.with(taken, |bytes| bytes.to_vec()).into(),
-    }
-}
-
 /// Reads on in an operation.
-async fn read_on(socket: &Socket, reading: &mut Reading, limit: Duration) -> Read {
+async fn read_on(deadlines: &Rc<Deadlines>, socket: &Socket, reading: &mut Reading, limit: Duration) -> Read {
     let read = std::future::poll_fn(|context| socket.poll_read(context, reading));
-    match timeout(limit, read).await {
-        Ok(read) => read,
-        Err(_) => Read::Failed(Cow::Borrowed("timeout"), socket.give_up(reading)),
-    }
+    let read = deadlines.within(limit, read).await;
+    read.unwrap_or_else(|| Read::Failed(Cow::Borrowed("timeout"), socket.give_up(reading)))
 }
 
 /// `receive(number, kind, size, timeout)`.
@@ -271,18 +277,15 @@ fn receive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         read(&socket, ended, answer);
         return Ok(());
     }
-    let limit = time(call, 4);
+    let (limit, deadlines) = (time(call, 4), Rc::clone(&core.deadlines));
     let busy = Busy::new(&socket, |socket| &socket.reading);
     later(core, answer, async move {
-        let ended = read_on(&socket, &mut reading, limit).await;
-        drop(busy);
-        match ended {
-            Read::Data(taken) => results(owned(&socket, taken)),
-            Read::Failed(refusal, partial) => {
-                let partial = owned(&socket, partial);
-                results((LuaValue::Nil, refusal.into_owned(), partial))
-            }
-        }
+        let ended = read_on(&deadlines, &socket, &mut reading, limit).await;
+        results(move |answer| {
+            // Until here: what was read is still in the socket's buffer.
+            let _busy = busy;
+            read(&socket, ended, answer);
+        })
     })
 }
 
@@ -328,19 +331,15 @@ fn until(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         read(&socket, ended, answer);
         return Ok(());
     }
-    let limit = time(call, 6);
+    let (limit, deadlines) = (time(call, 6), Rc::clone(&core.deadlines));
     let busy = Busy::new(&socket, |socket| &socket.reading);
     later(core, answer, async move {
-        let ended = read_on(&socket, &mut reading, limit).await;
-        drop(busy);
-        let progress = progress(&reading);
-        match ended {
-            Read::Data(taken) => results((progress, owned(&socket, taken))),
-            Read::Failed(refusal, partial) => {
-                let partial = owned(&socket, partial);
-                results((progress, LuaValue::Nil, refusal.into_owned(), partial))
-            }
-        }
+        let ended = read_on(&deadlines, &socket, &mut reading, limit).await;
+        results(move |answer| {
+            let _busy = busy;
+            answer.number(progress(&reading));
+            read(&socket, ended, answer);
+        })
     })
 }
 
@@ -375,7 +374,7 @@ fn send(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         socket.write_closed.set(true);
         return answer.refuse("no memory");
     }
-    let (rest, limit) = (rest.to_vec(), time(call, 3));
+    let (rest, limit, deadlines) = (rest.to_vec(), time(call, 3), Rc::clone(&core.deadlines));
     let busy = Sending {
         busy: Busy::new(&socket, |socket| &socket.writing),
         socket: Rc::clone(&socket),
@@ -384,13 +383,13 @@ fn send(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     later(core, answer, async move {
         let mut sent = 0;
         let send = std::future::poll_fn(|context| socket.poll_send(context, &rest, &mut sent));
-        match timeout(limit, send).await {
-            Ok(Ok(())) => {
+        match deadlines.within(limit, send).await {
+            Some(Ok(())) => {
                 busy.done.set(true);
-                results(all)
+                results(move |answer| answer.number(all))
             }
-            Ok(Err(refusal)) => refused(refusal),
-            Err(_) => refused(Cow::Borrowed("timeout")),
+            Some(Err(refusal)) => refused(refusal),
+            None => refused(Cow::Borrowed("timeout")),
         }
     })
 }
@@ -488,9 +487,9 @@ fn handshake(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     }
     let Some(connection) = socket.connection.borrow_mut().take() else { return answer.refuse("closed") };
     let busy = Busy::new(&socket, |socket| &socket.connecting);
-    let (limit, app) = (time(call, 4), std::sync::Arc::clone(&core.app));
+    let (limit, app, deadlines) = (time(call, 4), std::sync::Arc::clone(&core.app), Rc::clone(&core.deadlines));
     later(core, answer, async move {
-        let shaken = timeout(limit, async {
+        let shaken = deadlines.within(limit, async {
             let config = if app.tls.has(check) {
                 app.tls.get(check, app.spec.authorities.as_ref())
             } else {
@@ -500,12 +499,12 @@ fn handshake(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
             };
             connection.secure(config?, name, wanted).await
         });
-        let shaken = shaken.await.unwrap_or_else(|_| Err("timeout".to_owned()));
+        let shaken = shaken.await.unwrap_or_else(|| Err("timeout".to_owned()));
         drop(busy);
         match shaken {
             Ok(connection) => {
-                *socket.connection.borrow_mut() = Some(connection);
-                results(true)
+                *socket.connection.borrow_mut() = Some(Box::new(connection));
+                results(|answer| answer.boolean(true))
             }
             Err(refusal) => {
                 socket.close();
@@ -581,8 +580,8 @@ fn peer(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
         Err(refusal) => return refuse(answer, &refusal),
     };
     let from = call.text(4).and_then(|text| address(text, 0));
-    request.guest.borrow_mut().get_or_insert_with(|| Guest::new(&core.sockets, request.number));
     let owner = request.number;
+    let _ = core.sockets.guest_of(&request);
     let crate::socket::Target::Name(name, port) = target else {
         return match core.sockets.open_datagrams(owner, Peer::Known(target), from) {
             #[expect(clippy::cast_precision_loss, reason = "no VM has so many sockets")]
@@ -593,16 +592,18 @@ fn peer(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
             Err(refusal) => refuse(answer, &refusal),
         };
     };
-    let (sockets, limit) = (Rc::clone(&core.sockets), time(call, 5));
+    let (sockets, limit, deadlines) = (Rc::clone(&core.sockets), time(call, 5), Rc::clone(&core.deadlines));
     later(core, answer, async move {
-        let found = timeout(limit, sockets.look_up(name, port)).await.unwrap_or(Err(Cow::Borrowed("timeout")));
+        let found = deadlines.within(limit, sockets.look_up(name, port)).await;
+        let found = found.unwrap_or(Err(Cow::Borrowed("timeout")));
         let first = found.map(|found| found.first().copied());
         let opened = match first {
             Ok(Some(address)) => sockets.open_datagrams(owner, Peer::Resolved(address), from),
             Ok(None) => Err(Cow::Borrowed("no address")),
             Err(refusal) => Err(refusal),
         };
-        opened.map_or_else(refused, |socket| results(socket.number))
+        #[expect(clippy::cast_precision_loss, reason = "no VM has so many sockets")]
+        opened.map_or_else(refused, |socket| results(move |answer| answer.number(socket.number as f64)))
     })
 }
 
@@ -632,12 +633,12 @@ fn send_datagram(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
             if !share.set(text.len()) {
                 return answer.refuse("no memory");
             }
-            let (text, limit) = (text.to_vec(), time(call, 3));
+            let (text, limit, deadlines) = (text.to_vec(), time(call, 3), Rc::clone(&core.deadlines));
             later(core, answer, async move {
                 let _share = share;
-                let sent = timeout(limit, std::future::poll_fn(|context| socket.poll_send(context, &text))).await;
-                match sent.unwrap_or(Err(Cow::Borrowed("timeout"))) {
-                    Ok(()) => results(1),
+                let send = std::future::poll_fn(|context| socket.poll_send(context, &text));
+                match deadlines.within(limit, send).await.unwrap_or(Err(Cow::Borrowed("timeout"))) {
+                    Ok(()) => results(|answer| answer.number(1.0)),
                     Err(refusal) => refused(refusal),
                 }
             })
@@ -663,14 +664,15 @@ fn receive_datagram(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome
         Poll::Ready(Err(refusal)) => return refuse(answer, &refusal),
         Poll::Pending => {}
     }
-    let limit = time(call, 3);
+    let (limit, deadlines) = (time(call, 3), Rc::clone(&core.deadlines));
     let busy = Receiving::new(&socket);
     later(core, answer, async move {
         let _busy = busy;
         let mut into = ReadBuf::new(&mut buffer);
-        let received = timeout(limit, socket.receive(&mut into)).await;
+        let received = deadlines.within(limit, socket.receive(&mut into)).await;
+        let filled = into.filled().len();
         match received.unwrap_or(Err(Cow::Borrowed("timeout"))) {
-            Ok(()) => results(BString::from(into.filled().to_vec())),
+            Ok(()) => results(move |answer| answer.bytes(buffer.get(..filled).unwrap_or_default())),
             Err(refusal) => refused(refusal),
         }
     })

@@ -29,7 +29,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
                 } else {
                     tokio::time::sleep(time).await;
                 }
-                results(())
+                results(|_| ())
             }))
         })?,
     )?;
@@ -40,9 +40,10 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         lua.create_function(move |_, time: f64| {
             let mut listener = shared.bells.listen();
             let number = listener.number;
+            let deadlines = Rc::clone(&shared.deadlines);
             let operation = shared.request()?.begin(async move {
-                let heard = tokio::time::timeout(millis(time), listener.heard()).await.unwrap_or(false);
-                results(heard)
+                let heard = deadlines.within(millis(time), listener.heard()).await.unwrap_or(false);
+                results(move |answer| answer.boolean(heard))
             });
             Ok((number, operation))
         })?,

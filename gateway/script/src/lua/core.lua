@@ -3,13 +3,15 @@
 -- Loaded once in each VM. A phase runs in a coroutine; what takes time is an operation of the gateway, for which the
 -- coroutine yields up to here, through the coroutines of the script if there are any between, and goes on when the gateway
 -- calls `event`.
-local host, phases = ...
+local host = ...
 
 local co_create, co_resume, co_yield, co_status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local co_running = coroutine.running
-local xpcall, setfenv, setmetatable, type, tostring, error = xpcall, setfenv, setmetatable, type, tostring, error
+local xpcall, getfenv, setfenv, setmetatable = xpcall, getfenv, setfenv, setmetatable
+local type, tostring, error, next, rawequal = type, tostring, error, next, rawequal
 local select, unpack = select, unpack
 local traceback = debug.traceback
+local funcinfo, funck = require("jit.util").funcinfo, require("jit.util").funck
 
 -- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script.
 local WAIT, EXIT, DONE, SPAWN = {}, {}, {}, {}
@@ -17,14 +19,19 @@ local WAIT, EXIT, DONE, SPAWN = {}, {}, {}, {}
 -- How a run stands when the gateway gets control back.
 local ENDED, WAITS, EXITED, FAILED = 0, 1, 2, 3
 
--- Coroutines kept for later: enough for what is usually in flight on one thread.
+-- Coroutines, requests and functions kept for later: enough for what is usually in flight on one thread.
 local IDLE_LIMIT = 128
 
 local base = _G
+-- Those that wait, or that later hooks go on with, by the slots that the gateway gives them: small numbers that are used again,
+-- so that the table does not grow by one key for each. A request is known by its number besides.
 local requests = {}
 -- The request, and the light thread of it, that run now.
 local current, thread
 local idle, idle_count = {}, 0
+-- First light threads of phases, with their coroutines, and requests that nothing refers to any more.
+local spare_entries, spare_entry_count = {}, 0
+local spare_requests, spare_request_count = {}, 0
 -- Light threads by the coroutine that they run in.
 local owners = setmetatable({}, { __mode = "k" })
 
@@ -32,7 +39,7 @@ local core = {}
 
 local function trace(message)
     -- The value itself, for the light thread that waits for this one.
-    if thread then
+    if thread and not thread.entry then
         thread.thrown = message
     end
     if type(message) ~= "string" then
@@ -59,6 +66,22 @@ local function new_thread(request)
     end
     -- All fields that every thread gets, so that its table never grows.
     local t = { co = co, request = request, nested = 0, entry = false, dead = false, ok = false }
+    owners[co] = t
+    return t
+end
+
+-- The light thread that a phase begins with. Scripts never get hold of it, so it can serve again.
+local function new_entry(request)
+    request.live = request.live + 1
+    if spare_entry_count > 0 then
+        local t = spare_entries[spare_entry_count]
+        spare_entries[spare_entry_count] = nil
+        spare_entry_count = spare_entry_count - 1
+        t.request, t.dead, t.ok = request, false, false
+        return t
+    end
+    local co = co_create(body)
+    local t = { co = co, request = request, nested = 0, entry = true, dead = false, ok = false, operation = false }
     owners[co] = t
     return t
 end
@@ -93,6 +116,12 @@ local function ended(t, ok, ...)
     if t.entry then
         if not ok and request.failed == nil then
             request.failed = ... or "unknown error"
+        end
+        -- Unless light threads that it made know it.
+        if request.made == 0 and spare_entry_count < IDLE_LIMIT then
+            spare_entry_count = spare_entry_count + 1
+            spare_entries[spare_entry_count] = t
+            return
         end
     else
         t.results = { n = select("#", ...), ... }
@@ -135,6 +164,10 @@ local function settle(t, ok, tag, ...)
         if operation then
             t.operation = operation
             local request = t.request
+            if not request.only then
+                request.only = t
+                return
+            end
             local waiting = request.waiting
             if not waiting then
                 waiting = {}
@@ -185,7 +218,7 @@ local function drive(request)
         end
         return WAITS
     end
-    request.waiting, request.live = false, 0
+    request.only, request.waiting, request.live = false, false, 0
     request.exit, request.failed, request.captures = nil, nil, nil
     if failed ~= nil then
         return FAILED, failed
@@ -198,54 +231,153 @@ local env_meta = { __index = base, __metatable = false }
 
 local function new_request(number)
     -- All fields that most requests get, so that its table never grows.
-    return { number = number, live = 0, made = 0, last = 0, phase = false, waiting = false, ready = false, ctx = false }
+    return {
+        number = number, live = 0, made = 0, last = 0, phase = false, only = false, waiting = false, ready = false, ctx = false,
+        kept = false, leaked = false, chunk = false, f = false,
+    }
 end
 
--- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them.
-local factories, chunk_phases = {}, {}
-
-function core.define(chunk, phase, factory)
-    factories[chunk], chunk_phases[chunk] = factory, phase
+local function request_for(number)
+    if spare_request_count == 0 then
+        return new_request(number)
+    end
+    local request = spare_requests[spare_request_count]
+    spare_requests[spare_request_count] = nil
+    spare_request_count = spare_request_count - 1
+    request.number = number
+    return request
 end
 
--- Begins a phase of a request: `chunk` is the number of its chunk, which makes a fresh function for each request, so that
--- requests which run at once do not share its globals. `keeps`: later hooks go on with the request.
-function core.start(number, chunk, keeps)
-    local request = requests[number]
-    if not request then
-        request = new_request(number)
-        if keeps then
-            requests[number] = request
+-- Puts a request where later ones find it, if light threads and coroutines of scripts cannot refer to it.
+local function spare(request)
+    if request.made == 0 and spare_request_count < IDLE_LIMIT then
+        request.live, request.last, request.phase, request.only, request.waiting = 0, 0, false, false, false
+        request.ready, request.ctx, request.kept, request.leaked = false, false, false, false
+        request.arg, request.body, request.captures = nil, nil, nil
+        spare_request_count = spare_request_count + 1
+        spare_requests[spare_request_count] = request
+    end
+end
+
+-- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them; and in the
+-- array part functions that do not run now, with globals that nothing was left in.
+local chunks = {}
+
+-- Names by which a function gets hold of its globals as a table.
+local REACHING = { _G = true, getfenv = true, setfenv = true, load = true, loadstring = true, debug = true }
+
+-- Whether functions of a chunk can serve several requests, one after the other: they must leave nothing behind that sees their
+-- globals, such as other functions.
+local function is_reusable(f)
+    local info = funcinfo(f)
+    if info.children or not info.gcconsts then
+        return false
+    end
+    for i = 1, info.gcconsts do
+        local constant = funck(f, -i)
+        if type(constant) == "string" and REACHING[constant] then
+            return false
         end
     end
-    request.phase, request.made = chunk_phases[chunk], 0
-    current = request
-    local env = base
-    if request.phase ~= "init_worker" then
-        env = setmetatable({ _G = false }, env_meta)
-        env._G = env
+    return true
+end
+
+function core.define(number, phase, factory)
+    if not factory then
+        chunks[number] = nil
+        return
     end
-    local t = new_thread(request)
-    t.entry = true
-    run(t, setfenv(factories[chunk](), env))
-    local status, value = drive(request)
+    chunks[number] = {
+        factory = factory, phase = phase, count = 0, shares = phase == "init_worker", reusable = is_reusable(factory()),
+    }
+end
+
+-- A function of a chunk, with globals of its own.
+local function function_of(chunk)
+    local count = chunk.count
+    if count > 0 then
+        local f = chunk[count]
+        chunk[count] = nil
+        chunk.count = count - 1
+        return f
+    end
+    if chunk.shares then
+        return chunk.factory()
+    end
+    local env = setmetatable({ _G = false }, env_meta)
+    env._G = env
+    return setfenv(chunk.factory(), env)
+end
+
+-- Keeps the function that a phase ran, if it has left its globals as they were.
+local function keep_function(request)
+    local chunk, f = request.chunk, request.f
+    request.chunk, request.f = false, false
+    if not chunk.reusable or request.leaked or chunk.shares or chunk.count >= IDLE_LIMIT then
+        return
+    end
+    local env = getfenv(f)
+    if next(env) == "_G" and next(env, "_G") == nil and rawequal(env._G, env) then
+        local count = chunk.count + 1
+        chunk.count = count
+        chunk[count] = f
+    end
+end
+
+-- After a phase has gone on: forgets what is no longer needed.
+local function stand(slot, request, status, value)
     if status == WAITS then
-        requests[number] = request
+        requests[slot] = request
+        return status
+    end
+    if request.f then
+        keep_function(request)
+    end
+    if not request.kept then
+        if requests[slot] == request then
+            requests[slot] = nil
+        end
+        spare(request)
     end
     return status, value
 end
 
--- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
-function core.start_body(number, chunk, keeps, piece, last)
-    local request = requests[number]
+local function find(slot, number)
+    local request = requests[slot]
+    if request and request.number == number then
+        return request
+    end
+end
+
+-- Begins a phase of a request: `chunk` is the number of its chunk, which makes a fresh function for each request, so that
+-- requests which run at once do not share its globals. `keeps` is 1: later hooks go on with the request.
+function core.start(slot, number, chunk, keeps)
+    local request = find(slot, number)
     if not request then
-        request = new_request(number)
-        requests[number] = request
+        request = request_for(number)
+        if keeps == 1 then
+            requests[slot], request.kept = request, true
+        end
+    end
+    chunk = chunks[chunk]
+    local f = function_of(chunk)
+    request.phase, request.made, request.chunk, request.f = chunk.phase, 0, chunk, f
+    current = request
+    run(new_entry(request), f)
+    return stand(slot, request, drive(request))
+end
+
+-- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
+function core.start_body(slot, number, chunk, keeps, piece, last)
+    local request = find(slot, number)
+    if not request then
+        request = request_for(number)
+        requests[slot], request.kept = request, true
     end
     request.arg = { piece, last }
-    local status, message = core.start(number, chunk, keeps)
+    local status, message = core.start(slot, number, chunk, 1)
     if not keeps then
-        requests[number] = nil
+        requests[slot] = nil
     end
     local arg = request.arg
     request.arg = nil
@@ -253,43 +385,76 @@ function core.start_body(number, chunk, keeps, piece, last)
 end
 
 -- Begins a function that the script made, in a request of its own: timers.
-function core.spawn(number, f, ...)
+function core.spawn(slot, number, f, ...)
     local request = new_request(number)
-    requests[number] = request
+    requests[slot], request.kept = request, true
     request.phase = "timer"
     current = request
-    local t = new_thread(request)
-    t.entry = true
-    run(t, f, ...)
+    run(new_entry(request), f, ...)
     return drive(request)
 end
 
 -- Goes on with the coroutine that waits for an operation. What follows are its results.
-function core.event(number, operation, ...)
-    local request = requests[number]
-    local t = request and request.waiting and request.waiting[operation]
-    if not t then
+function core.event(slot, number, operation, ...)
+    local request = find(slot, number)
+    if not request then
         return WAITS
     end
-    request.waiting[operation] = nil
-    t.operation = nil
+    local t = request.only
+    if t and t.operation == operation then
+        request.only = false
+    else
+        local waiting = request.waiting
+        t = waiting and waiting[operation]
+        if not t then
+            return WAITS
+        end
+        waiting[operation] = nil
+    end
+    t.operation = false
     current = request
     run(t, ...)
-    return drive(request)
+    return stand(slot, request, drive(request))
+end
+
+local event, results = core.event, host.results
+
+-- As `event`, with results that the gateway has ready.
+function core.plain_event(slot, number, operation)
+    return event(slot, number, operation, results())
 end
 
 -- Forgets coroutines of a phase that is given up.
-function core.abandon(number)
-    local request = requests[number]
+function core.abandon(slot, number)
+    local request = find(slot, number)
     if request then
-        request.waiting, request.ready, request.last, request.live = nil, nil, 0, 0
+        request.only, request.waiting, request.ready, request.last, request.live = false, false, false, 0, 0
         request.exit, request.failed, request.captures = nil, nil, nil
     end
 end
 
 -- Forgets a request.
-function core.forget(number)
-    requests[number] = nil
+function core.forget(slot, number)
+    if find(slot, number) then
+        requests[slot] = nil
+    end
+end
+
+-- Notices when somebody looks at the globals of a function, which then cannot serve again. For when the library is complete.
+function core.watch_globals()
+    for _, holder in ipairs { base, base.debug } do
+        for _, name in ipairs { "getfenv", "setfenv" } do
+            local plain = holder[name]
+            if plain then
+                holder[name] = function(...)
+                    if current then
+                        current.leaked = true
+                    end
+                    return plain(...)
+                end
+            end
+        end
+    end
 end
 
 -- Runs a function of the gateway's own as if a request did: for `init` and `init_worker`.
@@ -440,9 +605,13 @@ function threads.kill(t)
     t.co = nil
     request.live = request.live - 1
     if t.operation then
-        request.waiting[t.operation] = nil
+        if request.only == t then
+            request.only = false
+        else
+            request.waiting[t.operation] = nil
+        end
         host.cancel(t.operation)
-        t.operation = nil
+        t.operation = false
     end
     return 1
 end

@@ -164,6 +164,16 @@ local function port_of(value)
     return port
 end
 
+-- The pool of an address that is connected to is usually the one of the last.
+local last_name, last_number, last_pool
+
+local function pool_of(name, number)
+    if name ~= last_name or number ~= last_number then
+        last_name, last_number, last_pool = name, number, number and name .. ":" .. number or name
+    end
+    return last_pool
+end
+
 local tcp = { settimeout = settimeout }
 local tcp_meta = { __index = tcp }
 
@@ -176,7 +186,10 @@ function tcp:connect(...)
     local name, port, options = ...
     name = text_argument(name, 1, "connect")
     local size, backlog, pool
-    local last = select(n, ...)
+    local last = options
+    if n == 2 then
+        last = port
+    end
     if n > 1 and type(last) == "table" then
         size, backlog, pool = options_of(last, n)
         if n == 2 then
@@ -187,7 +200,7 @@ function tcp:connect(...)
     if message then
         return nil, message
     end
-    pool = pool or (number and name .. ":" .. number or name)
+    pool = pool or pool_of(name, number)
     local made, state, waits = connect(self[NUMBER], name, number, pool, size, backlog, self[CONNECT_TIMEOUT] or DEFAULT_TIMEOUT, self[FROM],
         self[FROM_PORT])
     if not made then

@@ -12,7 +12,7 @@ mod transport;
 mod udp;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::future::Future as _;
 use std::io;
@@ -25,6 +25,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, ReadBuf};
 
 use crate::app::App;
+use crate::request::Request;
 
 pub(crate) use address::Target;
 pub(crate) use inbox::{Held, Reading, Share, Taken, Until, Want};
@@ -111,7 +112,7 @@ pub(crate) struct Socket {
     pub number: u64,
     /// Number of the request that it belongs to.
     pub owner: u64,
-    pub connection: RefCell<Option<Connection>>,
+    pub connection: RefCell<Option<Box<Connection>>>,
     pub connecting: Cell<bool>,
     pub reading: Cell<bool>,
     pub writing: Cell<bool>,
@@ -242,8 +243,54 @@ impl Socket {
     /// Closes it, and forgets it.
     pub fn close(&self) {
         let connection = self.connection.borrow_mut().take();
-        self.sockets.live.borrow_mut().remove(&self.number);
-        drop(connection);
+        let own = self.sockets.live.borrow_mut().remove(self.number);
+        drop((connection, own));
+    }
+}
+
+/// Sockets by their numbers, whose low bits are places that are used again.
+#[derive(Default)]
+struct Live {
+    places: Vec<Option<Rc<Socket>>>,
+    free: Vec<usize>,
+    serial: u64,
+}
+
+/// More places than a VM can have sockets.
+const PLACE_BITS: u32 = 20;
+
+impl Live {
+    fn place(number: u64) -> usize {
+        usize::try_from(number & ((1 << PLACE_BITS) - 1)).unwrap_or(usize::MAX)
+    }
+
+    /// A number for a socket, and its place.
+    fn next(&mut self) -> u64 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.serial += 1;
+        self.serial << PLACE_BITS | u64::try_from(place).unwrap_or(0)
+    }
+
+    fn set(&mut self, socket: &Rc<Socket>) {
+        if let Some(place) = self.places.get_mut(Self::place(socket.number)) {
+            *place = Some(Rc::clone(socket));
+        }
+    }
+
+    fn get(&self, number: u64) -> Option<&Rc<Socket>> {
+        self.places.get(Self::place(number))?.as_ref().filter(|socket| socket.number == number)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Rc<Socket>> {
+        let place = Self::place(number);
+        let removed = self.places.get_mut(place)?.take_if(|socket| socket.number == number);
+        if removed.is_some() {
+            self.free.push(place);
+        }
+        removed
     }
 }
 
@@ -273,10 +320,15 @@ fn poll_buffer<R: tokio::io::AsyncRead + Unpin>(
     read.poll(context)
 }
 
+/// Of so many sockets that a request has connected it is not asked whether they are still open.
+const SOCKETS_KNOWN: usize = 16;
+
 /// What the sockets of one VM share.
 pub(crate) struct Sockets {
     pub app: Arc<App>,
-    live: RefCell<HashMap<u64, Rc<Socket>>>,
+    live: RefCell<Live>,
+    /// Where a script connected last: it was in reach.
+    known: RefCell<(Vec<u8>, Option<u16>)>,
     datagrams: RefCell<HashMap<u64, Rc<Datagrams>>>,
     numbers: Cell<u64>,
     open: Rc<Cell<u32>>,
@@ -292,6 +344,7 @@ impl Sockets {
         Rc::new(Self {
             app: Arc::clone(app),
             live: RefCell::default(),
+            known: RefCell::default(),
             datagrams: RefCell::default(),
             numbers: Cell::new(0),
             open: Rc::default(),
@@ -302,7 +355,7 @@ impl Sockets {
     }
 
     pub fn get(&self, number: u64) -> Option<Rc<Socket>> {
-        self.live.borrow().get(&number).map(Rc::clone)
+        self.live.borrow().get(number).map(Rc::clone)
     }
 
     pub fn datagrams(&self, number: u64) -> Option<Rc<Datagrams>> {
@@ -315,11 +368,32 @@ impl Sockets {
         number
     }
 
+    /// Whether this is where [`Self::know`] was told of last.
+    pub fn is_known(&self, host: &[u8], port: Option<u16>) -> bool {
+        let (known, known_port) = &*self.known.borrow();
+        port.is_some() && *known_port == port && known == host
+    }
+
+    /// Remembers what [`Self::target`] has found in reach.
+    pub fn know(&self, host: &[u8], port: Option<u16>) {
+        let (known, known_port) = &mut *self.known.borrow_mut();
+        known.clear();
+        known.extend_from_slice(host);
+        *known_port = port;
+    }
+
+    /// What closes everything that the request connects, made if there is none.
+    pub fn guest_of<'a>(self: &Rc<Self>, request: &'a Request) -> RefMut<'a, Guest> {
+        let made = || Guest { sockets: Rc::clone(self), owner: request.number, connected: Vec::new() };
+        RefMut::map(request.guest.borrow_mut(), |guest| guest.get_or_insert_with(made))
+    }
+
     /// A new socket of a request, which is not connected.
-    pub fn add(self: &Rc<Self>, owner: u64) -> Rc<Socket> {
+    pub fn add(self: &Rc<Self>, request: &Request) -> Rc<Socket> {
+        let number = self.live.borrow_mut().next();
         let socket = Rc::new(Socket {
-            number: self.next_number(),
-            owner,
+            number,
+            owner: request.number,
             connection: RefCell::new(None),
             connecting: Cell::new(false),
             reading: Cell::new(false),
@@ -329,18 +403,16 @@ impl Sockets {
             sending: RefCell::new(Share::new(&self.held)),
             sockets: Rc::clone(self),
         });
-        self.live.borrow_mut().insert(socket.number, Rc::clone(&socket));
-        socket
-    }
-
-    /// Closes everything that a request has connected.
-    pub fn close_all_of(&self, owner: u64) {
-        let of_it = |candidate: u64| candidate == owner;
-        let closed: Vec<_> = self.live.borrow_mut().extract_if(|_, socket| of_it(socket.owner)).collect();
-        for (_, socket) in &closed {
-            drop(socket.connection.borrow_mut().take());
+        self.live.borrow_mut().set(&socket);
+        let mut guest = self.guest_of(request);
+        // A timer may connect as long as its VM lives.
+        if guest.connected.len() >= SOCKETS_KNOWN && guest.connected.len() == guest.connected.capacity() {
+            let live = self.live.borrow();
+            guest.connected.retain(|number| live.get(*number).is_some());
         }
-        self.datagrams.borrow_mut().retain(|_, socket| !of_it(socket.owner));
+        guest.connected.push(number);
+        drop(guest);
+        socket
     }
 
     /// A place for one more socket; idle ones make room.
@@ -370,16 +442,18 @@ impl Sockets {
 pub(crate) struct Guest {
     sockets: Rc<Sockets>,
     owner: u64,
-}
-
-impl Guest {
-    pub fn new(sockets: &Rc<Sockets>, owner: u64) -> Self {
-        Self { sockets: Rc::clone(sockets), owner }
-    }
+    connected: Vec<u64>,
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.sockets.close_all_of(self.owner);
+        for number in &self.connected {
+            let socket = self.sockets.live.borrow_mut().remove(*number);
+            drop(socket.and_then(|socket| socket.connection.borrow_mut().take()));
+        }
+        let datagrams = &mut *self.sockets.datagrams.borrow_mut();
+        if !datagrams.is_empty() {
+            datagrams.retain(|_, socket| socket.owner != self.owner);
+        }
     }
 }

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::timeout;
 
 use super::address::Target;
 use super::pool::{Options, Turn};
@@ -57,16 +56,11 @@ impl Place {
     /// Connects, or waits for a connection.
     ///
     /// # Errors
-    /// There is none in time.
-    pub async fn connect(self, sockets: &Rc<Sockets>, turn: Turn) -> Result<Connection, Unconnected> {
-        let limit = self.timeout;
-        timeout(limit, self.connect_at_leisure(sockets, turn)).await.unwrap_or(Err(Refusal::Borrowed("timeout").into()))
-    }
-
-    async fn connect_at_leisure(self, sockets: &Rc<Sockets>, mut turn: Turn) -> Result<Connection, Unconnected> {
+    /// There is none.
+    pub async fn connect(self, sockets: &Rc<Sockets>, mut turn: Turn) -> Result<Box<Connection>, Unconnected> {
         let member = loop {
             match turn {
-                Turn::Reuse(connection) => return Ok(*connection),
+                Turn::Reuse(connection) => return Ok(connection),
                 Turn::Open(member) => break member,
                 Turn::Wait(waiting) => turn = waiting.turn().await.ok_or(NO_MEMORY)?,
             }
@@ -77,7 +71,7 @@ impl Place {
             Target::Addresses(addresses) => first_of(addresses, self.from).await?,
             Target::Name(name, port) => first_of(sockets.look_up(name, port).await?, self.from).await?,
         };
-        Ok(Connection::new(Transport::Plain(plain), slot, member, &sockets.held))
+        Ok(Box::new(Connection::new(Transport::Plain(plain), slot, member, &sockets.held)))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 }
 
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     until: Option<Instant>,
     since: Instant,
 }
@@ -105,7 +105,7 @@ impl Pools {
     /// What somebody who connects has to do; none: too many wait already.
     pub fn turn(&self, name: &[u8], options: Options) -> Option<Turn> {
         if let Some(connection) = self.take(name) {
-            return Some(Turn::Reuse(Box::new(connection)));
+            return Some(Turn::Reuse(connection));
         }
         let mut list = self.list.borrow_mut();
         let name = match list.get_key_value(name) {
@@ -132,7 +132,7 @@ impl Pools {
     }
 
     /// An idle connection that is as it should be.
-    fn take(&self, name: &[u8]) -> Option<Connection> {
+    pub fn take(&self, name: &[u8]) -> Option<Box<Connection>> {
         loop {
             let idle = self.list.borrow_mut().get_mut(name)?.idle.pop_front()?;
             let mut connection = idle.connection;
@@ -144,29 +144,27 @@ impl Pools {
     }
 
     /// Keeps a connection, or hands it to somebody who waits.
-    pub fn keep(&self, sockets: &Rc<Sockets>, name: &[u8], size: usize, timeout: Duration, mut connection: Connection) {
+    pub fn keep(
+        &self,
+        sockets: &Rc<Sockets>,
+        name: &[u8],
+        size: usize,
+        timeout: Duration,
+        mut connection: Box<Connection>,
+    ) {
         let own = connection.member.as_ref().is_some_and(|member| *member.name == *name);
         let closed = {
             let mut list = self.list.borrow_mut();
-            let name = match list.get_key_value(name) {
-                Some((known, _)) => Rc::clone(known),
-                None => {
-                    let name: Name = Rc::from(name);
-                    list.insert(Rc::clone(&name), Pool::new(size, None));
-                    name
-                }
-            };
-            let Some(pool) = list.get_mut(&name) else { return };
-            let former = if own {
-                None
-            } else {
+            let known = if own { None } else { Some(known_or_new(&mut list, name, size)) };
+            let Some(pool) = list.get_mut(name) else { return };
+            let former = known.and_then(|name| {
                 pool.connections += 1;
                 connection.member.replace(Member { list: Rc::downgrade(&self.list), name })
-            };
+            });
             while let Some(waiting) = pool.waiting.pop_front() {
                 if !waiting.is_closed() {
                     connection.reused = connection.reused.saturating_add(1);
-                    let refused = waiting.send(Grant::Idle(Box::new(connection)));
+                    let refused = waiting.send(Grant::Idle(connection));
                     drop(list);
                     drop((refused, former));
                     return;
@@ -230,6 +228,16 @@ impl Pools {
         drop(closed);
         left
     }
+}
+
+/// The name as the list has it, of a pool that is made if there is none.
+fn known_or_new(list: &mut HashMap<Name, Pool>, name: &[u8], size: usize) -> Name {
+    if let Some((known, _)) = list.get_key_value(name) {
+        return Rc::clone(known);
+    }
+    let name: Name = Rc::from(name);
+    list.insert(Rc::clone(&name), Pool::new(size, None));
+    name
 }
 
 impl Pool {
