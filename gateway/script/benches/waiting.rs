@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use witgate_script::{AppSpec, Chunk, Network, Phase, Reach, ScriptHost, ScriptSpec, ScriptStage};
 use witgate_stage::{Client, Exchange, Hook, RequestHead, Run, Stage};
 
@@ -23,6 +23,11 @@ const TOGETHER: usize = 16;
 
 const CASES: &[(&str, &str)] = &[
     ("nothing", ""),
+    (
+        "no wait: check a key",
+        "local key = ngx.var.http_x_api_key if key ~= 'secret' then return ngx.exit(401) end
+        ngx.req.set_header('x-consumer', 'consumer-42') ngx.req.clear_header('x-api-key')",
+    ),
     ("sleep(0)", "ngx.sleep(0)"),
     ("timer.at(0)", "ngx.timer.at(0, function() end)"),
     ("semaphore", "local s = require('ngx.semaphore').new(1) s:wait(1) s:post()"),
@@ -41,7 +46,9 @@ const CASES: &[(&str, &str)] = &[
 ];
 
 fn exchange() -> Box<Exchange> {
-    let request = RequestHead { method: Method::GET, path: "/".parse().unwrap(), headers: HeaderMap::new() };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-api-key", HeaderValue::from_static("secret"));
+    let request = RequestHead { method: Method::GET, path: "/".parse().unwrap(), headers };
     let client =
         Client { address: ([127, 0, 0, 1], 5000).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
     Box::new(Exchange::new(request, "id".into(), "route".into(), client))

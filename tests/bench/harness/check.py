@@ -39,6 +39,16 @@ def check_auth(port):
             expect(seen, {"x-consumer": IDENTITY, "x-api-key": ""}, f"identity and key at the upstream{what}")
 
 
+def check_redis(port):
+    """Known keys are answered with whose they are, as Redis has it."""
+    with Client(port) as client:
+        for key, identity in [(KEY, IDENTITY), (OTHER_KEY, IDENTITY.replace("42", "43"))]:
+            answer = client.get("/x", x_api_key=key)
+            expect((answer.status, answer.body), (200, f"{identity}\n".encode()), "answer to a known key")
+    with Client(port) as client:
+        expect(client.get("/x", x_api_key="key-9999").status, 401, "status with an unknown key")
+
+
 def check_limit(port):
     """A contender set to RATE_REACHED_AT_ONCE refuses a client that is over its rate, and only that one."""
     with Client(port) as client:

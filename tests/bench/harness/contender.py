@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-CASES = ("plain", "auth", "limit", "stages")
+CASES = ("plain", "auth", "redis", "limit", "stages")
 
 KEY_HEADER = "x-api-key"
 IDENTITY_HEADER = "x-consumer"
@@ -26,6 +26,8 @@ class Place:
     upstream_port: int
     programs: dict
     rate: int
+    # None where no contender asks Redis.
+    redis_port: int | None = None
 
     def write(self, name, text):
         """Writes a file of the contender and returns its path."""
@@ -48,5 +50,5 @@ class Contender:
     needs: frozenset
     # Writes the configuration and returns the command, which stays in the foreground.
     prepare: Callable[[Place], list]
-    # What it does besides forwarding, see `check`: "auth", "limit".
+    # What it does besides forwarding, see `check`: "auth", "limit". "redis": what it does instead.
     contracts: frozenset = frozenset()

@@ -16,6 +16,7 @@ PACKAGES = {
     "nginx-lua": "libnginx-mod-http-lua",
     "haproxy": "haproxy",
     "wrk": "wrk",
+    "redis-server": "redis-server",
     "clang": "clang",
     "wasm-ld": "lld",
 }

@@ -3,6 +3,7 @@
 import os
 import pwd
 
+from . import redis
 from .contender import IDENTITY_HEADER, KEY_HEADER, Contender
 from .network import ADDRESS
 
@@ -53,11 +54,20 @@ def plain(place):
     return command(place, location())
 
 
-def lua(place):
+def lua_modules(place):
     modules = place.programs["nginx-lua"].parent
+    return "".join(f"load_module {modules}/{name}.so;" for name in ("ndk_http_module", "ngx_http_lua_module"))
+
+
+def lua_redis(place):
+    script = redis.content_script(place)
+    return command(place, top=lua_modules(place), server=f"location / {{ content_by_lua_block {{{script}}} }}")
+
+
+def lua(place):
     return command(
         place,
-        top="".join(f"load_module {modules}/{name}.so;" for name in ("ndk_http_module", "ngx_http_lua_module")),
+        top=lua_modules(place),
         http=f"""
             init_by_lua_block {{
                 identities = {{}}
@@ -90,5 +100,6 @@ def limit(place):
 CONTENDERS = [
     Contender("plain", "nginx", frozenset({"nginx"}), plain),
     Contender("auth", "nginx Lua", frozenset({"nginx", "nginx-lua"}), lua, frozenset({"auth"})),
+    Contender("redis", "nginx Lua", frozenset({"nginx", "nginx-lua"}) | redis.NEEDS, lua_redis, frozenset({"redis"})),
     Contender("limit", "nginx limit_req", frozenset({"nginx"}), limit, frozenset({"limit"})),
 ]

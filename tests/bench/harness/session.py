@@ -4,7 +4,7 @@ import subprocess
 from contextlib import ExitStack
 from functools import partial
 
-from . import backend, check, load, report
+from . import backend, check, load, redis, report
 from .contender import RATE_NEVER_REACHED, RATE_REACHED_AT_ONCE, Place
 from .network import is_listening, unused_ports
 from .process import Child, StartFailure
@@ -23,12 +23,18 @@ class Session:
         self.options = options
         self.ports = unused_ports()
         self.upstream_port = next(self.ports)
+        self.redis_port = None
         self.environment = report.environment(programs, options)
 
     def run(self, contenders):
         """Measures all contenders; returns rows and the failures of those that could not be measured."""
         rows, failures = [], []
-        with self.started(self.upstream_port, backend.prepare, self.options.cores.load):
+        with ExitStack() as services:
+            services.enter_context(self.started(self.upstream_port, backend.prepare, self.options.cores.load))
+            if any(redis.NEEDS & contender.needs for contender in contenders):
+                self.redis_port = next(self.ports)
+                services.enter_context(self.started(self.redis_port, redis.prepare, self.options.cores.load))
+                redis.fill(self.redis_port)
             direct = self.load(self.upstream_port, WARM_UP_SECONDS)
             print(f"Without any proxy: {direct.requests_per_second:.0f} requests/s.", flush=True)
             for case in dict.fromkeys(contender.case for contender in contenders):
@@ -73,7 +79,10 @@ class Session:
         port = next(self.ports)
         with ExitStack() as until_checked:
             child = until_checked.enter_context(self.started(port, contender.prepare))
-            check.check_forwarding(port)
+            if "redis" in contender.contracts:
+                check.check_redis(port)
+            else:
+                check.check_forwarding(port)
             if "auth" in contender.contracts:
                 check.check_auth(port)
             running.push(until_checked.pop_all())
@@ -83,7 +92,7 @@ class Session:
         """A child that listens on `port`."""
         directory = self.directory / f"{port}"
         directory.mkdir()
-        command = prepare(Place(directory, port, self.upstream_port, self.programs, rate))
+        command = prepare(Place(directory, port, self.upstream_port, self.programs, rate, self.redis_port))
         child = Child(command, self.options.cores.proxy if core is None else core, directory / "log")
         try:
             child.wait_until(partial(is_listening, port))

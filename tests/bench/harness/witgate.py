@@ -2,6 +2,7 @@
 
 import json
 
+from . import redis
 from .contender import IDENTITY_HEADER, KEY_HEADER, KEYS, Contender
 from .network import ADDRESS
 
@@ -15,13 +16,14 @@ def contenders(binary, plugins, guests):
     def with_stages(*stages):
         return lambda place: command(place, binary, plugins, guests, stages)
 
-    def contender(case, name, stages=(), contracts=()):
-        return Contender(case, name, frozenset(), with_stages(*stages), frozenset(contracts))
+    def contender(case, name, stages=(), contracts=(), needs=frozenset()):
+        return Contender(case, name, needs, with_stages(*stages), frozenset(contracts))
 
     return [
         contender("plain", "witgate"),
         contender("auth", "witgate Wasm", [auth], ["auth"]),
         contender("auth", "witgate Lua", [lua_auth], ["auth"]),
+        contender("redis", "witgate Lua", [lua_redis], ["redis"], redis.NEEDS),
         contender("limit", "witgate Wasm", [rate_limit], ["limit"]),
         contender("stages", "witgate, no stage"),
         contender("stages", "witgate, empty plugin", [empty]),
@@ -38,20 +40,24 @@ def lua_auth(place):
     """The same check as nginx's, as a script. A sandboxed script reads no files, so the keys are a module."""
     place.write("keys.lua", "".join(["return {\n", *(f'["{key}"] = "{name}",\n' for key, name in KEYS), "}\n"]))
     return script(
-        place,
         f"""
         local key = ngx.var.http_{KEY_HEADER.replace("-", "_")}
         local identity = key and identities[key]
         if not identity then return ngx.exit(ngx.HTTP_UNAUTHORIZED) end
         ngx.req.set_header("{IDENTITY_HEADER}", identity)
         ngx.req.clear_header("{KEY_HEADER}")""",
-        "identities = require 'keys'",
+        f"path = [\"{place.directory}\"]\ninit = \"identities = require 'keys'\"",
     )
 
 
-def script(place, access, init):
-    vm = f"[lua.bench]\npath = [\"{place.directory}\"]\ninit = \"{init}\""
-    return '{ script = "bench" }', f"{vm}\n[scripts.bench]\nlua = \"bench\"\naccess = '''{access}'''"
+def lua_redis(place):
+    grants = f'grants = ["address:{ADDRESS}:{place.redis_port}"]'
+    return script(redis.content_script(place), grants, phase="content")
+
+
+def script(code, settings, phase="access"):
+    vm = f"[lua.bench]\n{settings}"
+    return '{ script = "bench" }', f"{vm}\n[scripts.bench]\nlua = \"bench\"\n{phase} = '''{code}'''"
 
 
 def rate_limit(place):

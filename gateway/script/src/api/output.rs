@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use mlua::prelude::*;
 use witgate_stage::{Edits, FieldError, Side};
 
-use crate::raw::{Call, Fault, Given, Walk, function};
+use crate::raw::{Answer, Call, Fault, Given, Walk, function};
 use crate::request::Request;
 use crate::vm::Core;
 
@@ -83,27 +83,23 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     let shared = Rc::clone(core);
     host.set("status", lua.create_function(move |_, ()| status(&*shared.request()?))?)?;
     let shared = Rc::clone(core);
-    host.set(
-        "set_status",
-        lua.create_function(move |_, status: i64| {
-            Ok(match set_status(&*shared.request()?, status) {
-                Ok(in_time) => (in_time, None),
-                Err(error) => (false, Some(crate::vm::describe(&error))),
-            })
-        })?,
-    )?;
+    // `set_status(status)`: whether it was not too late, and an error to raise.
+    let set_status = function(lua, &[], move |call, answer| {
+        let status = call.given(1).number().unwrap_or(f64::NAN);
+        #[expect(clippy::cast_possible_truncation, reason = "what is no status is refused")]
+        tell(answer, shared.request().and_then(|request| set_status(&request, status as i64)));
+        Ok(())
+    })?;
+    host.set("set_status", set_status)?;
     let shared = Rc::clone(core);
     host.set("header", lua.create_function(move |lua, name: LuaString| header(lua, &*shared.request()?, &name))?)?;
     let shared = Rc::clone(core);
-    host.set(
-        "set_header",
-        lua.create_function(move |_, (name, value, add): (LuaString, LuaValue, bool)| {
-            Ok(match set_header(&*shared.request()?, &name.to_string_lossy(), &value, add) {
-                Ok(in_time) => (in_time, None),
-                Err(error) => (false, Some(crate::vm::describe(&error))),
-            })
-        })?,
-    )?;
+    // `set_header(name, value, add)`: as `set_status`.
+    let set_header = function(lua, &[1], move |call, answer| {
+        tell(answer, shared.request().and_then(|request| set_header(&request, call)));
+        Ok(())
+    })?;
+    host.set("set_header", set_header)?;
     let shared = Rc::clone(core);
     host.set(
         "response_fields",
@@ -226,14 +222,27 @@ fn header(lua: &Lua, request: &Request, name: &LuaString) -> LuaResult<LuaValue>
     Ok(value)
 }
 
+/// Whether something was in time, and an error.
+fn tell(answer: &mut Answer, result: LuaResult<bool>) {
+    answer.boolean(result.as_ref().is_ok_and(|in_time| *in_time));
+    if let Err(error) = result {
+        answer.bytes(crate::vm::describe(&error).as_bytes());
+    }
+}
+
+/// The name of a field, with dashes for the underscores that scripts may write.
+pub(super) fn field_name(call: &Call<'_>, index: i32) -> String {
+    String::from_utf8_lossy(call.text(index).unwrap_or_default()).replace('_', "-")
+}
+
 /// Sets, adds to, or removes a field; whether it was not too late.
-fn set_header(request: &Request, name: &str, value: &LuaValue, add: bool) -> LuaResult<bool> {
+fn set_header(request: &Request, call: &Call<'_>) -> LuaResult<bool> {
     let is_late = request.exchange(|exchange| exchange.heads_sent)? || request.draft.borrow().begun;
     if is_late {
         return Ok(false);
     }
-    let name = name.replace('_', "-");
-    let values = texts(value)?;
+    let (name, add) = (field_name(call, 1), call.given(3).is_true());
+    let values = texts(call, 2)?;
     if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
         // The gateway knows the length of what it sends.
         return Ok(true);
@@ -251,35 +260,57 @@ pub(super) fn set(edits: &mut Edits, name: &str, values: &[Vec<u8>], add: bool, 
         return if add { Ok(()) } else { edits.remove(name, side) };
     }
     for (at, value) in values.iter().enumerate() {
-        // As nginx does: a line end would otherwise end the field.
-        let value: Vec<u8> = value.iter().flat_map(|byte| escaped(*byte)).collect();
+        let value = escaped(value);
         if at == 0 && !add { edits.set(name, value, side)? } else { edits.append(name, value, side)? }
     }
     Ok(())
 }
 
-/// Control characters of a field's value in hexadecimal.
-fn escaped(byte: u8) -> Vec<u8> {
-    if (byte < 0x20 && byte != b'\t') || byte == 0x7f { format!("%{byte:02X}").into_bytes() } else { vec![byte] }
-}
-
-/// The text of a value, or of each in a table; none for nil.
-pub(super) fn texts(value: &LuaValue) -> LuaResult<Vec<Vec<u8>>> {
-    Ok(match value {
-        LuaValue::Nil => Vec::new(),
-        LuaValue::LightUserData(pointer) if pointer.0.is_null() => Vec::new(),
-        LuaValue::Table(table) => {
-            let values = table.sequence_values::<LuaValue>().collect::<LuaResult<Vec<_>>>()?;
-            values.iter().map(text).collect::<LuaResult<_>>()?
+/// A field's value with control characters in hexadecimal, as nginx sends them: a line end would otherwise end the field.
+fn escaped(value: &[u8]) -> Vec<u8> {
+    let is_control = |byte: u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
+    if !value.iter().any(|byte| is_control(*byte)) {
+        return value.to_vec();
+    }
+    let mut text = Vec::with_capacity(value.len() + 16);
+    for byte in value {
+        if is_control(*byte) {
+            text.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            text.push(*byte);
         }
-        value => vec![text(value)?],
-    })
+    }
+    text
 }
 
-fn text(value: &LuaValue) -> LuaResult<Vec<u8>> {
+/// The text of an argument, or of each element of a table; none for nil.
+pub(super) fn texts(call: &Call<'_>, index: i32) -> LuaResult<Vec<Vec<u8>>> {
+    match call.given(index) {
+        Given::Nil | Given::Nothing | Given::Null => Ok(Vec::new()),
+        Given::Table => {
+            let (mut walk, mut texts) = (call.walk(), Vec::new());
+            walk.push_argument(index);
+            for index in 1..=walk.len() {
+                walk.element(index);
+                if walk.top().is_nil() {
+                    break;
+                }
+                texts.push(text(walk.top())?);
+                walk.pop(1);
+            }
+            Ok(texts)
+        }
+        value => Ok(vec![text(value)?]),
+    }
+}
+
+fn text(value: Given<'_>) -> LuaResult<Vec<u8>> {
+    let mut bytes = Vec::new();
     match value {
-        LuaValue::String(text) => Ok(text.as_bytes().to_vec()),
-        LuaValue::Boolean(_) | LuaValue::Integer(_) | LuaValue::Number(_) => Ok(value.to_string()?.into_bytes()),
+        Given::Text(_) | Given::Boolean(_) | Given::Number(_) => {
+            let _: Result<(), &str> = append(value, &mut bytes);
+            Ok(bytes)
+        }
         other => Err(LuaError::runtime(format!("expected text as a field's value, got a {}", other.type_name()))),
     }
 }

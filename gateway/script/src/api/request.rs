@@ -12,7 +12,8 @@ use mlua::prelude::*;
 use witgate_stage::{Edits, Side};
 
 use super::install::told;
-use super::output::{refused, set, texts};
+use super::output::{field_name, refused, set, texts};
+use crate::raw::{Call, function};
 use crate::request::{Request, results};
 use crate::vm::Core;
 
@@ -51,12 +52,15 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
         })?,
     )?;
     let shared = Rc::clone(core);
-    host.set(
-        "set_request_field",
-        lua.create_function(move |_, (name, value): (LuaString, LuaValue)| {
-            told(set_field(&*shared.request()?, &name.to_string_lossy().replace('_', "-"), &value))
-        })?,
-    )?;
+    // `set_request_field(name, value)`: an error to raise.
+    let set_request_field = function(lua, &[1], move |call, answer| {
+        let done = shared.request().and_then(|request| set_field(&request, call));
+        if let Err(error) = done {
+            answer.bytes(crate::vm::describe(&error).as_bytes());
+        }
+        Ok(())
+    })?;
+    host.set("set_request_field", set_request_field)?;
     let shared = Rc::clone(core);
     host.set(
         "http_version",
@@ -106,12 +110,13 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     host.set("depth", lua.create_function(move |_, ()| shared.request()?.exchange(|exchange| exchange.depth))?)
 }
 
-fn set_field(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
+fn set_field(request: &Request, call: &Call<'_>) -> LuaResult<()> {
+    let name = &field_name(call, 1);
     if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
         // The gateway knows the length of what it sends.
         return Ok(());
     }
-    let values = texts(value)?;
+    let values = texts(call, 2)?;
     let change = |edits: &mut Edits| set(edits, name, &values, false, Side::Request);
     request.edit(Side::Request, change)?.map_err(|error| refused(name, error))
 }

@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, REFERE
 use mlua::prelude::*;
 use witgate_stage::Exchange;
 
+use crate::raw::{Fault, function};
 use crate::request::Request;
 use crate::vm::Core;
 
@@ -19,27 +20,30 @@ const VARIABLES_LIMIT: usize = 256;
 
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    host.set(
-        "var",
-        lua.create_function(move |lua, name: LuaString| {
-            let request = shared.request()?;
-            let name = name.to_str()?;
-            // By far the most frequent, so before all others, and without a copy.
-            if let Some(field) = name.strip_prefix("http_").filter(|field| *field != "host") {
-                let one = request.exchange(|exchange| {
-                    with_dashes(field, |field| {
-                        let mut all = exchange.request.headers.get_all(field).iter();
-                        all.next().filter(|_| all.next().is_none()).map(|value| lua.create_string(value.as_bytes()))
-                    })
-                })?;
-                if let Some(value) = one {
-                    return value.map(Some);
-                }
+    let var = function(lua, &[1], move |call, answer| {
+        let Ok(request) = shared.request() else { return Err(Fault::new("no request found")) };
+        let name = call.text(1).and_then(|name| std::str::from_utf8(name).ok());
+        let Some(name) = name else { return Err(Fault::new("a variable's name is text in UTF-8")) };
+        // By far the most frequent, so before all others, and without a copy.
+        if let Some(field) = name.strip_prefix("http_").filter(|field| *field != "host") {
+            let is_one = request.exchange(|exchange| {
+                with_dashes(field, |field| {
+                    let mut all = exchange.request.headers.get_all(field).iter();
+                    all.next().filter(|_| all.next().is_none()).map(|value| answer.bytes(value.as_bytes()))
+                })
+            });
+            if let Ok(Some(())) = is_one {
+                return Ok(());
             }
-            let value = read(&request, &name)?;
-            value.map(|value| lua.create_string(value)).transpose()
-        })?,
-    )?;
+        }
+        match read(&request, name) {
+            Ok(Some(value)) => answer.bytes(&value),
+            Ok(None) => answer.nil(),
+            Err(error) => return Err(Fault::new(crate::vm::describe(&error))),
+        }
+        Ok(())
+    })?;
+    host.set("var", var)?;
     let shared = Rc::clone(core);
     host.set(
         "set_var",
