@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-CASES = ("plain", "auth", "redis", "limit", "stages")
+CASES = ("plain", "auth", "scripts", "redis", "limit", "stages")
 
 KEY_HEADER = "x-api-key"
 IDENTITY_HEADER = "x-consumer"

@@ -100,6 +100,8 @@ def limit(place):
 CONTENDERS = [
     Contender("plain", "nginx", frozenset({"nginx"}), plain),
     Contender("auth", "nginx Lua", frozenset({"nginx", "nginx-lua"}), lua, frozenset({"auth"})),
+    Contender("scripts", "nginx", frozenset({"nginx"}), plain),
+    Contender("scripts", "nginx Lua", frozenset({"nginx", "nginx-lua"}), lua, frozenset({"auth"})),
     Contender("redis", "nginx Lua", frozenset({"nginx", "nginx-lua"}) | redis.NEEDS, lua_redis, frozenset({"redis"})),
     Contender("limit", "nginx limit_req", frozenset({"nginx"}), limit, frozenset({"limit"})),
 ]

@@ -75,7 +75,7 @@ def table(case, rows):
                     f"{row.median(lambda m: m.load.p50_us):.0f}",
                     f"{row.median(lambda m: m.load.p99_us):.0f}",
                     f"{row.cpu_per_100k:.2f} ({min(costs):.2f}-{max(costs):.2f})",
-                    relation(case, row, rows[0]),
+                    relation(case, row, rows),
                     f"{row.median(lambda m: m.waiting_share):.0%}",
                     f"{row.peak_memory / 2**20:.1f}",
                     row.errors,
@@ -89,8 +89,14 @@ def cells(values):
     return f"| {' | '.join(str(value) for value in values)} |"
 
 
-def relation(case, row, first):
-    """How much more CPU than the first: a factor between products, microseconds per request for stages."""
+def relation(case, row, rows):
+    """How much more CPU than the first: a factor between products, microseconds per request for stages. Scripts are compared
+    with the same product without one: by the median of the differences within each round."""
+    first = rows[0]
+    if case == "scripts":
+        first = next(other for other in rows if other.name == row.name.removesuffix(" Lua"))
+        pairs = zip(row.measurements, first.measurements)
+        return f"{median(m.cpu_per_100k - other.cpu_per_100k for m, other in pairs) * 10:+.1f} us"
     if case == "stages":
         return f"{(row.cpu_per_100k - first.cpu_per_100k) * 10:+.1f} us"
     return f"{row.cpu_per_100k / first.cpu_per_100k:.2f}x"

@@ -23,6 +23,8 @@ def contenders(binary, plugins, guests):
         contender("plain", "witgate"),
         contender("auth", "witgate Wasm", [auth], ["auth"]),
         contender("auth", "witgate Lua", [lua_auth], ["auth"]),
+        contender("scripts", "witgate"),
+        contender("scripts", "witgate Lua", [lua_auth], ["auth"]),
         contender("redis", "witgate Lua", [lua_redis], ["redis"], redis.NEEDS),
         contender("limit", "witgate Wasm", [rate_limit], ["limit"]),
         contender("stages", "witgate, no stage"),
