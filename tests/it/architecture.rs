@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
     ("witgate-script", &["witgate-stage"]),
-    ("witgate-authoring", &["witgate-config", "witgate-stage", "witgate-plugin-host"]),
+    ("witgate-authoring", &["witgate-config", "witgate-script", "witgate-stage", "witgate-plugin-host"]),
     (
         "witgate-server",
         &[

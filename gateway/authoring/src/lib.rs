@@ -1,6 +1,6 @@
 //! What plugin authors do before a plugin is served: begin a project ([`new`]) and [`build`] it, [`inspect`] the
 //! component, [`validate`] a configuration for it, [`test`](fn@test) it with cases from a file, and [`bench`](fn@bench)
-//! it.
+//! it; and what authors of scripts do: check them.
 //!
 //! Components run on the plugin host that the gateway uses, with its limits and its checks, so what holds here holds
 //! there. Each command gives a report that is printed by `Display` for people and by `to_json` for tools.
@@ -12,7 +12,9 @@ mod diff;
 mod error;
 mod inspect;
 mod log;
-#[cfg(feature = "openresty")]
+#[cfg(feature = "lua")]
+mod lua;
+#[cfg(feature = "lua")]
 mod openresty;
 mod project;
 mod stand_in;
@@ -23,7 +25,9 @@ pub use bench::{Bench, BenchOptions, bench};
 pub use cases::{TestOptions, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
-#[cfg(feature = "openresty")]
+#[cfg(feature = "lua")]
+pub use lua::{Checked, LuaCheckOptions, lua_check};
+#[cfg(feature = "lua")]
 pub use openresty::{Against, CaseOutcome, Conformance, ConformanceOptions, Known, Outcome, conformance};
 pub use project::{Built, Created, Language, build, new};
 pub use validate::{ConfigFrom, Validated, validate};

@@ -36,9 +36,14 @@ impl Diagnostic {
     /// For people: several lines, the last without a line break. With the file's text at hand the line in question is
     /// shown. The result holds no control characters of the file, so that it is safe on a terminal.
     pub fn render(&self, source: Option<&str>) -> String {
+        self.render_as("error", source)
+    }
+
+    /// As [`Self::render`], of what is perhaps no error: `kind` is the word that it begins with.
+    pub fn render_as(&self, kind: &str, source: Option<&str>) -> String {
         let line = self.spot.as_ref().map_or(0, |spot| spot.line);
         let gutter = " ".repeat(line.to_string().len());
-        let mut out = format!("error: {}\n {gutter}--> {}", self.message, self.file.display());
+        let mut out = format!("{kind}: {}\n {gutter}--> {}", self.message, self.file.display());
         if let Some(spot) = &self.spot {
             if spot.is_in_file() {
                 push(&mut out, format_args!(":{}:{}", spot.line, spot.column));

@@ -43,6 +43,7 @@ use std::path::Path;
 
 pub use diagnostic::Diagnostic;
 pub use model::*;
+pub use nearest::did_you_mean;
 pub use reference::reference;
 
 use source::Source;

@@ -1,7 +1,7 @@
 //! What somebody may have meant.
 
 /// "did you mean `x`?" for the candidate closest to `wrong`, or `otherwise` if none is close.
-pub(crate) fn did_you_mean<'a>(
+pub fn did_you_mean<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
     otherwise: impl FnOnce() -> String,

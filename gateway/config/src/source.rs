@@ -63,6 +63,11 @@ impl<'a> Source<'a> {
         self.reference.map(RefCell::into_inner).unwrap_or_default()
     }
 
+    /// The text from a byte on.
+    pub(crate) fn from(&self, offset: usize) -> &str {
+        self.text.get(offset..).unwrap_or_default()
+    }
+
     /// Directory that relative paths start from.
     pub(crate) fn directory(&self) -> PathBuf {
         self.file.parent().map(Path::to_path_buf).unwrap_or_default()

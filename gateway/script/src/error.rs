@@ -59,6 +59,8 @@ impl ScriptError {
 #[error("{message}")]
 pub struct Mistake {
     pub concern: Concern,
+    /// Of the code that it concerns, from 1.
+    pub line: Option<usize>,
     pub message: String,
     pub help: String,
 }
@@ -69,5 +71,6 @@ pub enum Concern {
     /// Settings of the VM.
     Vm,
     Init,
+    InitWorker,
     Phase(crate::Phase),
 }

@@ -7,11 +7,13 @@ use mlua::prelude::*;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use crate::app::{App, AppHandle, AppSpec};
+use crate::ScriptError;
+use crate::app::{App, AppHandle, AppSpec, Chunk};
 use crate::dict::Dictionaries;
 use crate::error::{Concern, Mistake};
 use crate::script::{Script, ScriptSpec};
 use crate::subrequest::Subrequests;
+use crate::usage::SyntaxError;
 use crate::vm::{Vm, describe};
 use crate::{native, watchdog};
 
@@ -59,6 +61,7 @@ impl ScriptHost {
         for library in &spec.libraries {
             native::load_for_all(library).map_err(|message| Mistake {
                 concern: Concern::Vm,
+                line: None,
                 message: format!("`libraries`: {message}"),
                 help: "name a shared library that is installed, such as \"libcrypto.so.3\"".to_owned(),
             })?;
@@ -97,6 +100,7 @@ impl ScriptHost {
         for (phase, chunk) in &spec.phases {
             compile(&chunk.source, &chunk.name).map_err(|message| Mistake {
                 concern: Concern::Phase(*phase),
+                line: SyntaxError::of(&message, &chunk.name).line,
                 message: format!("`{}` cannot be compiled: {message}", phase.name()),
                 help: "correct the script; `witgate lua check` tells more".to_owned(),
             })?;
@@ -111,7 +115,8 @@ impl ScriptHost {
 fn try_out(app: &Arc<App>) -> Result<(), Mistake> {
     if let Some(chunk) = &app.spec.init_worker {
         compile(&chunk.source, &chunk.name).map_err(|message| Mistake {
-            concern: Concern::Init,
+            concern: Concern::InitWorker,
+            line: SyntaxError::of(&message, &chunk.name).line,
             message: format!("`init_worker` cannot be compiled: {message}"),
             help: "correct the script".to_owned(),
         })?;
@@ -120,9 +125,18 @@ fn try_out(app: &Arc<App>) -> Result<(), Mistake> {
         Ok(_) => Ok(()),
         Err(error) => Err(Mistake {
             concern: if app.spec.init.is_some() { Concern::Init } else { Concern::Vm },
+            line: app.spec.init.as_ref().and_then(|chunk| line_of(&error, chunk)),
             message: format!("`init` failed: {error}"),
             help: "correct the script, or what it needs".to_owned(),
         }),
+    }
+}
+
+/// The line of a chunk at which it failed, if it was in the chunk itself.
+fn line_of(error: &ScriptError, chunk: &Chunk) -> Option<usize> {
+    match error {
+        ScriptError::Runtime(message) | ScriptError::Start(message) => SyntaxError::of(message, &chunk.name).line,
+        _ => None,
     }
 }
 

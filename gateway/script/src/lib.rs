@@ -33,6 +33,7 @@ mod symbols;
 #[cfg(test)]
 mod testing;
 mod timer;
+pub mod usage;
 mod vm;
 mod wait;
 mod watchdog;

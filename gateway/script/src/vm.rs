@@ -213,6 +213,10 @@ impl Vm {
         Ok(())
     }
 
+    pub fn lua(&self) -> &Lua {
+        &self.lua
+    }
+
     pub fn core(&self) -> &Rc<Core> {
         &self.core
     }
@@ -526,7 +530,7 @@ pub(crate) fn describe(error: &LuaError) -> String {
 }
 
 /// Lua files may begin with `#!`, and editors put a mark before that: the line end stays, so that lines keep their numbers.
-fn without_first_line_comment(source: &[u8]) -> &[u8] {
+pub(crate) fn without_first_line_comment(source: &[u8]) -> &[u8] {
     let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     if !source.starts_with(b"#") {
         return source;

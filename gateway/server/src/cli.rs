@@ -78,7 +78,7 @@ enum Command {
         #[command(subcommand)]
         command: model::ModelCommand,
     },
-    /// Hold the Lua stage against what it stands in for.
+    /// Check scripts, and hold the Lua stage against what it stands in for.
     #[cfg(feature = "lua")]
     Lua {
         #[command(subcommand)]

@@ -142,8 +142,12 @@ impl Reloader {
 
 /// Prints diagnostics for a person, with the lines that they point at.
 pub fn report(path: &Path, diagnostics: &[Diagnostic]) {
-    let source = std::fs::read_to_string(path).ok();
+    let read = |file: &Path| std::fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let source = read(path);
     for diagnostic in diagnostics {
-        eprintln!("{}", diagnostic.render(source.as_deref()));
+        // A script's mistakes are in files of their own.
+        let other = (diagnostic.file != path).then(|| read(&diagnostic.file)).flatten();
+        let source = if diagnostic.file == path { source.as_deref() } else { other.as_deref() };
+        eprintln!("{}", diagnostic.render(source));
     }
 }

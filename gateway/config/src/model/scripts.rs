@@ -14,10 +14,31 @@ pub struct SharedDict {
     pub size: usize,
 }
 
+/// Lua in the configuration itself. Two are equal if their texts are: moving a line is no change.
+#[derive(Debug, Clone)]
+pub struct LuaSource {
+    pub text: String,
+    pub(crate) lines: Vec<usize>,
+}
+
+impl LuaSource {
+    /// The line of the configuration in which a line of the text stands; both count from 1.
+    pub fn line_of_file(&self, line: usize) -> usize {
+        let line = line.checked_sub(1).and_then(|index| self.lines.get(index)).or(self.lines.last());
+        line.copied().unwrap_or(0)
+    }
+}
+
+impl PartialEq for LuaSource {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
 /// Lua, here or in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Code {
-    Inline(Located<String>),
+    Inline(Located<LuaSource>),
     File(Located<PathBuf>),
 }
 

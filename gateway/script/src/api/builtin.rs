@@ -1,11 +1,15 @@
 //! What scripts see of LuaJIT's own libraries.
 
-use mlua::Lua;
+use mlua::{Lua, Table};
+
+/// Where the VM keeps the functions that scripts do not get, with what to do instead.
+pub(crate) const REFUSED: &str = "witgate.refused";
 
 /// Trims the libraries. Has to come last: what is loaded before may keep functions that scripts do not get.
 pub(crate) fn restrict(lua: &Lua, trusted: bool) -> mlua::Result<()> {
     let symbols = crate::symbols::table(lua)?;
-    lua.load(include_str!("../lua/builtin.lua")).set_name("=witgate/builtin").call((trusted, symbols))
+    let builtin = lua.load(include_str!("../lua/builtin.lua")).set_name("=witgate/builtin");
+    lua.set_named_registry_value(REFUSED, builtin.call::<Table>((trusted, symbols))?)
 }
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ local rawget, rawset, setmetatable, getmetatable = rawget, rawset, setmetatable,
 local sub, concat = string.sub, table.concat
 local globals = _G
 
+-- Functions that are gone, and what to do instead: `witgate lua check` tells it.
+local refused = {}
+
 local function refuse(name, instead)
+    refused[name] = instead
     return function()
         error(name .. " is not available to scripts" .. (trusted and "" or ' with trust = "sandbox"') .. ": " .. instead, 2)
     end
@@ -299,7 +303,7 @@ if trusted then
             end,
         })
     end
-    return
+    return refused
 end
 
 local os = os
@@ -373,3 +377,4 @@ for _, name in next, { "os", "debug", "jit" } do
 end
 package.loadlib = refuse("package.loadlib", 'modules in C need trust = "full"')
 package.cpath = ""
+return refused

@@ -6,11 +6,45 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use witgate_authoring::{Against, ConformanceOptions, conformance};
+use witgate_authoring::{Against, ConformanceOptions, LuaCheckOptions, conformance, lua_check};
+use witgate_script::Trust;
+
+use super::Format;
+use super::plugin::print;
 
 /// What `witgate lua` can do.
 #[derive(Debug, Subcommand)]
 pub enum LuaCommand {
+    /// Check scripts without running them: syntax, names that nothing defines, API that is not here.
+    ///
+    /// A configuration stands for the scripts, `init` code and modules that it names, each with the settings of its
+    /// `[lua.NAME]`. Errors: code that is not Lua; names of `ngx` and of the gateway's modules that do not exist, or are not
+    /// supported (with what to use instead); modules that are not found; calls that their phase refuses; what sandboxed scripts
+    /// do not have. Warnings: globals that nothing defines, for code may define them in ways that nobody sees from here; globals
+    /// that functions assign to; variables that are not there. Exit status 0: no errors. 1: there are some.
+    Check {
+        /// Lua files, directories (with all `.lua` files below them), or configurations (`.toml`).
+        #[arg(value_name = "PATH", default_value = "gateway.toml")]
+        paths: Vec<PathBuf>,
+        /// Of files that are not named by a configuration: whether they are checked as the operator's own.
+        #[arg(long, value_enum, default_value_t = Trusted::Sandbox)]
+        trust: Trusted,
+        /// For such files: a directory of modules, as in `path` of `[lua.NAME]`; may be repeated. Without any, modules are
+        /// not looked for.
+        #[arg(long = "path", value_name = "DIR")]
+        modules: Vec<PathBuf>,
+        /// Tell as well what is not quite as in OpenResty, and what is found in libraries outside of the configuration's
+        /// directory.
+        #[arg(long)]
+        notes: bool,
+        /// What counts as an error besides errors.
+        #[arg(long, value_enum)]
+        deny: Option<Deny>,
+        /// `human` for people; `json` for tools: {"ok", "files", "errors", "warnings", "diagnostics": [{"severity", "file",
+        /// "line", "column", "path", "message", "help"}]}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
     /// Replay the test files of lua-nginx-module, and tell which cases pass.
     ///
     /// Reads a checkout of that project; each case becomes a configuration of a gateway of its own, which answers the
@@ -51,6 +85,17 @@ pub enum LuaCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Trusted {
+    Sandbox,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Deny {
+    Warnings,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Show {
     Failed,
 }
@@ -62,23 +107,40 @@ pub enum Server {
 }
 
 /// Runs the command; prints its report on standard output, and why there is none on standard error.
-#[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn run(command: LuaCommand) -> ExitCode {
-    let LuaCommand::Conformance { checkout, only, file, json, jobs, show, against, known, keep } = command;
-    let against = match against {
-        Server::Nginx => Against::Nginx,
-        Server::Gateway => match std::env::current_exe() {
-            Ok(program) => Against::Gateway(program),
-            Err(error) => {
-                eprintln!("witgate: the path of this program is not known: {error}");
-                return ExitCode::FAILURE;
-            }
-        },
-    };
-    let show_failed = matches!(show, Some(Show::Failed));
-    let options = ConformanceOptions { checkout, file, only, against, jobs: jobs.into(), show_failed, known, keep };
+    match command {
+        LuaCommand::Check { paths, trust, modules, notes, deny, format } => {
+            let trust = match trust {
+                Trusted::Sandbox => Trust::Sandbox,
+                Trusted::Full => Trust::Full,
+            };
+            let deny_warnings = matches!(deny, Some(Deny::Warnings));
+            let report = lua_check(&LuaCheckOptions { paths, trust, modules, notes, deny_warnings });
+            print(format, report, |it| (it.is_ok(), it.to_json()))
+        }
+        LuaCommand::Conformance { checkout, only, file, json, jobs, show, against, known, keep } => {
+            let against = match against {
+                Server::Nginx => Against::Nginx,
+                Server::Gateway => match std::env::current_exe() {
+                    Ok(program) => Against::Gateway(program),
+                    Err(error) => {
+                        eprintln!("witgate: the path of this program is not known: {error}");
+                        return ExitCode::FAILURE;
+                    }
+                },
+            };
+            let show_failed = matches!(show, Some(Show::Failed));
+            let options =
+                ConformanceOptions { checkout, file, only, against, jobs: jobs.into(), show_failed, known, keep };
+            replay(&options, json)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn replay(options: &ConformanceOptions, json: Option<PathBuf>) -> ExitCode {
     let live = stderr().is_terminal();
-    let report = conformance(&options, |done, all| {
+    let report = conformance(options, |done, all| {
         if live {
             eprint!("\r{done} of {all}");
         }

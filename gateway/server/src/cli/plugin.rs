@@ -196,7 +196,7 @@ fn config_from(path: Option<PathBuf>) -> ConfigFrom {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
-fn print<R: Display>(
+pub(super) fn print<R: Display>(
     format: Format,
     report: Result<R, CommandError>,
     result: impl FnOnce(&R) -> (bool, Value),

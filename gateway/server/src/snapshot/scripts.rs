@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust};
+use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust, Spot};
 use witgate_script::{
-    AppHandle, AppSpec, Chunk, Concern, Limits, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage,
+    AppHandle, AppSpec, Chunk, Concern, Limits, Mistake, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage,
     Subrequests, Trust,
 };
 
@@ -71,11 +71,12 @@ impl Scripts {
             match host.host.app(app(sources, name, vm, upstreams)) {
                 Ok(app) => drop(apps.insert(name.as_str(), app)),
                 Err(mistake) => {
-                    let spot = match mistake.concern {
-                        Concern::Init => vm.init.as_ref().or(vm.init_worker.as_ref()).map_or(&vm.spot, Code::spot),
-                        Concern::Vm | Concern::Phase(_) => &vm.spot,
+                    let code = match mistake.concern {
+                        Concern::Init => vm.init.as_ref(),
+                        Concern::InitWorker => vm.init_worker.as_ref(),
+                        Concern::Vm | Concern::Phase(_) => None,
                     };
-                    problems.push(sources.diagnostic(spot, format!("lua `{name}`: {}", mistake.message), mistake.help));
+                    problems.push(diagnostic(sources, (&vm.spot, code), format!("lua `{name}`"), mistake));
                 }
             }
         }
@@ -88,11 +89,9 @@ impl Scripts {
                 Err(mistake) => {
                     let code = match mistake.concern {
                         Concern::Phase(phase) => script.phases.get(phase.name()),
-                        Concern::Vm | Concern::Init => None,
+                        Concern::Vm | Concern::Init | Concern::InitWorker => None,
                     };
-                    let spot = code.map_or(&script.spot, Code::spot);
-                    let message = format!("script `{name}`: {}", mistake.message);
-                    problems.push(sources.diagnostic(spot, message, mistake.help));
+                    problems.push(diagnostic(sources, (&script.spot, code), format!("script `{name}`"), mistake));
                 }
             }
         }
@@ -138,6 +137,23 @@ fn vm(
             problems.push(sources.diagnostic(&script.spot, format!("script `{name}`: {mistake}"), mistake.help));
             None
         }
+    }
+}
+
+/// Tells of a mistake where the code in question stands: in its line, if it is known.
+fn diagnostic(sources: &Sources, (spot, code): (&Spot, Option<&Code>), subject: String, mistake: Mistake) -> Diagnostic {
+    let message = format!("{subject}: {}", mistake.message);
+    match (code, mistake.line) {
+        (Some(Code::File(file)), Some(line)) => {
+            let spot = Spot { line, column: 1, path: file.spot.path.clone() };
+            Diagnostic::at(&file.value, &spot, message, mistake.help)
+        }
+        (Some(Code::Inline(source)), Some(line)) => {
+            let line = source.value.line_of_file(line);
+            let column = if line == source.spot.line { source.spot.column } else { 1 };
+            sources.diagnostic(&Spot { line, column, path: source.spot.path.clone() }, message, mistake.help)
+        }
+        (code, _) => sources.diagnostic(code.map_or(spot, Code::spot), message, mistake.help),
     }
 }
 
@@ -223,7 +239,7 @@ fn modules(sources: &Sources, path: &[config::Located<PathBuf>]) -> Modules {
 /// Code under the name that errors give it: the file's path, or the key that it stands at.
 fn chunk(sources: &Sources, code: &Code, key: &str) -> Chunk {
     match code {
-        Code::Inline(text) => Chunk { name: format!("={key}"), source: Bytes::from(text.value.clone()) },
+        Code::Inline(text) => Chunk { name: format!("={key}"), source: Bytes::from(text.value.text.clone()) },
         Code::File(path) => {
             Chunk { name: chunk_name(&path.value), source: Bytes::from_owner(sources.file(&path.value)) }
         }
