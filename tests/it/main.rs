@@ -12,6 +12,7 @@ mod hostile;
 mod languages;
 mod lifecycle;
 mod limits;
+mod lua_commands;
 mod malformed;
 mod model_command;
 mod models;

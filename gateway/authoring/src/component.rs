@@ -33,6 +33,6 @@ pub(crate) fn host_with_cache(folder: &Path) -> Result<PluginHost, CommandError>
 /// Runs what asks plugins to its end, on this thread.
 pub(crate) fn run<F: Future>(future: F) -> Result<F::Output, CommandError> {
     let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(CommandError::Temporary)?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Temporary)?;
     Ok(runtime.block_on(future))
 }

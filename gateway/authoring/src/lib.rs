@@ -22,7 +22,7 @@ mod units;
 mod validate;
 
 pub use bench::{Bench, BenchOptions, bench};
-pub use cases::{TestOptions, Tested, test};
+pub use cases::{TestOptions, TestSubject, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
 #[cfg(feature = "lua")]

@@ -1,4 +1,4 @@
-//! What plugins write into the log, caught instead of written.
+//! What plugins and scripts write into the log, caught instead of written.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Target of plugins' lines.
-const TARGET: &str = "witgate::plugin";
+/// Targets of their lines.
+const TARGETS: [&str; 2] = ["witgate::plugin", "witgate::script"];
 
-/// The lines of the plugins that run while this is the subscriber of their thread.
+/// The lines of the plugins and scripts that run while this is the subscriber of their thread.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CaughtLog(Arc<Mutex<Vec<String>>>);
 
@@ -27,7 +27,7 @@ impl CaughtLog {
 
 impl Subscriber for CaughtLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == TARGET
+        TARGETS.contains(&metadata.target())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -135,6 +135,11 @@ impl App {
         &self.spec.name
     }
 
+    /// A shared dictionary that its scripts may use.
+    pub fn dict(&self, name: &str) -> Option<&Arc<Dict>> {
+        self.dicts.get(name)
+    }
+
     pub fn figures(&self) -> &Figures {
         &self.figures
     }

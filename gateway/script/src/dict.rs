@@ -118,7 +118,8 @@ impl Dict {
     pub fn new(name: &str, size: usize) -> Self {
         let origin = Instant::now();
         // Begins at 1, because an expiry of 0 means none.
-        let clock = move || u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let clock =
+            move || u64::try_from(crate::clock::since(origin).as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         Self::with_clock(name, size, Arc::new(clock))
     }
 

@@ -11,6 +11,7 @@
 
 mod api;
 mod app;
+pub mod clock;
 mod deadline;
 pub mod dict;
 mod error;

@@ -11,6 +11,9 @@ pub struct Reach {
     pub upstreams: BTreeMap<String, Vec<SocketAddr>>,
     pub networks: Vec<Network>,
     pub unix: Vec<PathBuf>,
+    /// For tests: where sockets go in the place of `HOST:PORT`, or of a host with every port. With these, nothing else is in
+    /// reach, but they are no grants.
+    pub stand_ins: Option<BTreeMap<String, SocketAddr>>,
 }
 
 /// A range of addresses and a port.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -84,7 +84,8 @@ pub(crate) struct Request {
     /// Name of the script that runs, for logs.
     pub script: RefCell<Option<Arc<str>>>,
     pub variables: RefCell<BTreeMap<String, LuaRegistryValue>>,
-    pub begun: SystemTime,
+    /// Since 1970.
+    pub begun: Duration,
     /// What the phase has left of its run time, and the hook of memory.
     pub cpu_left: Cell<Duration>,
     pub memory_left: Cell<usize>,
@@ -153,7 +154,7 @@ impl Request {
             phase: Cell::new(""),
             script: RefCell::new(None),
             variables: RefCell::default(),
-            begun: SystemTime::now(),
+            begun: crate::clock::time_of_day(),
             cpu_left: Cell::new(Duration::ZERO),
             memory_left: Cell::new(0),
             operations: RefCell::default(),

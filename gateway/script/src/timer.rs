@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::api::log::log;
+use crate::clock::{self, Patience};
 use crate::error::ScriptError;
 use crate::request::Request;
 use crate::vm::{Core, Standing, Vm};
@@ -142,7 +143,7 @@ async fn wait(vm: &Rc<Vm>, delay: Duration) -> bool {
     }
     tokio::select! {
         () = ended => true,
-        () = tokio::time::sleep(delay) => false,
+        () = clock::sleep(delay, Patience::Stays) => false,
     }
 }
 

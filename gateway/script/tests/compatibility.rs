@@ -8,8 +8,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use rig::{Rig, get};
+use rig::{Rig, answered, get};
+use witgate_script::usage::phases_of;
 use witgate_script::{AppSpec, Phase};
+use witgate_stage::Hook;
 
 fn below_root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -249,4 +251,47 @@ fn the_configuration_of_nginx_has_values() {
         ngx.say(config.prefix(), config.nginx_configure())
     ";
     assert_eq!(says(code), "httpfalsenumbernumber\n\n");
+}
+
+#[test]
+fn what_phases_refuse_is_known_to_those_who_check_scripts() {
+    let phases = [
+        (Phase::Rewrite, Hook::RequestHeaders),
+        (Phase::Balancer, Hook::RequestHeaders),
+        (Phase::HeaderFilter, Hook::ResponseHeaders),
+        (Phase::Log, Hook::Log),
+    ];
+    let mut wrong = Vec::new();
+    for Entry { name, status, .. } in entries() {
+        if status == "refused" || !name.starts_with("ngx.") || name.contains("DICT") || name.starts_with("ngx.timer") {
+            continue;
+        }
+        for (phase, hook) in phases {
+            let code = format!(
+                "local ok, f = pcall(function() return {name} end)
+                if type(f) ~= 'function' then return end
+                for _, args in ipairs {{ {{}}, {{ 0 }}, {{ '/x' }}, {{ 'x', 'y' }}, {{ {{}} }}, {{ print }} }} do
+                    ngx.shared.d:set('tried', true)
+                    local ok, message = pcall(f, unpack(args))
+                    if not ok and tostring(message):find('API disabled in the context', 1, true) then
+                        ngx.shared.d:set('refused', true)
+                        return
+                    end
+                end"
+            );
+            let dicts = BTreeMap::from([("d".to_owned(), 1 << 20)]);
+            let app = AppSpec { name: "test".into(), dicts, ..AppSpec::default() };
+            let rig = Rig::of(&[(phase, &code)], app);
+            let exchange = if phase == Phase::HeaderFilter { answered(get("/")) } else { get("/") };
+            let _ = rig.run(hook, exchange);
+            let app = rig.host().apps().remove(0);
+            let dict = app.app().dict("d").unwrap();
+            let has = |key: &str| dict.get(key.as_bytes(), |_, _| ()).is_some();
+            let expected = phases_of(&name).is_some_and(|phases| !phases.contains(&phase));
+            if has("tried") && has("refused") != expected {
+                wrong.push(format!("{name} in {}: {}", phase.name(), has("refused")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

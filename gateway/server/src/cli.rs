@@ -78,7 +78,7 @@ enum Command {
         #[command(subcommand)]
         command: model::ModelCommand,
     },
-    /// Check scripts, and hold the Lua stage against what it stands in for.
+    /// Check and test scripts without a gateway, and hold the Lua stage against what it stands in for.
     #[cfg(feature = "lua")]
     Lua {
         #[command(subcommand)]

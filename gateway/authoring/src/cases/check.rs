@@ -52,6 +52,8 @@ impl Check<'_> {
             self.kept(&format!("attributes.{key}"), wanted, observed.attributes.get(key))?;
         }
         self.kv(expect)?;
+        #[cfg(feature = "lua")]
+        self.dicts(expect)?;
         self.buckets(expect)?;
         self.calls(expect, calls)?;
         self.metrics(expect)?;
@@ -64,7 +66,7 @@ impl Check<'_> {
             self.check("max_time", fits, || (format!("at most {}", show_time(most.0)), show_time(observed.time)));
         }
         if let Some(most) = expect.max_memory {
-            let peak = self.world.plugin.stats().memory_peak;
+            let peak = self.world.memory_peak().unwrap_or(observed.memory);
             self.check("max_memory", peak <= most.0, || (format!("at most {}", show_size(most.0)), show_size(peak)));
         }
         Ok(())
@@ -174,6 +176,32 @@ impl Check<'_> {
             let got = kv.get(key);
             let shown = || shown(got.as_deref().unwrap_or_default());
             self.check("kv_absent", got.is_none(), || (format!("no `{key}`"), format!("`{key}`: {}", shown())));
+        }
+        Ok(())
+    }
+
+    /// What went wrong with conversations fails the case, whatever it expects.
+    #[cfg(feature = "lua")]
+    pub(crate) fn sockets(&mut self, complaints: &[String]) {
+        let expected = "the conversations below `sockets`, to their end";
+        self.check("sockets", complaints.is_empty(), || (expected.to_owned(), complaints.join("\n")));
+    }
+
+    #[cfg(feature = "lua")]
+    fn dicts(&mut self, expect: &Expect) -> Result<(), CommandError> {
+        for (dict, entries) in &expect.dicts {
+            for (key, wanted) in entries {
+                let got = self.world.script()?.value(dict, key)?;
+                self.kept(&format!("dicts.{dict}.{key}"), wanted, got.as_deref())?;
+            }
+        }
+        for (dict, keys) in &expect.dicts_absent {
+            for key in keys {
+                let got = self.world.script()?.value(dict, key)?;
+                let shown = || shown(got.as_deref().unwrap_or_default());
+                let path = format!("dicts_absent.{dict}");
+                self.check(&path, got.is_none(), || (format!("no `{key}`"), format!("`{key}`: {}", shown())));
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Takes one request through the hooks of the plugin, as the proxy would.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use witgate_plugin_host::Simulation;
 use witgate_stage::{
-    Attributes, BodyMode, Client, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
+    Attributes, BodyDesk, BodyMode, Client, Ended, ErrorCode, Exchange, Hook, Observer, Outcome, Pipeline, RequestHead,
     ResponseHead, StageError, Usage, Verdict as StageVerdict,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Observed {
     pub(crate) attributes: Attributes,
     /// Of all hooks together.
     pub(crate) time: Duration,
+    /// Bytes, as the hook with most of them has told.
+    pub(crate) memory: usize,
 }
 
 /// A case with its files read.
@@ -116,11 +118,12 @@ impl Knife {
 }
 
 #[derive(Default)]
-struct Stopwatch(Mutex<Duration>);
+struct Stopwatch(Mutex<(Duration, usize)>);
 
 impl Observer for Stopwatch {
-    fn stage_ran(&self, _: usize, _: Hook, (elapsed, _): (Duration, &Usage), _: &Result<StageVerdict, StageError>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += elapsed;
+    fn stage_ran(&self, _: usize, _: Hook, (elapsed, usage): (Duration, &Usage), _: &Result<StageVerdict, StageError>) {
+        let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *figures = (figures.0 + elapsed, figures.1.max(usage.memory));
     }
 }
 
@@ -175,6 +178,7 @@ pub(crate) async fn run(
         response_to_come: HeaderMap::new(),
         attributes: Attributes::default(),
         time: Duration::ZERO,
+        memory: 0,
     };
     if let Some((hook, outcome)) = stopped {
         observed.stop(hook, outcome, statuses);
@@ -188,7 +192,7 @@ pub(crate) async fn run(
     let duration = world.simulated.elapsed().saturating_sub(started);
     drive.log(&mut observed, prepared, duration).await;
     observed.attributes = drive.exchange.attributes.clone();
-    observed.time = *drive.stopwatch.0.lock().unwrap_or_else(PoisonError::into_inner);
+    (observed.time, observed.memory) = *drive.stopwatch.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(observed)
 }
 
@@ -220,9 +224,19 @@ impl Drive<'_> {
 
     async fn request(&mut self, case: &Prepared, knife: &mut Knife, sent: &mut Bytes) -> Result<(), Stopped> {
         self.exchange.end_of_stream = case.body.is_none();
-        self.hook(Hook::RequestHeaders).await?;
+        // A script asks for the body while its first hook runs, and may put another in its place.
+        let desk = case.body.as_ref().filter(|_| self.pipeline.may_ask_for_body()).map(|body| {
+            let desk = Arc::new(BodyDesk::default());
+            desk.give(body.clone());
+            desk
+        });
+        self.exchange.desk = desk.clone();
+        let passed = self.hook(Hook::RequestHeaders).await;
+        self.exchange.desk = None;
+        passed?;
         let Some(body) = &case.body else { return Ok(()) };
-        *sent = self.body(Hook::RequestBody, body.clone(), knife).await?;
+        let body = desk.and_then(|desk| desk.body()).unwrap_or_else(|| body.clone());
+        *sent = self.body(Hook::RequestBody, body, knife).await?;
         Ok(())
     }
 

@@ -32,6 +32,14 @@ pub(crate) struct Expect {
     pub(crate) kv: BTreeMap<String, Content>,
     #[serde(default)]
     pub(crate) kv_absent: Vec<String>,
+    /// Values in shared dictionaries, as Lua prints them.
+    #[cfg(feature = "lua")]
+    #[serde(default)]
+    pub(crate) dicts: BTreeMap<String, BTreeMap<String, Content>>,
+    /// Keys that shared dictionaries do not have.
+    #[cfg(feature = "lua")]
+    #[serde(default)]
+    pub(crate) dicts_absent: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub(crate) buckets: Vec<Tokens>,
     /// Every call to an upstream, in order.

@@ -17,6 +17,10 @@ use witgate_stage::FailureKind;
 use super::content::{Content, Fields, Moment, Rate, Size, Time, labelled};
 use super::expect::Expect;
 use super::models::Model;
+#[cfg(feature = "lua")]
+use super::script::Subject;
+#[cfg(feature = "lua")]
+use super::sockets::Exchange;
 use crate::CommandError;
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +28,20 @@ use crate::CommandError;
 pub(crate) struct CaseFile {
     /// The component; below the folder of this file.
     pub(crate) plugin: Option<PathBuf>,
+    /// In the place of a component.
+    #[cfg(feature = "lua")]
+    pub(crate) script: Option<Spanned<Subject>>,
+    /// The configuration that has the script; below the folder of this file.
+    #[cfg(feature = "lua")]
+    pub(crate) gateway: Option<PathBuf>,
+    /// What shared dictionaries hold before the first case.
+    #[cfg(feature = "lua")]
+    #[serde(default)]
+    pub(crate) dicts: BTreeMap<String, toml::Table>,
+    /// Servers that a script's sockets reach.
+    #[cfg(feature = "lua")]
+    #[serde(default)]
+    pub(crate) sockets: BTreeMap<String, Vec<Exchange>>,
     #[serde(default = "empty")]
     pub(crate) config: Value,
     #[serde(default)]
@@ -76,6 +94,13 @@ pub(crate) enum Pieces {
 pub(crate) struct Limits {
     pub(crate) memory: Option<Size>,
     pub(crate) hook_timeout: Option<Time>,
+}
+
+#[cfg(feature = "lua")]
+impl Limits {
+    pub(crate) fn is_given(&self) -> bool {
+        self.memory.is_some() || self.hook_timeout.is_some()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +159,10 @@ pub(crate) struct Case {
     /// Answers that go before those of the file.
     #[serde(default)]
     pub(crate) upstreams: BTreeMap<Spanned<String>, Vec<Answer>>,
+    /// Conversations in the place of those that the file has for a server.
+    #[cfg(feature = "lua")]
+    #[serde(default)]
+    pub(crate) sockets: BTreeMap<Spanned<String>, Vec<Exchange>>,
     pub(crate) fault: Option<Fault>,
     #[serde(default)]
     pub(crate) expect: Expect,
@@ -324,6 +353,23 @@ impl Source {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         (before.matches('\n').count() + 1, before.get(start..).unwrap_or_default().chars().count() + 1)
+    }
+
+    /// Where a key of the file stands; its beginning if that cannot be told.
+    #[cfg(feature = "lua")]
+    pub(crate) fn key(&self, key: &str) -> usize {
+        let begins = |line: &str| {
+            let rest = line.trim_start_matches(['[', ' ', '\t']).strip_prefix(key);
+            rest.is_some_and(|rest| rest.starts_with([' ', '=', '.', ']', '\t']))
+        };
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            if begins(line) {
+                return at;
+            }
+            at += line.len();
+        }
+        0
     }
 
     /// Something that this file does not define.

@@ -13,7 +13,8 @@ use crate::units::show_time;
 #[derive(Debug)]
 pub struct Tested {
     pub(crate) file: PathBuf,
-    pub(crate) plugin: PathBuf,
+    /// `plugin` or `script`, and its path or name.
+    pub(crate) subject: (&'static str, String),
     /// Name and version.
     pub(crate) described: String,
     pub(crate) seed: u64,
@@ -75,10 +76,11 @@ impl Tested {
     }
 
     pub fn to_json(&self) -> Value {
+        let (kind, subject) = &self.subject;
         json!({
             "ok": self.is_ok(),
             "file": self.file.display().to_string(),
-            "plugin": self.plugin.display().to_string(),
+            *kind: subject,
             "seed": self.seed,
             "passed": self.cases.len() - self.failed(),
             "failed": self.failed(),
@@ -103,7 +105,7 @@ impl Display for Tested {
                 writeln!(f, "      {line}")?;
             }
             if !log.is_empty() {
-                writeln!(f, "      the plugin's log")?;
+                writeln!(f, "      the log")?;
                 log.iter().try_for_each(|line| writeln!(f, "        {line}"))?;
             }
         }

@@ -148,7 +148,7 @@ impl Upstreams {
         std::mem::take(&mut *self.run()).calls
     }
 
-    fn answer(&self, name: &str, call: OutboundCall) -> Result<OutboundReply, OutboundError> {
+    pub(crate) fn answer(&self, name: &str, call: OutboundCall) -> Result<OutboundReply, OutboundError> {
         let OutboundCall { method, path, headers, body, timeout, reply_limit } = call;
         let (upstream, method, path) = (name.to_owned(), method.as_str().to_owned(), path.as_str().to_owned());
         let made = Made { upstream, method, path, headers, body };

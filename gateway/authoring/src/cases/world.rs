@@ -1,4 +1,4 @@
-//! What the cases of one file run in: the plugin, and all that it is granted.
+//! What the cases of one file run in: the plugin or script, and all that it is granted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +16,8 @@ use witgate_stage::{
 use super::file::{self, CaseFile, Source};
 use super::metrics::Recorder;
 use super::models::{self, Model};
+#[cfg(feature = "lua")]
+use super::script::ScriptWorld;
 use super::surroundings::Simulated;
 use super::upstreams::{Answers, Stub, Upstreams};
 use crate::{CommandError, component, stand_in};
@@ -25,8 +27,15 @@ const KEYS_LIMIT: usize = 100_000;
 /// Length of the values that fill a namespace first. It halves down to nothing, so that in the end no key fits any more.
 const FILL: usize = 32 * 1024;
 
+/// What the cases are about.
+pub(crate) enum Subject {
+    Plugin(Arc<LoadedPlugin>),
+    #[cfg(feature = "lua")]
+    Script(ScriptWorld),
+}
+
 pub(crate) struct World {
-    pub(crate) plugin: Arc<LoadedPlugin>,
+    pub(crate) subject: Subject,
     pub(crate) pipeline: Pipeline,
     pub(crate) buckets: BTreeMap<String, Arc<Bucket>>,
     pub(crate) load: BTreeMap<String, Arc<LoadScope>>,
@@ -88,13 +97,56 @@ impl World {
         let isolation = Isolation::Shared;
         let spec = PluginSpec { name, config_json: file.config.to_string(), limits, isolation, grants, wasm };
         let plugin = host.load(spec).map_err(|source| CommandError::Plugin { path: wasm_path.to_owned(), source })?;
-        let stage = FaultyStage { stage: PluginStage::new(Arc::clone(&plugin)), fault: Mutex::new(None) };
-        let faults = Arc::new(stage);
-        let step = Step::new(Arc::clone(&faults) as Arc<dyn Stage>, policy(&file.failure));
-        let pipeline = Pipeline::new(vec![step]);
-        let world = Self { plugin, pipeline, buckets, load, simulated, upstreams, metrics, faults };
+        let stage = Box::new(PluginStage::new(Arc::clone(&plugin)));
+        let (pipeline, faults) = pipeline(stage, file);
+        let subject = Subject::Plugin(plugin);
+        let world = Self { subject, pipeline, buckets, load, simulated, upstreams, metrics, faults };
         world.seed(source, file)?;
         Ok(world)
+    }
+
+    /// The same around a script.
+    #[cfg(feature = "lua")]
+    pub(crate) fn of_script(
+        (source, file): (&Source, &CaseFile),
+        seed: u64,
+        metrics: Arc<dyn MetricSink>,
+    ) -> Result<Self, CommandError> {
+        let simulated = Arc::new(Simulated::new(file.now.map(|now| now.0), seed));
+        let upstreams = Arc::new(Upstreams::new(Answers::new(&file.upstreams, source)?, Arc::clone(&simulated)));
+        let (script, stage) = ScriptWorld::new((source, file), &simulated, &upstreams)?;
+        let (pipeline, faults) = pipeline(stage, file);
+        let (buckets, load, metrics) = (BTreeMap::new(), BTreeMap::new(), Arc::new(Recorder::new(metrics)));
+        let subject = Subject::Script(script);
+        Ok(Self { subject, pipeline, buckets, load, simulated, upstreams, metrics, faults })
+    }
+
+    /// Name and version.
+    pub(crate) fn described(&self) -> String {
+        match &self.subject {
+            Subject::Plugin(plugin) => format!("{} {}", plugin.description().name, plugin.description().version),
+            #[cfg(feature = "lua")]
+            Subject::Script(script) => format!("the script `{}`", script.name),
+        }
+    }
+
+    /// Bytes; none: the hooks tell.
+    pub(crate) fn memory_peak(&self) -> Option<usize> {
+        match &self.subject {
+            Subject::Plugin(plugin) => Some(plugin.stats().memory_peak),
+            #[cfg(feature = "lua")]
+            Subject::Script(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// It is a plugin that is tested.
+    #[cfg(feature = "lua")]
+    pub(crate) fn script(&self) -> Result<&ScriptWorld, CommandError> {
+        match &self.subject {
+            Subject::Script(script) => Ok(script),
+            Subject::Plugin(_) => Err(CommandError::Usage("plugins have no shared dictionaries: use `kv`".to_owned())),
+        }
     }
 
     fn seed(&self, source: &Source, file: &CaseFile) -> Result<(), CommandError> {
@@ -114,7 +166,12 @@ impl World {
     /// # Errors
     /// The grant is missing.
     pub(crate) fn kv(&self) -> Result<KvStore, CommandError> {
-        self.plugin.kv().ok_or_else(|| {
+        let plugin = match &self.subject {
+            Subject::Plugin(plugin) => plugin,
+            #[cfg(feature = "lua")]
+            Subject::Script(_) => return Err(CommandError::Usage("scripts have no `kv`: use `dicts`".to_owned())),
+        };
+        plugin.kv().ok_or_else(|| {
             CommandError::Usage("the cases ask for `kv`, which is not granted; add \"kv\" to `grants`".to_owned())
         })
     }
@@ -140,6 +197,12 @@ impl World {
         }
         Ok(FullKv { kv, keys })
     }
+}
+
+fn pipeline(stage: Box<dyn Stage>, file: &CaseFile) -> (Pipeline, Arc<FaultyStage>) {
+    let faults = Arc::new(FaultyStage { stage, fault: Mutex::new(None) });
+    let step = Step::new(Arc::clone(&faults) as Arc<dyn Stage>, policy(&file.failure));
+    (Pipeline::new(vec![step]), faults)
 }
 
 /// A namespace that is full.
@@ -240,9 +303,9 @@ fn copy<T: ?Sized>(to: &mut BTreeMap<String, Arc<T>>, from: &BTreeMap<String, Ar
     found.is_some()
 }
 
-/// The plugin, or a failure in its place when a case asks for one.
+/// What is tested, or a failure in its place when a case asks for one.
 struct FaultyStage {
-    stage: PluginStage,
+    stage: Box<dyn Stage>,
     fault: Mutex<Option<FailureKind>>,
 }
 
@@ -257,6 +320,10 @@ impl Stage for FaultyStage {
 
     fn body_mode(&self, hook: Hook) -> BodyMode {
         self.stage.body_mode(hook)
+    }
+
+    fn may_ask_for_body(&self) -> bool {
+        self.stage.may_ask_for_body()
     }
 
     fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {

@@ -111,7 +111,9 @@ fn column(text: &str, line: usize, name: &str) -> usize {
             !name.is_empty() && !(before.is_some_and(is_part) || after.is_some_and(is_part))
         })
     };
-    let at = whole_word(name).or_else(|| whole_word(last));
+    // A module's name stands between quotes, and often names a local variable as well.
+    let quoted = ['"', '\''].into_iter().find_map(|quote| whole_word(&format!("{quote}{name}{quote}")));
+    let at = quoted.or_else(|| whole_word(name)).or_else(|| whole_word(last));
     let at = at.unwrap_or_else(|| text.len() - text.trim_start().len());
     text.get(..at).map_or(0, |before| before.chars().count()) + 1
 }

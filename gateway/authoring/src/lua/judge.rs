@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use witgate_config::did_you_mean;
-use witgate_script::usage::{Use, Vocabulary, What, module, phases_of};
+use witgate_script::usage::{Care, Use, Vocabulary, What, module, phases_of};
 use witgate_script::{ScriptError, Trust};
 
 use super::api::{Api, Entry, Status};
@@ -165,9 +165,9 @@ impl<'j> OnUnit<'j> {
 
     fn one(&mut self, one: &'j Use) {
         match &one.what {
-            What::Read { path, is_tested } => match split(path) {
-                None => self.global(one, path, *is_tested),
-                Some((table, field)) => self.field(one, (path, table, field), *is_tested),
+            What::Read { path, care } => match split(path) {
+                None => self.global(one, path, *care != Care::None),
+                Some((table, field)) => self.field(one, (path, table, field), *care),
             },
             What::Write { path } => self.write(one, path),
             What::Call { path, argument } => {
@@ -217,7 +217,8 @@ impl<'j> OnUnit<'j> {
         self.tell(Severity::Error, one, (name, message, help.trim_start_matches("or ").to_owned()));
     }
 
-    fn field(&mut self, one: &Use, (path, table, field): (&str, &str, &str), is_tested: bool) {
+    fn field(&mut self, one: &Use, (path, table, field): (&str, &str, &str), care: Care) {
+        let is_tested = care == Care::Tests;
         let canonical = match path.strip_prefix("golapis.") {
             Some(rest) if rest != "shared.get" && rest != "shared.set" && rest != "shared.incr" => {
                 format!("ngx.{rest}")
@@ -266,7 +267,11 @@ impl<'j> OnUnit<'j> {
         let whole: Vec<String> = fields.chain(listed).map(|field| format!("{table}.{field}")).collect();
         let help = did_you_mean(path, whole.iter().map(String::as_str), otherwise);
         // Code may add to Lua's own tables where nobody sees it from here.
-        let is_ours = canonical.starts_with("ngx.") || canonical.starts_with("require ");
+        let ours = ["ngx.", "require \"ngx.", "require \"cjson", "require \"resty."];
+        let is_ours = ours.iter().any(|prefix| canonical.starts_with(prefix));
+        if care == Care::Alternative && !is_ours {
+            return;
+        }
         let severity = if is_ours { Severity::Error } else { Severity::Warning };
         let name = if table.starts_with("require ") { field } else { path };
         self.tell(severity, one, (name, format!("there is no `{path}`"), help));

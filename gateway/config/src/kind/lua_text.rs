@@ -44,6 +44,8 @@ fn lines(literal: &str, first: usize) -> Vec<usize> {
         line += 1;
     }
     let mut lines = vec![line];
+    // Whether there is something of the last line yet.
+    let mut is_begun = false;
     while !rest.starts_with(quotes) {
         let mut letters = rest.chars();
         match letters.next() {
@@ -51,9 +53,13 @@ fn lines(literal: &str, first: usize) -> Vec<usize> {
             Some('\n') => {
                 line += 1;
                 lines.push(line);
+                is_begun = false;
             }
             Some('\\') if escapes => match letters.next() {
-                Some('n') => lines.push(line),
+                Some('n') => {
+                    lines.push(line);
+                    is_begun = false;
+                }
                 // The end of a line and what begins the next one are left out.
                 Some(letter) if letter.is_ascii_whitespace() => {
                     let kept = letters.as_str().trim_start_matches([' ', '\t', '\r', '\n']);
@@ -61,10 +67,13 @@ fn lines(literal: &str, first: usize) -> Vec<usize> {
                     let skipped = letters.as_str().get(..skipped).unwrap_or_default();
                     line += usize::from(letter == '\n') + skipped.matches('\n').count();
                     letters = kept.chars();
+                    if let Some(last) = lines.last_mut().filter(|_| !is_begun) {
+                        *last = line;
+                    }
                 }
-                _ => {}
+                _ => is_begun = true,
             },
-            Some(_) => {}
+            Some(_) => is_begun = true,
         }
         rest = letters.as_str();
     }
@@ -84,6 +93,7 @@ mod tests {
             ("'''\na\n\nb''' # '''\n", vec![8, 9, 10]),
             ("'''\r\na\r\nb'''\r\n", vec![8, 9]),
             ("\"\"\"\na\\\n  \n  b\nc\\n\"d\" \"\"\"\n", vec![8, 11, 11]),
+            ("\"\"\"\\\n  a\nb\"\"\"\n", vec![8, 9]),
             ("\"\"\"a \\\"\"\" b\"\"\"\n\n", vec![7]),
             ("'", vec![7]),
         ] {

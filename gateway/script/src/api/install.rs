@@ -8,6 +8,7 @@ use mlua::prelude::*;
 use mlua::{LuaOptions, StdLib};
 
 use crate::app::Trust;
+use crate::clock;
 use crate::library;
 use crate::vm::Core;
 
@@ -49,6 +50,14 @@ pub(super) fn told(result: LuaResult<()>) -> LuaResult<Option<String>> {
 
 /// Makes everything that scripts see; gives the functions that run them.
 pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
+    if clock::is_stood_in() {
+        let now = lua.create_function(|_, ()| Ok(clock::time_of_day().as_secs()))?;
+        let code = "local now, time, date = ..., os.time, os.date
+            function os.time(t) return t and time(t) or now() end
+            function os.date(form, t) return date(form, t or now()) end
+            os.clock = now";
+        lua.load(code).set_name("=witgate/clock").call::<()>(now)?;
+    }
     let ngx = lua.create_table()?;
     ngx.set("null", LuaLightUserData(std::ptr::null_mut()))?;
     let host = super::host::table(lua, core)?;

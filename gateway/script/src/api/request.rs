@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -79,7 +78,7 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     host.set(
         "start_time",
         lua.create_function(move |_, ()| {
-            let begun = shared.request()?.begun.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let begun = shared.request()?.begun;
             Ok((begun.as_secs_f64() * 1000.0).floor() / 1000.0)
         })?,
     )?;

@@ -1,9 +1,10 @@
 //! Clocks, dates and what HTTP makes of them. Unlike in nginx the time is never cached, so `ngx.update_time` has nothing to do.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use mlua::{Lua, Table};
 
+use crate::clock::{since, time_of_day};
 use crate::raw::{Answer, Call, Fault, Given, Outcome, function};
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -14,8 +15,8 @@ const LAST: i64 = 253_402_300_799;
 const FOUR_DIGITS: i64 = 2_145_916_800;
 
 pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<()> {
-    ngx.raw_set("now", function(lua, &[], |_, answer| give((since_epoch().as_millis() as f64) / 1000.0, answer))?)?;
-    ngx.raw_set("time", function(lua, &[], |_, answer| give(since_epoch().as_secs() as f64, answer))?)?;
+    ngx.raw_set("now", function(lua, &[], |_, answer| give((time_of_day().as_millis() as f64) / 1000.0, answer))?)?;
+    ngx.raw_set("time", function(lua, &[], |_, answer| give(time_of_day().as_secs() as f64, answer))?)?;
     ngx.raw_set("update_time", function(lua, &[], |_, _| Ok(()))?)?;
     ngx.raw_set("http_time", function(lua, &[], http_time)?)?;
     ngx.raw_set("cookie_time", function(lua, &[], cookie_time)?)?;
@@ -31,9 +32,9 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
         let begun = Instant::now();
         let module = lua.create_table()?;
         module.raw_set("version", super::CORE_VERSION)?;
-        let msec = function(lua, &[], move |_, answer| give(begun.elapsed().as_millis() as f64, answer))?;
+        let msec = function(lua, &[], move |_, answer| give(since(begun).as_millis() as f64, answer))?;
         module.raw_set("monotonic_msec", msec)?;
-        let time = function(lua, &[], move |_, answer| give(begun.elapsed().as_millis() as f64 / 1000.0, answer))?;
+        let time = function(lua, &[], move |_, answer| give(since(begun).as_millis() as f64 / 1000.0, answer))?;
         module.raw_set("monotonic_time", time)?;
         Ok(module)
     })
@@ -42,10 +43,6 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
 fn give(number: f64, answer: &mut Answer) -> Outcome {
     answer.number(number);
     Ok(())
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A moment of the calendar, in UTC.
@@ -124,6 +121,8 @@ fn parse_http_time(call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::testing::{check, vm};
     use proptest::prelude::*;

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, REFERER, USER_AGENT};
 use mlua::prelude::*;
 use witgate_stage::Exchange;
 
+use crate::clock::time_of_day;
 use crate::raw::{Fault, function};
 use crate::request::Request;
 use crate::vm::Core;
@@ -157,7 +157,7 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
         "request_id" => text(&exchange.id),
         "route" => text(&exchange.route),
         "request_time" => {
-            let took = request.begun.elapsed().unwrap_or_default();
+            let took = time_of_day().saturating_sub(request.begun);
             Some(format!("{}.{:03}", took.as_secs(), took.subsec_millis()).into_bytes())
         }
         "bytes_sent" | "body_bytes_sent" => {
@@ -165,7 +165,7 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
         }
         "request_length" => Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_in).to_string().into_bytes()),
         "msec" => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = time_of_day();
             Some(format!("{}.{:03}", now.as_secs(), now.subsec_millis()).into_bytes())
         }
         "pid" => Some(std::process::id().to_string().into_bytes()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mlua::prelude::*;
 
+use crate::clock::{self, Patience};
 use crate::request::results;
 use crate::vm::Core;
 
@@ -27,7 +28,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
                 if time.is_zero() {
                     tokio::task::yield_now().await;
                 } else {
-                    tokio::time::sleep(time).await;
+                    clock::sleep(time, Patience::Goes).await;
                 }
                 results(|_| ())
             }))
@@ -42,7 +43,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
             let number = listener.number;
             let deadlines = Rc::clone(&shared.deadlines);
             let operation = shared.request()?.begin(async move {
-                let heard = deadlines.within(millis(time), listener.heard()).await.unwrap_or(false);
+                let heard = clock::timeout(&deadlines, millis(time), listener.heard()).await.unwrap_or(false);
                 results(move |answer| answer.boolean(heard))
             });
             Ok((number, operation))

@@ -33,6 +33,18 @@ impl Sockets {
     /// # Errors
     /// It is not.
     pub fn target(&self, host: &[u8], port: Option<u16>) -> Result<Target, Refusal> {
+        let target = self.granted(host, port)?;
+        let Some(stand_ins) = &self.app.spec.reach.stand_ins else { return Ok(target) };
+        let host = String::from_utf8_lossy(host);
+        let place = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+        match stand_ins.get(&place).or_else(|| stand_ins.get(&*host)) {
+            Some(address) => Ok(Target::Addresses(vec![*address])),
+            None => Err(Cow::Owned(format!("nothing stands in for \"{place}\""))),
+        }
+    }
+
+    /// As [`Self::target`], as far as it is granted.
+    fn granted(&self, host: &[u8], port: Option<u16>) -> Result<Target, Refusal> {
         let reach = &self.app.spec.reach;
         let Ok(host) = std::str::from_utf8(host) else {
             return Err(Cow::Owned(format!("failed to parse host name \"{}\": invalid host", host.escape_ascii())));

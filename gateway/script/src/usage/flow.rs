@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::bytecode::{Constant, Dump, Instruction, Prototype, op};
-use super::{Use, What};
+use super::{Care, Use, What};
 
 /// Registers of a function in LuaJIT.
 const REGISTERS: usize = 256;
@@ -209,14 +209,14 @@ impl Walk<'_> {
             op::GGET => {
                 let path = self.constant(d).cloned();
                 if let Some(path) = &path {
-                    let is_tested = tests(next, a);
-                    self.note(at, What::Read { path: Rc::clone(path), is_tested });
+                    let care = self.care(at, a, next);
+                    self.note(at, What::Read { path: Rc::clone(path), care });
                 }
                 path.map(Value::Path)
             }
             op::TGETS => self.field(instruction.b(), instruction.c()).map(|path| {
-                let is_tested = tests(next, a);
-                self.note(at, What::Read { path: Rc::clone(&path), is_tested });
+                let care = self.care(at, a, next);
+                self.note(at, What::Read { path: Rc::clone(&path), care });
                 Value::Path(path)
             }),
             op::GSET => {
@@ -244,6 +244,16 @@ impl Walk<'_> {
         if count > 0 {
             set(&mut self.state, a, value);
         }
+    }
+
+    /// How what an instruction reads into a register is taken.
+    fn care(&self, at: usize, register: usize, next: Option<Instruction>) -> Care {
+        if tests(next, register) {
+            return Care::Tests;
+        }
+        // A jump to what follows has something else in the register.
+        let other = self.pending.get(&(at + 1)).and_then(|state| state.get(register));
+        if other.is_some_and(Option::is_some) { Care::Alternative } else { Care::None }
     }
 
     /// The path of a field with a constant name.

@@ -34,10 +34,9 @@ pub struct Use {
 /// [`module`]; a socket's are those of `socket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// `is_tested`: the code asks whether it is there, and does nothing else with it.
     Read {
         path: Rc<str>,
-        is_tested: bool,
+        care: Care,
     },
     Write {
         path: Rc<str>,
@@ -51,6 +50,17 @@ pub enum What {
     Try {
         module: Rc<str>,
     },
+}
+
+/// How code takes something that may not be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// It uses it.
+    None,
+    /// It asks whether it is there, and does nothing else with it.
+    Tests,
+    /// It takes it in the place of something else: `unpack or table.unpack`.
+    Alternative,
 }
 
 /// The path of what `require` gives for a module.

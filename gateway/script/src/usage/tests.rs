@@ -4,8 +4,9 @@ use super::*;
 fn told(code: &str) -> Vec<String> {
     let tell = |one: Use| {
         let what = match one.what {
-            What::Read { path, is_tested: false } => path.to_string(),
-            What::Read { path, is_tested: true } => format!("{path}?"),
+            What::Read { path, care: Care::None } => path.to_string(),
+            What::Read { path, care: Care::Tests } => format!("{path}?"),
+            What::Read { path, care: Care::Alternative } => format!("{path}|"),
             What::Write { path } => format!("{path}="),
             What::Call { path, argument: None } => format!("{path}()"),
             What::Call { path, argument: Some(text) } => format!("{path}({text})"),
@@ -50,9 +51,9 @@ fn fields_of_globals_are_followed_through_locals_and_functions() {
 
 #[test]
 fn where_paths_meet_only_what_is_certain_is_known() {
-    check("local t = a and b or c\nreturn t.x", &["1 a?", "1 b?", "1 c"]);
-    check("local t = a\nif b then t = c end\nreturn t.x", &["1 a", "2 b?", "2 c"]);
-    check("local t = a\nif b then t = a end\nreturn t.x", &["1 a", "2 b?", "2 a", "3 a.x"]);
+    check("local t = a and b or c\nreturn t.x", &["1 a?", "1 b?", "1 c|"]);
+    check("local t = a\nif b then t = c end\nreturn t.x", &["1 a", "2 b?", "2 c|"]);
+    check("local t = a\nif b then t = a end\nreturn t.x", &["1 a", "2 b?", "2 a|", "3 a.x"]);
     check("local t = a\nfor i = 1, 9 do\n  t.x()\n  t = b\nend", &["1 a", "4 b"]);
     check("local t = a\nwhile t.x do\n  t.y()\nend", &["1 a", "2 a.x?", "3 a.y", "3 a.y()"]);
     check(
@@ -79,7 +80,7 @@ fn a_test_for_being_there_is_told_from_a_use() {
         check(code, &["1 x?"]);
     }
     check("if x == 1 then end", &["1 x"]);
-    check("return table.unpack or unpack", &["1 table", "1 table.unpack?", "1 unpack"]);
+    check("return table.unpack or unpack", &["1 table", "1 table.unpack?", "1 unpack|"]);
 }
 
 #[test]

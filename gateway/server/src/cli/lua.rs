@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use witgate_authoring::{Against, ConformanceOptions, LuaCheckOptions, conformance, lua_check};
+use witgate_authoring::{Against, ConformanceOptions, LuaCheckOptions, TestSubject, conformance, lua_check};
 use witgate_script::Trust;
 
 use super::Format;
-use super::plugin::print;
+use super::plugin::{print, test};
 
 /// What `witgate lua` can do.
 #[derive(Debug, Subcommand)]
@@ -42,6 +42,27 @@ pub enum LuaCommand {
         deny: Option<Deny>,
         /// `human` for people; `json` for tools: {"ok", "files", "errors", "warnings", "diagnostics": [{"severity", "file",
         /// "line", "column", "path", "message", "help"}]}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Run the cases of a file: requests, and what a script has to make of them.
+    ///
+    /// Cases run in order on one VM, with the limits and checks of the gateway but without a network. What a case leaves in
+    /// shared dictionaries is there for the next. Time stands still but for what the file lets pass, and what scripts wait for.
+    /// Sockets reach only what the file has conversations for, and `ngx.location.capture` only what it has answers for.
+    /// docs/lua/README.md describes the file. Exit status 0: every case came out as expected. 1: one did not, or the file is
+    /// wrong.
+    Test {
+        #[arg(value_name = "CASES.toml")]
+        cases: PathBuf,
+        /// Seed of random pieces of bodies: the same one cuts the same pieces.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
+        /// Write the golden files (`body = { file = "…" }` below `expect`) instead of comparing with them.
+        #[arg(long)]
+        bless: bool,
+        /// `human` for people; `json` for tools: {"ok", "file", "script", "seed", "passed", "failed", "cases": [{"name",
+        /// "line", "ok", "time_us", "differences": [{"path", "expected", "got"}]}]}.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
@@ -118,6 +139,7 @@ pub fn run(command: LuaCommand) -> ExitCode {
             let report = lua_check(&LuaCheckOptions { paths, trust, modules, notes, deny_warnings });
             print(format, report, |it| (it.is_ok(), it.to_json()))
         }
+        LuaCommand::Test { cases, seed, bless, format } => test(TestSubject::Script, (cases, seed, bless), format),
         LuaCommand::Conformance { checkout, only, file, json, jobs, show, against, known, keep } => {
             let against = match against {
                 Server::Nginx => Against::Nginx,

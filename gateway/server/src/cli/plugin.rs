@@ -8,7 +8,9 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use witgate_authoring::{self as authoring, BenchOptions, CommandError, ConfigFrom, Language, Statuses, TestOptions};
+use witgate_authoring::{
+    self as authoring, BenchOptions, CommandError, ConfigFrom, Language, Statuses, TestOptions, TestSubject,
+};
 
 use super::Format;
 use crate::envelope::Code;
@@ -174,17 +176,26 @@ pub fn run(command: PluginCommand) -> ExitCode {
             print(format, report, |it| (it.is_ok(), it.to_json()))
         }
         PluginCommand::Test { cases, plugin, seed, bless, format } => {
-            let refusal = |code| Code::from(code).status();
-            let statuses = Statuses { refusal, failure: Code::PluginFailed.status() };
-            let metrics = Arc::new(CustomMetrics::default());
-            let report = authoring::test(&TestOptions { cases, plugin, seed, bless, statuses, metrics });
-            print(format, report, |it| (it.is_ok(), it.to_json()))
+            test(TestSubject::Plugin(plugin), (cases, seed, bless), format)
         }
         PluginCommand::Bench { plugin, config, calls, headers, format } => {
             let report = authoring::bench(&BenchOptions { plugin, config: config_from(config), calls, headers });
             print(format, report, |it| (true, it.to_json()))
         }
     }
+}
+
+/// Runs the cases of a file.
+pub(super) fn test(
+    subject: TestSubject,
+    (cases, seed, bless): (PathBuf, Option<u64>, bool),
+    format: Format,
+) -> ExitCode {
+    let refusal = |code| Code::from(code).status();
+    let statuses = Statuses { refusal, failure: Code::PluginFailed.status() };
+    let metrics = Arc::new(CustomMetrics::default());
+    let report = authoring::test(&TestOptions { cases, subject, seed, bless, statuses, metrics });
+    print(format, report, |it| (it.is_ok(), it.to_json()))
 }
 
 fn config_from(path: Option<PathBuf>) -> ConfigFrom {

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust, Spot};
 use witgate_script::{
-    AppHandle, AppSpec, Chunk, Concern, Limits, Mistake, Modules, Network, Phase, Reach, Script, ScriptSpec, ScriptStage,
-    Subrequests, Trust,
+    AppHandle, AppSpec, Chunk, Concern, Limits, Mistake, Modules, Network, Phase, Reach, Script, ScriptSpec,
+    ScriptStage, Subrequests, Trust,
 };
 
 use witgate_stage::{FailurePolicy, Hook, Stage as _, Step};
@@ -141,7 +141,12 @@ fn vm(
 }
 
 /// Tells of a mistake where the code in question stands: in its line, if it is known.
-fn diagnostic(sources: &Sources, (spot, code): (&Spot, Option<&Code>), subject: String, mistake: Mistake) -> Diagnostic {
+fn diagnostic(
+    sources: &Sources,
+    (spot, code): (&Spot, Option<&Code>),
+    subject: String,
+    mistake: Mistake,
+) -> Diagnostic {
     let message = format!("{subject}: {}", mistake.message);
     match (code, mistake.line) {
         (Some(Code::File(file)), Some(line)) => {
