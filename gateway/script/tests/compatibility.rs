@@ -61,14 +61,16 @@ fn the_page_is_what_the_list_says() {
     for section in list["sections"].as_array().unwrap() {
         write!(page, "\n## {}\n\n", section["title"].as_str().unwrap()).unwrap();
         if let Some(intro) = section.get("intro") {
-            write!(page, "{}\n\n", intro.as_str().unwrap()).unwrap();
+            write!(page, "{}\n\n", intro.as_str().unwrap().trim()).unwrap();
         }
         page.push_str("| Name | Status | Notes | Shown by |\n|---|---|---|---|\n");
         let title = section["title"].as_str().unwrap();
         for Entry { name, status, note, test, .. } in entries().iter().filter(|entry| entry.section == title) {
-            let (file, test) = test.split_once(' ').unwrap();
-            writeln!(page, "| `{name}` | {status} | {note} | `{}` `{test}` |", file.trim_start_matches("../../"))
-                .unwrap();
+            let shown = test.split_once(' ').map_or_else(
+                || "–".to_owned(),
+                |(file, test)| format!("`{}` `{test}`", file.trim_start_matches("../../")),
+            );
+            writeln!(page, "| `{name}` | {status} | {note} | {shown} |").unwrap();
         }
     }
     let conformance = table("docs/lua/conformance.toml");
@@ -92,11 +94,15 @@ fn the_page_is_what_the_list_says() {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    for Entry { name, test, status, .. } in entries() {
+    for Entry { section, name, test, status, .. } in entries() {
+        let not_run = section == "Libraries" && status == "not run";
+        assert!(not_run || ["works", "differs", "refused"].contains(&status.as_str()), "{name}: {status}");
+        if not_run && test.is_empty() {
+            continue;
+        }
         let (file, function) = test.split_once(' ').unwrap();
         let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default();
         assert!(source.contains(&format!("fn {function}()")), "{name}: no test {function} in {file}");
-        assert!(["works", "differs", "refused"].contains(&status.as_str()), "{name}: {status}");
     }
 }
 
@@ -121,7 +127,8 @@ fn expression(name: &str) -> Option<String> {
 #[test]
 fn every_name_that_works_is_there() {
     let mut code = String::new();
-    for Entry { name, .. } in entries().iter().filter(|entry| entry.status != "refused") {
+    for Entry { name, .. } in entries().iter().filter(|entry| entry.status != "refused" && entry.section != "Libraries")
+    {
         if let Some(expression) = expression(name) {
             write!(code, "if ({expression}) == nil then ngx.print('{name} ') end ").unwrap();
         }

@@ -11,24 +11,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use rig::server::{identity, serve};
 use rig::{Rig, get};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use witgate_script::{Chunk, Limits, Phase, Reach};
 use witgate_stage::{Hook, Run};
-
-/// A server that does the same with each connection.
-fn serve(with: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let with = Arc::new(with);
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let with = Arc::clone(&with);
-            thread::spawn(move || with(stream));
-        }
-    });
-    port
-}
 
 /// A server that answers each line with itself.
 fn echo() -> u16 {
@@ -537,23 +523,7 @@ fn datagrams_go_to_unix_sockets() {
 
 /// A TLS server with a certificate for `name`, and the PEM of the authority that signed it.
 fn tls_server(name: &str) -> (u16, String) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
-    authority.distinguished_name.push(rcgen::DnType::CommonName, format!("authority of {name}"));
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let issuer = rcgen::CertifiedIssuer::self_signed(authority, key).unwrap();
-    let own = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let key = PrivateKeyDer::try_from(own.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let config = Arc::new(config);
+    let (config, authority) = identity(name);
     let port = serve(move |mut stream| {
         let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
         let mut tls = rustls::Stream::new(&mut connection, &mut stream);
@@ -566,7 +536,7 @@ fn tls_server(name: &str) -> (u16, String) {
             line.clear();
         }
     });
-    (port, issuer.pem())
+    (port, authority)
 }
 
 #[test]

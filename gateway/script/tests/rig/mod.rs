@@ -1,6 +1,8 @@
 //! A script without a gateway around it.
 #![allow(dead_code)]
 
+pub mod server;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
