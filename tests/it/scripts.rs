@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use witgate_tests::client;
+use witgate_tests::nginx::Nginx;
 use witgate_tests::{Gateway, Redis, Site, Upstream};
 
 /// A configuration with one route for each script, at the path of its name; those without content pass to the upstream.
@@ -246,6 +247,61 @@ fn a_script_asks_redis_only_where_it_may() {
         assert!(text.starts_with("not in reach"), "{name}: {text}");
     }
     assert_eq!(redis.ask("GET n\r\n"), "$1");
+}
+
+#[test]
+fn sockets_check_certificates_by_the_authorities_that_are_named() {
+    let site = Site::new("");
+    for (name, file) in [("backend.example", "backend"), ("other.example", "other")] {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
+        site.write(&format!("{file}.pem"), made.cert.pem());
+        site.write(&format!("{file}.key"), made.signing_key.serialize_pem());
+    }
+    let path = |name: &str| site.path(name).display().to_string();
+    let nginx = Nginx::listening(
+        "ssl",
+        &format!(
+            "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 $ssl_server_name; }}",
+            path("backend.pem"),
+            path("backend.key")
+        ),
+    );
+    let upstream = Upstream::saying("ok");
+    let script = format!(
+        "lua = \"v\"\ncontent = '''
+        local sock = ngx.socket.tcp()
+        assert(sock:connect('{}', {}))
+        local ok, err = sock:sslhandshake(nil, 'backend.example', true)
+        if not ok then return ngx.say(err) end
+        sock:send('GET / HTTP/1.0\\r\\n\\r\\n')
+        ngx.say((sock:receive('*a'):gsub('.*\\r\\n', '')))'''",
+        nginx.address.ip(),
+        nginx.address.port()
+    );
+    let with = |ca: &str| {
+        let vm = format!("[lua.v]\ngrants = [\"address:{}\"]\n{ca}", nginx.address);
+        config(&upstream, &vm, &[("a", &script)])
+    };
+    std::fs::copy(site.path("backend.pem"), site.path("ca.pem")).expect("copied");
+    site.configure(&with("ca = \"ca.pem\""));
+    let gateway = site.start();
+    assert_eq!(gateway.get("/a").text(), "backend.example\n");
+    let stranger = "20: unable to get local issuer certificate\n";
+    gateway.reconfigure(&with(""));
+    assert_eq!(gateway.get("/a").text(), stranger, "the system does not know who signed it");
+    for (wrong, told) in [("backend.key", "holds no certificate"), ("none.pem", "none.pem")] {
+        gateway.site().configure(&with(&format!("ca = \"{wrong}\"")));
+        let answer = gateway.reload();
+        assert_eq!(answer.status, 422, "{wrong}: {}", answer.text());
+        assert!(answer.text().contains(told), "{wrong}: {}", answer.text());
+    }
+    gateway.reconfigure(&with("ca = \"ca.pem\""));
+    assert_eq!(gateway.get("/a").text(), "backend.example\n");
+    std::fs::copy(gateway.site().path("other.pem"), gateway.site().path("ca.pem")).expect("copied");
+    // Both certificates have the same name of their issuer, so it is the signature that is wrong.
+    gateway.eventually("the authorities are read again", |gateway| {
+        gateway.get("/a").text() == "certificate verify failed\n"
+    });
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub struct LuaVm {
     pub path: Vec<Located<PathBuf>>,
     pub native_path: Vec<Located<PathBuf>>,
     pub libraries: Vec<Located<String>>,
+    /// PEM file of the authorities that sockets trust instead of the system's.
+    pub ca: Option<Located<PathBuf>>,
     pub trust: LuaTrust,
     pub init: Option<Code>,
     pub init_worker: Option<Code>,

@@ -74,6 +74,14 @@ const LIBRARIES: Key<List<At<LibraryName>>> = Key {
     doc: "Shared libraries that are loaded so that `ffi.C` sees their symbols. Only beside `trust = \"full\"`.",
 };
 
+const CA: Key<At<FilePath>> = Key {
+    name: "ca",
+    kind: At(FilePath),
+    example: "\"ca.pem\"",
+    doc: "PEM file of the authorities that sockets trust when they check a server's certificate (`sock:sslhandshake`). Without \
+          it, those of the system.",
+};
+
 const TRUST: Key<Choice<LuaTrust>> = Key {
     name: "trust",
     kind: Choice(&[("sandbox", LuaTrust::Sandbox), ("full", LuaTrust::Full)]),
@@ -194,6 +202,7 @@ pub(super) fn read_vms(root: &mut Table<'_>, names: &Names<'_>) -> Read<BTreeMap
     root.map(&VMS, |table, _| {
         let (path, native_path, libraries) =
             (table.optional(&PATH), table.optional(&NATIVE_PATH), table.optional(&LIBRARIES));
+        let ca = table.optional(&CA);
         let trust = table.or(&TRUST, LuaTrust::Sandbox);
         let init = code(table, &INIT, &INIT_FILE);
         let init_worker = code(table, &INIT_WORKER, &INIT_WORKER_FILE);
@@ -218,6 +227,7 @@ pub(super) fn read_vms(root: &mut Table<'_>, names: &Names<'_>) -> Read<BTreeMap
             path: path?.unwrap_or_default(),
             native_path,
             libraries,
+            ca: ca?,
             trust,
             init: init?,
             init_worker: init_worker?,

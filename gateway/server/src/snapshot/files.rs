@@ -192,6 +192,7 @@ fn help_for(path: &Path) -> &'static str {
 fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
     let tls = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let authorities = config.upstreams.values().filter_map(|upstream| upstream.tls.as_ref()?.ca.as_ref());
+    let authorities = authorities.chain(config.lua.values().filter_map(|vm| vm.ca.as_ref()));
     let keys = config.keys.values().filter_map(|secret| match secret {
         Secret::File(path) => Some(path),
         Secret::Env(_) => None,

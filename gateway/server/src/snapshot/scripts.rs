@@ -14,7 +14,7 @@ use witgate_script::{
 
 use witgate_stage::{FailurePolicy, Hook, Stage as _, Step};
 
-use super::{Sources, Upstream};
+use super::{Sources, Upstream, certificate};
 use crate::gateway::Gateway;
 use crate::proxy::subrequests::Loopback;
 
@@ -68,6 +68,12 @@ impl Scripts {
     ) -> Self {
         let mut apps = BTreeMap::new();
         for (name, vm) in &sources.config.lua {
+            if let Some(ca) = &vm.ca
+                && let Err(message) = certificate::authorities(&sources.file(&ca.value))
+            {
+                problems.push(sources.diagnostic(&ca.spot, message, "give a PEM file of trusted authorities"));
+                continue;
+            }
             match host.host.app(app(sources, name, vm, upstreams)) {
                 Ok(app) => drop(apps.insert(name.as_str(), app)),
                 Err(mistake) => {
@@ -168,6 +174,7 @@ fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&
         path,
         native_path,
         libraries,
+        ca,
         trust,
         init,
         init_worker,
@@ -205,7 +212,7 @@ fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&
         },
         dicts: BTreeMap::new(),
         reach: Reach::default(),
-        authorities: None,
+        authorities: ca.as_ref().map(|ca| Bytes::from_owner(sources.file(&ca.value))),
         routes: false,
     };
     for grant in grants {
