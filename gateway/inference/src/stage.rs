@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::HeaderName;
 use http::{HeaderValue, Method};
 use witgate_stage::{
-    BodyMode, Edits, ErrorCode, Exchange, FailureKind, Hook, Refusal, Run, Score, Stage, StageError, Verdict,
+    BodyMode, Edits, ErrorCode, Exchange, FailureKind, Hook, Refusal, Run, Score, Side, Stage, StageError, Verdict,
+    is_forbidden,
 };
 
 use crate::features::{FeatureSet, Observation};
@@ -97,6 +98,12 @@ impl ScoreStage {
     /// # Errors
     /// Features, output and model do not go together.
     pub fn new(spec: StageSpec) -> Result<Self, StageMistake> {
+        if let Some(tag) = spec.tag.as_ref().filter(|tag| is_forbidden(tag, Side::Request)) {
+            return Err(StageMistake {
+                message: format!("`tag` names the field `{tag}`, which only the gateway sets"),
+                help: "choose another, such as \"x-abuse-score\"".to_owned(),
+            });
+        }
         let version = &spec.version;
         let model = version.model.clone().ok_or_else(|| StageMistake {
             message: format!("model `{}` is not loaded", version.name),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use witgate_inference::{
     Backend, Batching, Cancel, Data, Executor, Graph, InferError, Inference, LoadError, Metadata, Model, ModelOptions,
-    ModelSpec, RunError, RunOn, RunOutcome, Session, SessionOptions, Tensor,
+    ModelSpec, RunError, RunOn, RunOutcome, ScoreStage, Session, SessionOptions, StageSpec, Tensor, When,
 };
 
 /// `x` FP32 [batch, 8] to `score` FP32 [batch, 1]; here only its signature counts.
@@ -40,6 +40,9 @@ const PANIC: f32 = -1.0;
 const FAIL: f32 = -2.0;
 const UNTIL_CANCELLED: f32 = -3.0;
 const SLOW: f32 = -4.0;
+
+/// Of runs on the thread that asks.
+const INLINE_LIMIT: Duration = Duration::from_millis(1);
 
 impl Backend for Double {
     fn name(&self) -> &'static str {
@@ -82,7 +85,13 @@ impl Session for DoubleSession {
         }
         match firsts[0] {
             PANIC => panic!("told to"),
-            SLOW => std::thread::sleep(Duration::from_millis(20)),
+            // Busy, as a model is. Ten times the limit is what counts as too long.
+            SLOW => {
+                let begun = Instant::now();
+                while begun.elapsed() < 11 * INLINE_LIMIT {
+                    std::hint::spin_loop();
+                }
+            }
             UNTIL_CANCELLED => {
                 let (sender, receiver) = channel();
                 cancel.stop_with(Some(Box::new(move || sender.send(()).unwrap())));
@@ -308,7 +317,7 @@ async fn a_small_model_runs_on_the_thread_that_asks() {
 #[tokio::test]
 async fn a_model_that_takes_too_long_does_not_run_inline_any_more() {
     let setup = Setup::new(1);
-    let limit = RunOn::InlineWithin(Duration::from_millis(1));
+    let limit = RunOn::InlineWithin(INLINE_LIMIT);
     let model = setup.load("m", ModelOptions { run_on: limit, warm_up: Some(vec![]), ..options() });
     assert!(model.is_inline());
     for run in 0..16 {
@@ -317,6 +326,35 @@ async fn a_model_that_takes_too_long_does_not_run_inline_any_more() {
     }
     assert!(!model.is_inline());
     assert!(model.infer(row(1.0), &[0], None).await.is_ok());
+}
+
+#[test]
+fn a_stage_does_not_tag_requests_with_fields_of_the_gateway() {
+    let setup = Setup::new(1);
+    let spec = ModelSpec { name: "m", version: 1, path: "mlp.onnx", bytes: MLP, options: options() };
+    let version = setup.inference.load(spec).unwrap();
+    let stage = |tag: &str| {
+        ScoreStage::new(StageSpec {
+            name: "m".into(),
+            version: Arc::clone(&version),
+            inputs: Vec::new(),
+            output: None,
+            when: When::default(),
+            deadline: PATIENCE,
+            fallback: None,
+            refuse_above: None,
+            tag: Some(tag.parse().unwrap()),
+            levels: Vec::new(),
+            shadow: false,
+            rates: None,
+        })
+        .unwrap_err()
+        .message
+    };
+    for owned in ["via", "host", "x-forwarded-for", "transfer-encoding"] {
+        assert_eq!(stage(owned), format!("`tag` names the field `{owned}`, which only the gateway sets"));
+    }
+    assert!(!stage("x-abuse").contains("tag"), "{}", stage("x-abuse"));
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ const METHODS: Key<List<Choice<&'static str>>> = Key {
 };
 
 const HEADER: Key<FieldName> =
-    Key { name: "header", kind: FieldName, example: "\"authorization\"", doc: "Requests that have this field." };
+    Key { name: "header", kind: FieldName::Seen, example: "\"authorization\"", doc: "Requests that have this field." };
 
 const SHARE: Key<Percent> =
     Key { name: "share", kind: Percent, example: "\"10%\"", doc: "This share of requests, drawn at random." };
@@ -109,7 +109,7 @@ const REFUSE: Key<Real> = Key {
 
 const TAG: Key<FieldName> = Key {
     name: "tag",
-    kind: FieldName,
+    kind: FieldName::Set,
     example: "\"x-abuse-score\"",
     doc: "With `inference`: a request field that tells the upstream the score, with four decimals. One that the client sent is \
           removed in any case.",
