@@ -81,9 +81,12 @@ fn errors_name_script_line_route_and_request_and_the_client_sees_none_of_it() {
     let upstream = Upstream::saying("ok");
     let script =
         "content = '''\nlocal function fail() error({}) end\nlocal ok = pcall(fail)\nlocal t = nil\nreturn t.field'''";
-    let mut gateway = gateway(&upstream, "", &[("bad", script)]);
+    let check = ("check", "access = \"error('refused')\"");
+    let mut gateway = gateway(&upstream, "", &[("bad", script), check]);
+    assert!(gateway.get("/check").text().contains("The request could not be checked."));
     let answer = gateway.get_with("/bad", &[("x-request-id", "failed-1")]);
     assert_eq!((answer.status, answer.code().as_str()), (500, "PLUGIN_FAILED"));
+    assert!(answer.text().contains("The request could not be answered."), "{}", answer.text());
     assert!(!answer.text().contains("nil value"), "{}", answer.text());
     let line = gateway.await_line(|line| line.contains("attempt to index local 't'"));
     assert!(line.contains("scripts.bad.content:4:"), "{line}");

@@ -45,6 +45,10 @@ impl Stage for ScriptStage {
         [Phase::Rewrite, Phase::Access, Phase::Content].iter().any(|phase| self.script.has(*phase))
     }
 
+    fn answers(&self) -> bool {
+        self.script.has(Phase::Content)
+    }
+
     fn run(&self, hook: Hook, mut exchange: Box<Exchange>) -> witgate_stage::Run<'_> {
         let vm = match Vm::of(self.script.app.app()) {
             Ok(vm) => vm,

@@ -80,6 +80,11 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// Whether it can answer in the upstream's place: the request has nobody else to answer it then.
+    fn answers(&self) -> bool {
+        false
+    }
+
     /// Calls a hook. What it needs is in the exchange: the response's head from [`Hook::ResponseHeaders`] on, a piece of a
     /// body in the body hooks.
     fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_>;

@@ -150,14 +150,14 @@ pub fn stopped(ctx: &mut RequestCtx, outcome: Outcome) -> Failure {
         Outcome::Continue => return Failure::Late,
         Outcome::Refuse { step, refusal } => (step, Failure::Problem((*refusal).into())),
         Outcome::Respond { step, response } => (step, Failure::Answer(Box::new((*response).into()))),
-        Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, &error))),
+        Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, step, &error))),
     };
     ctx.facts.stage = ctx.route.as_ref().and_then(|route| route.stage_name(step));
     failure
 }
 
 /// What the client is told of a stage that failed; what happened goes to the log.
-fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
+fn stage_failed(ctx: &mut RequestCtx, step: usize, failure: &StageError) -> Problem {
     let reason = format!("{failure}: {}", failure.source);
     error!(request_id = &*ctx.id, route = ctx.route.as_ref().map(|route| &*route.name), "{reason}");
     ctx.facts.error = Some(reason);
@@ -168,6 +168,10 @@ fn stage_failed(ctx: &mut RequestCtx, failure: &StageError) -> Problem {
         | FailureKind::Deadline
         | FailureKind::Limit
         | FailureKind::InvalidOutput
-        | FailureKind::Breaker => Problem::new(Code::PluginFailed, "The request could not be checked."),
+        | FailureKind::Breaker => {
+            let answers = ctx.route.as_ref().is_some_and(|route| route.stage_answers(step));
+            let what = if answers { "answered" } else { "checked" };
+            Problem::new(Code::PluginFailed, format!("The request could not be {what}."))
+        }
     }
 }

@@ -132,6 +132,11 @@ impl Route {
     pub fn stage_name(&self, step: usize) -> Option<String> {
         self.pipeline.steps().get(step).map(|step| step.stage.name().to_owned())
     }
+
+    /// Whether a step's stage answers in the upstream's place.
+    pub fn stage_answers(&self, step: usize) -> bool {
+        self.pipeline.steps().get(step).is_some_and(|step| step.stage.answers())
+    }
 }
 
 impl Observer for Route {
