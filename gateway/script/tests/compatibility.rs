@@ -146,8 +146,9 @@ fn what_is_refused_is_not_there_or_says_so() {
         local sock = ngx.socket.tcp()
         all(ngx.req.socket()) all(ngx.run_worker_thread('pool', 'module', 'f')) all(ngx.on_abort(function() end))
         all(ngx.req.set_body_file, sock.settrustedstore, sock.getsslsession, sock.getsslctx, ndk)
-        for _, name in ipairs { 'ngx.ssl', 'ngx.ocsp' } do ngx.say((pcall(require, name))) end
+        for _, name in ipairs { 'ngx.ssl', 'ngx.ocsp', 'thread.exdata', 'thread.exdata2' } do ngx.say((pcall(require, name))) end
         ngx.say((pcall(ngx.location.capture, '/', { share_all_vars = true })))
+        ngx.say(jit.prngstate)
     ";
     let said = says(code);
     let lines: Vec<&str> = said.lines().collect();
@@ -155,7 +156,7 @@ fn what_is_refused_is_not_there_or_says_so() {
     assert!(lines[1].starts_with("nil worker threads are not supported"), "{said}");
     assert!(lines[2].starts_with("nil lua_check_client_abort is off"), "{said}");
     assert_eq!(lines[3], "nil nil nil nil nil ");
-    assert_eq!(lines[4..], ["false", "false", "false"]);
+    assert_eq!(lines[4..], ["false", "false", "false", "false", "false", "nil"]);
 }
 
 #[test]

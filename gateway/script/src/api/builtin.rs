@@ -136,6 +136,10 @@ mod tests {
         let lua = vm_of(false);
         for (code, expected) in [
             ("return table.nkeys({1, 2, x = 3}), table.isempty({}), table.isempty({1}), table.isarray({1, 2}), table.isarray({x = 1})", "3 true false true false"),
+            ("return table.nkeys({nil, 3, nil}), table.isarray({}), table.isarray({[1.5] = 1}), getmetatable(table.clone(setmetatable({}, {})))", "1 true false nil"),
+            ("return pcall(table.nkeys)", "false bad argument #1 to 'nkeys' (table expected, got no value)"),
+            ("return pcall(require('table.isarray'), 'x')", "false bad argument #1 to 'isarray' (table expected, got string)"),
+            ("return (pcall(table.isempty)), (pcall(table.clone, 1)), require('table.isempty') == table.isempty, require('table.isarray') == table.isarray, require('table.clear') == table.clear", "false false true true true"),
             ("local t = {1, x = {}} local c = table.clone(t) return c ~= t, c[1], c.x == t.x", "true 1 true"),
             ("local t = table.new(10, 2) t.x = 1 table.clear(t) return next(t)", "nil"),
             ("return require('table.nkeys') == table.nkeys, require('table.clone') == table.clone, require('table.new') == table.new", "true true true"),

@@ -242,7 +242,16 @@ function table.sort(list, before)
     merge_sort(list, #list, before or less)
 end
 
+-- What OpenResty's branch of LuaJIT has besides.
+
+local function expect_table(value, name)
+    if type(value) ~= "table" then
+        error("bad argument #1 to '" .. name .. "' (table expected, got " .. (value == nil and "no value" or type(value)) .. ")", 3)
+    end
+end
+
 local function nkeys(map)
+    expect_table(map, "nkeys")
     local count = 0
     for _ in next, map do
         count = count + 1
@@ -251,6 +260,7 @@ local function nkeys(map)
 end
 
 local function isarray(map)
+    expect_table(map, "isarray")
     for key in next, map do
         if type(key) ~= "number" or key < 1 or key % 1 ~= 0 then
             return false
@@ -260,10 +270,12 @@ local function isarray(map)
 end
 
 local function isempty(map)
+    expect_table(map, "isempty")
     return next(map) == nil
 end
 
 local function clone(map)
+    expect_table(map, "clone")
     local copy = {}
     for key, value in next, map do
         copy[key] = value
