@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use witgate_tests::client;
+use witgate_tests::gateway::guest;
 use witgate_tests::nginx::Nginx;
 use witgate_tests::{Gateway, Redis, Site, Upstream};
 
@@ -305,6 +306,39 @@ fn sockets_check_certificates_by_the_authorities_that_are_named() {
     gateway.eventually("the authorities are read again", |gateway| {
         gateway.get("/a").text() == "certificate verify failed\n"
     });
+}
+
+#[test]
+fn a_script_shares_what_a_plugin_keeps() {
+    let upstream = Upstream::saying("ok");
+    let script = "content = '''
+        local kv = ngx.shared[\"kv:probe\"]
+        if not kv then return ngx.say('not granted') end
+        ngx.say(kv:get('n'), ' ', kv:incr('n', 10, 0), ' ', (select(2, kv:add('n', 1))))
+        '''";
+    let with = |vm: &str, name: &str| {
+        let sections = format!(
+            "[key_sets.keys]\nfile = \"keys.txt\"\n[buckets.b]\nrate = \"1/h\"\nburst = 5\n[load.edge]\nin_flight_limit = 100\n\
+             [plugins.probe]\npath = \"{}\"\nhook_timeout = \"500ms\"\n[lua.v]\n{vm}\n[[routes]]\nname = \"probe\"\n\
+             path_prefix = \"/probe\"\nupstream = \"u\"\nstages = [{{ plugin = \"probe\", grants = [\"log\", \"clock\", \"kv\", \
+             \"crypto\", \"crypto:keys\", \"limiter:b\", \"load:edge\"] }}]\n",
+            guest("probe").display()
+        );
+        config(&upstream, &sections, &[(name, &format!("lua = \"v\"\n{script}"))])
+    };
+    let granted = "grants = [\"kv:probe\"]";
+    let site = Site::new(&with(granted, "count"));
+    site.write("keys.txt", "k1 alice\n");
+    let gateway = site.start();
+    let ask = |question: &str| gateway.get_with("/probe", &[("x-probe", question)]).text();
+    assert_eq!(gateway.get("/count").text(), "nil 10 exists\n");
+    assert_eq!(ask("kv-incr n 5"), "Ok(15)");
+    assert_eq!(gateway.get("/count").text(), "15 25 exists\n");
+    gateway.reconfigure(&with(granted, "again"));
+    assert_eq!(gateway.get("/again").text(), "25 35 exists\n", "it survives a reload, as it does for the plugin");
+    assert_eq!(ask("kv-get n"), "Some(\"35\")");
+    gateway.reconfigure(&with("", "again"));
+    assert_eq!(gateway.get("/again").text(), "not granted\n");
 }
 
 #[test]

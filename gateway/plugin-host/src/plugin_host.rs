@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime::Engine;
+use witgate_stage::Store;
 
 use crate::cache::Cache;
 use crate::compile::{self, Compiled};
@@ -107,6 +108,12 @@ impl PluginHost {
         }
         let compiled = compile::compile(&shared.engine, shared.cache.as_ref(), &digest, wasm)?;
         Ok(shared.compiled.share(digest, || Arc::new(compiled)))
+    }
+
+    /// What the plugin of this name keeps under the grant `kv`, for others that may see it. It lives for as long as one of
+    /// both is in use.
+    pub fn store(&self, plugin: &str) -> Arc<dyn Store> {
+        self.shared.namespaces.share(plugin.to_owned(), Arc::default)
     }
 
     /// The bucket of this name and spec: the one in use, with what its keys have taken, or a full one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use witgate_stage::Store;
 
 use crate::dict::Dict;
 use crate::reach::Reach;
@@ -72,6 +73,29 @@ impl Default for Limits {
 /// nothing.
 pub type Modules = BTreeMap<String, Chunk>;
 
+/// Stores by name. Two are equal if they are of the same.
+#[derive(Debug, Clone, Default)]
+pub struct Stores(pub BTreeMap<String, Arc<dyn Store>>);
+
+impl PartialEq for Stores {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((one, first), (another, second)): ((&String, &Arc<dyn Store>), (&String, &Arc<dyn Store>))| {
+            one == another && Arc::as_ptr(first).addr() == Arc::as_ptr(second).addr()
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
+}
+
+impl Eq for Stores {}
+
+impl std::ops::Deref for Stores {
+    type Target = BTreeMap<String, Arc<dyn Store>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// One `[lua.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppSpec {
@@ -89,6 +113,8 @@ pub struct AppSpec {
     pub limits: Limits,
     /// Shared dictionaries in reach, with their sizes in bytes.
     pub dicts: BTreeMap<String, usize>,
+    /// What plugins keep, by their names.
+    pub stores: Stores,
     pub reach: Reach,
     /// Certificate authorities in PEM by which sockets check the certificates of servers, instead of the system's.
     pub authorities: Option<Bytes>,

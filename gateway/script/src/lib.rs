@@ -39,7 +39,7 @@ mod vm;
 mod wait;
 mod watchdog;
 
-pub use app::{App, AppHandle, AppSpec, Chunk, Figures, Limits, Modules, Trust};
+pub use app::{App, AppHandle, AppSpec, Chunk, Figures, Limits, Modules, Stores, Trust};
 pub use error::{Concern, MemoryLimit, Mistake, ScriptError};
 pub use host::ScriptHost;
 pub use phase::Phase;

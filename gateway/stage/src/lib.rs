@@ -16,6 +16,7 @@ mod pipeline;
 mod refusal;
 mod response;
 mod stopwatch;
+mod store;
 mod usage;
 
 pub use desk::BodyDesk;
@@ -26,6 +27,7 @@ pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
 pub use stopwatch::Stopwatch;
+pub use store::{Store, StoreRefusal, StoreWhen};
 pub use usage::{Account, Accounts, Usage};
 
 use std::future::Future;

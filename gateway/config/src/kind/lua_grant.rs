@@ -14,9 +14,10 @@ use crate::{Located, LuaGrant};
 pub(crate) struct LuaGrantName<'n> {
     pub(crate) dicts: &'n [String],
     pub(crate) upstreams: &'n [String],
+    pub(crate) plugins: &'n [String],
 }
 
-const FORMS: [&str; 4] = ["shared:NAME", "upstream:NAME", "address:ADDRESS", "routes"];
+const FORMS: [&str; 5] = ["shared:NAME", "kv:PLUGIN", "upstream:NAME", "address:ADDRESS", "routes"];
 
 impl Kind for LuaGrantName<'_> {
     type Value = Located<LuaGrant>;
@@ -33,6 +34,7 @@ impl Kind for LuaGrantName<'_> {
         let grant = match (capability, name) {
             ("routes", None) => LuaGrant::Routes,
             ("shared", name) => LuaGrant::Shared(existing(node, name, self.dicts, "[shared_dicts.NAME]")?),
+            ("kv", name) => LuaGrant::Kv(existing(node, name, self.plugins, "[plugins.NAME]")?),
             ("upstream", name) => LuaGrant::Upstream(existing(node, name, self.upstreams, "[upstreams.NAME]")?),
             ("address", Some(address)) => match self::address(node, address) {
                 Some(grant) => grant,
@@ -43,7 +45,7 @@ impl Kind for LuaGrantName<'_> {
                 }
             },
             _ => {
-                let capabilities = ["shared", "upstream", "address", "routes"];
+                let capabilities = ["shared", "kv", "upstream", "address", "routes"];
                 let help = did_you_mean(capability, capabilities, || "remove it, or write one of these".into());
                 return Err(node.wrong(&self.expected(), help));
             }

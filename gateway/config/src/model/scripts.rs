@@ -63,6 +63,8 @@ pub enum LuaTrust {
 pub enum LuaGrant {
     /// `shared:NAME`: a shared dictionary
     Shared(String),
+    /// `kv:NAME`: what a plugin keeps
+    Kv(String),
     /// `upstream:NAME`: sockets to its endpoints
     Upstream(String),
     /// `address:ADDRESS`: sockets to a network, on one port or every one

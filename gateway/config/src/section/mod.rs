@@ -55,7 +55,8 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let (upstream_names, plugin_names) = (root.names_in("upstreams"), root.names_in("plugins"));
     let (model_names, feature_names) = (root.names_in("models"), root.names_in("features"));
     let (dict_names, vm_names) = (root.names_in("shared_dicts"), root.names_in("lua"));
-    let lua = scripts::read_vms(root, &scripts::Names { dicts: &dict_names, upstreams: &upstream_names });
+    let granted = scripts::Names { dicts: &dict_names, upstreams: &upstream_names, plugins: &plugin_names };
+    let lua = scripts::read_vms(root, &granted);
     let scripts = scripts::read(root, &vm_names);
     let script_names = root.names_in("scripts");
     let answering = answering(&scripts);

@@ -183,18 +183,20 @@ pub(super) fn read_dicts(root: &mut Table<'_>) -> Read<BTreeMap<String, SharedDi
 pub(super) struct Names<'n> {
     pub(super) dicts: &'n [String],
     pub(super) upstreams: &'n [String],
+    pub(super) plugins: &'n [String],
 }
 
 pub(super) fn read_vms(root: &mut Table<'_>, names: &Names<'_>) -> Read<BTreeMap<String, LuaVm>> {
     let grants = Key {
         name: "grants",
         kind: List {
-            kind: LuaGrantName { dicts: names.dicts, upstreams: names.upstreams },
+            kind: LuaGrantName { dicts: names.dicts, upstreams: names.upstreams, plugins: names.plugins },
             least: 0,
             most: LIST_LIMIT,
         },
         example: "[\"shared:counters\", \"address:127.0.0.1:6379\"]",
-        doc: "What scripts may reach; nothing, without it. `shared:NAME`: that shared dictionary. `upstream:NAME`: sockets to the \
+        doc: "What scripts may reach; nothing, without it. `shared:NAME`: that shared dictionary. `kv:NAME`: \
+              what the plugin of that name keeps, as `ngx.shared[\"kv:NAME\"]`. `upstream:NAME`: sockets to the \
               endpoints of that upstream, by its name as the host. `address:ADDRESS:PORT`: sockets to that address, or network \
               (`10.0.0.0/8`), `*` for every port; `address:unix:PATH`: to that socket. `routes`: requests to the gateway's own \
               routes (`ngx.location.capture`, `ngx.exec`).",

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use witgate_stage::{Store, StoreRefusal, StoreWhen};
+
 /// Why a change was not made; the same as in the WIT interface `kv`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KvError {
@@ -74,6 +76,58 @@ impl Namespace {
         Ok(new)
     }
 
+    fn set_when(
+        &self,
+        now: Instant,
+        (key, value): (&str, &[u8]),
+        ttl: Option<Duration>,
+        when: StoreWhen,
+    ) -> Result<(), StoreRefusal> {
+        check_key(key)?;
+        let mut entries = self.entries(now);
+        match (when, entries.map.contains_key(key)) {
+            (StoreWhen::Absent, true) => return Err(StoreRefusal::Exists),
+            (StoreWhen::Present, false) => return Err(StoreRefusal::NotFound),
+            _ => {}
+        }
+        Ok(entries.put(key, value.to_vec(), ttl.and_then(|ttl| now.checked_add(ttl)))?)
+    }
+
+    fn increment_from(
+        &self,
+        now: Instant,
+        (key, delta): (&str, i64),
+        initial: Option<(i64, Option<Duration>)>,
+    ) -> Result<i64, StoreRefusal> {
+        check_key(key)?;
+        let mut entries = self.entries(now);
+        let (old, expires) = match (entries.map.get(key), initial) {
+            (Some(entry), _) => (decimal(&entry.value)?, entry.expires),
+            (None, Some((initial, ttl))) => (initial, ttl.and_then(|ttl| now.checked_add(ttl))),
+            (None, None) => return Err(StoreRefusal::NotFound),
+        };
+        let new = old.checked_add(delta).ok_or(StoreRefusal::NotANumber)?;
+        entries.put(key, new.to_string().into_bytes(), expires)?;
+        Ok(new)
+    }
+
+    fn time_left(&self, now: Instant, key: &str) -> Option<Option<Duration>> {
+        check_key(key).ok()?;
+        let entries = self.entries(now);
+        let entry = entries.map.get(key)?;
+        Some(entry.expires.map(|expires| expires.saturating_duration_since(now)))
+    }
+
+    fn expire_after(&self, now: Instant, key: &str, ttl: Option<Duration>) -> bool {
+        if check_key(key).is_err() {
+            return false;
+        }
+        let mut entries = self.entries(now);
+        let Some(value) = entries.map.get(key).map(|entry| entry.value.clone()) else { return false };
+        // It takes the place of an equal one, for which there is room.
+        entries.put(key, value, ttl.and_then(|ttl| now.checked_add(ttl))).is_ok()
+    }
+
     pub(crate) fn compare_and_set(
         &self,
         now: Instant,
@@ -90,6 +144,43 @@ impl Namespace {
         let expires = present.and_then(|entry| entry.expires);
         entries.put(key, value, expires)?;
         Ok(true)
+    }
+}
+
+impl From<KvError> for StoreRefusal {
+    fn from(error: KvError) -> Self {
+        match error {
+            KvError::TooLarge => Self::TooLarge,
+            KvError::Quota => Self::Full,
+            KvError::NotANumber => Self::NotANumber,
+        }
+    }
+}
+
+/// For scripts that are granted what a plugin keeps.
+impl Store for Namespace {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.get(Instant::now(), key)
+    }
+
+    fn set(&self, key: &str, value: &[u8], lifetime: Option<Duration>, when: StoreWhen) -> Result<(), StoreRefusal> {
+        self.set_when(Instant::now(), (key, value), lifetime, when)
+    }
+
+    fn delete(&self, key: &str) {
+        self.delete(Instant::now(), key);
+    }
+
+    fn increment(&self, key: &str, by: i64, initial: Option<(i64, Option<Duration>)>) -> Result<i64, StoreRefusal> {
+        self.increment_from(Instant::now(), (key, by), initial)
+    }
+
+    fn lifetime(&self, key: &str) -> Option<Option<Duration>> {
+        self.time_left(Instant::now(), key)
+    }
+
+    fn expire(&self, key: &str, lifetime: Option<Duration>) -> bool {
+        self.expire_after(Instant::now(), key, lifetime)
     }
 }
 
@@ -234,6 +325,29 @@ mod tests {
             kv.set(now, &key.to_string(), vec![], None).unwrap();
         }
         assert_eq!(kv.set(now, "one more", vec![], None), Err(KvError::Quota));
+    }
+
+    #[test]
+    fn scripts_set_by_what_is_there_and_ask_for_lifetimes() {
+        let (kv, now) = (Namespace::default(), Instant::now());
+        let set = |at, ttl, when| kv.set_when(at, ("k", b"v"), ttl, when);
+        assert_eq!(set(now, None, StoreWhen::Present), Err(StoreRefusal::NotFound));
+        assert_eq!(set(now, Some(SECOND), StoreWhen::Absent), Ok(()));
+        assert_eq!(set(now, None, StoreWhen::Absent), Err(StoreRefusal::Exists));
+        assert_eq!(kv.time_left(now + SECOND / 4, "k"), Some(Some(SECOND * 3 / 4)));
+        assert_eq!(set(now + SECOND, None, StoreWhen::Absent), Ok(()), "the other one has expired");
+        assert_eq!(kv.time_left(now + SECOND, "k"), Some(None));
+        assert!(kv.expire_after(now + SECOND, "k", Some(SECOND)));
+        assert_eq!(kv.get(now + 2 * SECOND, "k"), None);
+        assert!(!kv.expire_after(now + 2 * SECOND, "k", None));
+        assert_eq!(kv.time_left(now + 2 * SECOND, "k"), None);
+        assert_eq!(kv.increment_from(now, ("n", 1), None), Err(StoreRefusal::NotFound));
+        assert_eq!(kv.increment_from(now, ("n", 1), Some((5, Some(SECOND)))), Ok(6));
+        assert_eq!(kv.increment_from(now, ("n", 1), Some((5, None))), Ok(7));
+        assert_eq!(kv.increment(now, "n", 1, None), Ok(8), "the plugin counts on");
+        assert_eq!(kv.get(now + SECOND, "n"), None, "within the time that the first gave");
+        let long = "k".repeat(KEY_LIMIT + 1);
+        assert_eq!(kv.set_when(now, (&long, b""), None, StoreWhen::Always), Err(StoreRefusal::TooLarge));
     }
 
     proptest! {

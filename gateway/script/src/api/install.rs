@@ -63,6 +63,7 @@ pub(crate) fn install(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let host = super::host::table(lua, core)?;
     let dicts: Vec<_> = core.app.dicts.iter().map(|(name, dict)| (name.clone(), Arc::clone(dict))).collect();
     library::install(lua, &ngx, &dicts)?;
+    super::store::install(lua, &ngx, &core.app.spec.stores)?;
     library::limit_results(lua, core.app.spec.limits.request_memory);
     let dispatcher: LuaTable = load(lua, "core", include_str!("../lua/core.lua"), &host)?;
     load::<_, ()>(lua, "ngx", include_str!("../lua/ngx.lua"), (&host, &dispatcher, &ngx))?;

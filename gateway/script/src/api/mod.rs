@@ -16,6 +16,7 @@ mod request;
 pub(crate) mod resty_core;
 pub(crate) mod shared;
 mod socket;
+mod store;
 pub(crate) mod time;
 mod timer;
 mod var;

@@ -105,7 +105,7 @@ fn key<'a>(call: &Call<'a>) -> Result<&'a [u8], &'static str> {
 }
 
 /// A time in seconds as milliseconds.
-fn milliseconds(given: Given<'_>, complaint: &'static str) -> Result<u64, Fault> {
+pub(super) fn milliseconds(given: Given<'_>, complaint: &'static str) -> Result<u64, Fault> {
     match given {
         Given::Nothing | Given::Nil | Given::Boolean(false) => Ok(0),
         given => match given.number() {

@@ -46,7 +46,7 @@ impl Builder {
         let with = (&*self.inference, self.inference_threads);
         let models = Arc::new(models::load(with, &self.metrics, sources, previous, &mut problems));
         let material = Material::new(sources, &models, &mut problems);
-        let scripts = Scripts::load(&self.scripts, sources, &upstreams, &mut problems);
+        let scripts = Scripts::load(&self.scripts, sources, (&self.host, &upstreams), &mut problems);
         let with = (&upstreams, &material, &scripts);
         let mut stages = Stages::new(self, sources, previous, with, &mut problems);
         let mut routes = Vec::new();

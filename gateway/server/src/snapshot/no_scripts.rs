@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use witgate_config::{self as config, Diagnostic};
+use witgate_plugin_host::PluginHost;
 use witgate_stage::{FailurePolicy, Step};
 
 use super::{Sources, Upstream};
@@ -36,7 +37,7 @@ impl Scripts {
     pub fn load(
         _: &ScriptHost,
         sources: &Sources,
-        _: &BTreeMap<&str, Arc<Upstream>>,
+        _: (&PluginHost, &BTreeMap<&str, Arc<Upstream>>),
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let vms = sources.config.lua.values().map(|vm| &vm.spot);

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust, Spot};
+use witgate_plugin_host::PluginHost;
 use witgate_script::{
     AppHandle, AppSpec, Chunk, Concern, Limits, Mistake, Modules, Network, Phase, Reach, Script, ScriptSpec,
-    ScriptStage, Subrequests, Trust,
+    ScriptStage, Stores, Subrequests, Trust,
 };
 
 use witgate_stage::{FailurePolicy, Hook, Stage as _, Step};
@@ -63,7 +64,7 @@ impl Scripts {
     pub fn load(
         host: &ScriptHost,
         sources: &Sources,
-        upstreams: &BTreeMap<&str, Arc<Upstream>>,
+        within: (&PluginHost, &BTreeMap<&str, Arc<Upstream>>),
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut apps = BTreeMap::new();
@@ -74,7 +75,7 @@ impl Scripts {
                 problems.push(sources.diagnostic(&ca.spot, message, "give a PEM file of trusted authorities"));
                 continue;
             }
-            match host.host.app(app(sources, name, vm, upstreams)) {
+            match host.host.app(app(sources, name, vm, within)) {
                 Ok(app) => drop(apps.insert(name.as_str(), app)),
                 Err(mistake) => {
                     let code = match mistake.concern {
@@ -168,7 +169,12 @@ fn diagnostic(
     }
 }
 
-fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> AppSpec {
+fn app(
+    sources: &Sources,
+    name: &str,
+    vm: &config::LuaVm,
+    (plugins, upstreams): (&PluginHost, &BTreeMap<&str, Arc<Upstream>>),
+) -> AppSpec {
     let config::LuaVm {
         spot: _,
         path,
@@ -211,6 +217,7 @@ fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&
             response: *response_limit,
         },
         dicts: BTreeMap::new(),
+        stores: Stores::default(),
         reach: Reach::default(),
         authorities: ca.as_ref().map(|ca| Bytes::from_owner(sources.file(&ca.value))),
         routes: false,
@@ -220,6 +227,7 @@ fn app(sources: &Sources, name: &str, vm: &config::LuaVm, upstreams: &BTreeMap<&
             LuaGrant::Shared(dict) => {
                 spec.dicts.extend(sources.config.shared_dicts.get(dict).map(|settings| (dict.clone(), settings.size)));
             }
+            LuaGrant::Kv(plugin) => drop(spec.stores.0.insert(plugin.clone(), plugins.store(plugin))),
             LuaGrant::Upstream(upstream) => {
                 let endpoints = upstreams.get(upstream.as_str()).map(|group| group.addresses().collect());
                 spec.reach.upstreams.extend(endpoints.map(|endpoints| (upstream.clone(), endpoints)));
