@@ -79,10 +79,10 @@ pub struct Stores(pub BTreeMap<String, Arc<dyn Store>>);
 
 impl PartialEq for Stores {
     fn eq(&self, other: &Self) -> bool {
-        let same = |((one, first), (another, second)): ((&String, &Arc<dyn Store>), (&String, &Arc<dyn Store>))| {
-            one == another && Arc::as_ptr(first).addr() == Arc::as_ptr(second).addr()
+        let of = |stores: &Self| -> Vec<(String, usize)> {
+            stores.iter().map(|(name, store)| (name.clone(), Arc::as_ptr(store).addr())).collect()
         };
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+        of(self) == of(other)
     }
 }
 

@@ -208,6 +208,24 @@ fn the_request_can_be_read_and_changed() {
 }
 
 #[test]
+fn output_looks_and_waits_as_in_nginx() {
+    let code = "
+        ngx.say(-9223372036854775808, ' ', 99999999999999, ' ', 100000000000000, ' ', -0.5)
+        ngx.say(ngx.flush())
+        ngx.say(pcall(ngx.log, ngx.ERR, 'a', {})) ngx.say(pcall(ngx.thread.wait)) ngx.say(pcall(ngx.thread.wait, 1))
+    ";
+    let expected = "-9.2233720368548e+18 99999999999999 1e+14 -0.5\n1\n\
+        falsebad argument #2 to 'log' (expected table to have __tostring metamethod)\nfalseat least one coroutine should be specified\n\
+        falseattempt to wait on a coroutine that is not a user thread: `ngx.thread.spawn` makes those\n";
+    assert_eq!(says(code), expected);
+    assert_eq!(
+        says("local ok, err = ngx.flush() ngx.status = 201 ngx.say(tostring(ok), err)"),
+        "nilnothing to flush\n"
+    );
+    assert!(says("error(nil)").starts_with("error: runtime error: unknown reason\nstack traceback:"));
+}
+
+#[test]
 fn the_response_is_what_a_script_says() {
     let code = "
         ngx.status = 201
@@ -241,13 +259,16 @@ fn variables_have_values() {
             tonumber(ngx.var.request_time) ~= nil, ngx.var.nginx_version ~= nil)
         ngx.var.color = 'blue'
         ngx.say(ngx.var.color, (pcall(function() ngx.var.uri = '/x' end)))
+        ngx.var.COLOR = 'green'
+        ngx.say(ngx.var.color, ngx.var.Color, ngx.var.Request_Method, ngx.var.HTTP_Host, ngx.var.NONE)
     ";
     let mut exchange = get("/p%20q?a=1&b");
     exchange.request.headers.insert("cookie", "c=d".parse().unwrap());
     let said = String::from_utf8(Rig::new(&[(Phase::Content, code)]).respond(exchange).body.to_vec()).unwrap();
     let expected = "/p q /p q /p%20q?a=1&b GET a=1&b a=1&b ? 1 GET /p%20q?a=1&b HTTP/1.1 \n\
                     HTTP/1.1 http  localhost localhost:8080 localhost 80 127.0.0.1 \n127.0.0.1 5000 - - - - d \n\
-                    id-1 route - - 0 0 - \n- - 000 0 - \n4ztruetruetruetrue\nbluefalse\n";
+                    id-1 route - - 0 0 - \n- - 000 0 - \n4ztruetruetruetrue\nbluefalse\n\
+                    greengreenGETlocalhost:8080nil\n";
     assert_eq!(said, expected);
 }
 

@@ -240,9 +240,11 @@ mod tests {
     use super::*;
     use crate::testing::{check, vm};
 
+    type Entry = (Vec<u8>, Option<Duration>);
+
     /// Values with their lifetimes, which do not pass.
     #[derive(Debug, Default)]
-    struct Plain(Mutex<BTreeMap<String, (Vec<u8>, Option<Duration>)>>);
+    struct Plain(Mutex<BTreeMap<String, Entry>>);
 
     impl Store for Plain {
         fn get(&self, key: &str) -> Option<Vec<u8>> {

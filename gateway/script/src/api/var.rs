@@ -58,12 +58,12 @@ fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
     if name == "args" {
         return Err(LuaError::runtime("use `ngx.req.set_uri_args` to change the query"));
     }
-    let mut variables = request.variables.borrow_mut();
-    if !variables.contains_key(name) {
+    let Some(name) = own_name(request, name) else {
         return Err(LuaError::runtime(format!(
             "variable \"{name}\" not found for writing; it is built in, or missing in `variables` of the script"
         )));
-    }
+    };
+    let mut variables = request.variables.borrow_mut();
     let bytes = match value {
         LuaValue::Nil => Vec::new(),
         LuaValue::String(text) => text.as_bytes().to_vec(),
@@ -73,7 +73,7 @@ fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
     if bytes.len() > VALUE_LIMIT || variables.len() > VARIABLES_LIMIT {
         return Err(LuaError::runtime(format!("a variable has at most {VALUE_LIMIT} bytes")));
     }
-    variables.insert(name.to_owned(), bytes);
+    variables.insert(name, bytes);
     Ok(())
 }
 
@@ -81,6 +81,25 @@ fn read(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
     if let Some(own) = request.variables.borrow().get(name) {
         return Ok(Some(own.clone()));
     }
+    let value = built_in(request, name)?;
+    // The case of names does not count.
+    if value.is_some() || !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Ok(value);
+    }
+    let own = own_name(request, name).and_then(|own| request.variables.borrow().get(&own).cloned());
+    if own.is_some() { Ok(own) } else { built_in(request, &name.to_ascii_lowercase()) }
+}
+
+/// The name of a script's own variable as the configuration writes it.
+fn own_name(request: &Request, name: &str) -> Option<String> {
+    let variables = request.variables.borrow();
+    if variables.contains_key(name) {
+        return Some(name.to_owned());
+    }
+    variables.keys().find(|own| own.eq_ignore_ascii_case(name)).cloned()
+}
+
+fn built_in(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
     if name == "request_body" {
         return Ok(request.body.borrow().as_ref().filter(|body| !body.is_empty()).map(|body| body.to_vec()));
     }

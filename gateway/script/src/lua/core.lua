@@ -43,7 +43,7 @@ local function trace(message)
         thread.thrown = message
     end
     if type(message) ~= "string" then
-        message = tostring(message)
+        message = message == nil and "unknown reason" or tostring(message)
     end
     -- The frames below are the dispatcher's.
     return (traceback(message):gsub("\n%s*%[C%]: in function 'xpcall'\n%s*witgate/core:.*$", ""))
@@ -533,7 +533,7 @@ local function thread_of(t)
     end
     local known = type(t) == "table" and t.request
     if not known or (t.co == nil and not t.dead) then
-        error("bad argument: expected a light thread that `ngx.thread.spawn` made", 3)
+        error("attempt to wait on a coroutine that is not a user thread: `ngx.thread.spawn` makes those", 3)
     end
     return t
 end
@@ -553,7 +553,7 @@ function threads.wait(...)
     may_spawn()
     local n = select("#", ...)
     if n == 0 then
-        error("at least one light thread expected", 2)
+        error("at least one coroutine should be specified", 2)
     end
     local list = { ... }
     local me = thread

@@ -43,7 +43,7 @@ core.methods = METHODS
 
 -- Logs ----------------------------------------------------------------------------------------------------------------
 
-local function stringify(value)
+local function stringify(value, at)
     if value == null then
         return "null"
     end
@@ -51,7 +51,7 @@ local function stringify(value)
     if kind == "table" then
         local meta = getmetatable(value)
         if type(meta) ~= "table" or not meta.__tostring then
-            error("bad argument to 'log' (expected table to have __tostring metamethod)", 3)
+            error("bad argument #" .. at .. " to 'log' (expected table to have __tostring metamethod)", 4)
         end
     end
     return tostring(value)
@@ -61,7 +61,7 @@ local function log_at(depth, level, ...)
     local n = select("#", ...)
     local parts = {}
     for i = 1, n do
-        parts[i] = stringify((select(i, ...)))
+        parts[i] = stringify((select(i, ...)), i)
     end
     local info = getinfo(depth + 1, "Sln")
     local where = ""
@@ -134,7 +134,9 @@ end
 
 function ngx.flush()
     may_write()
-    host.begin_response()
+    if not begun() then
+        return nil, "nothing to flush"
+    end
     return 1
 end
 
