@@ -27,7 +27,7 @@ use super::file::{CaseFile, Source};
 use super::sockets::Servers;
 use super::surroundings::Simulated;
 use super::upstreams::Upstreams;
-use crate::CommandError;
+use crate::{CommandError, component};
 
 /// What stands for the gateway's own routes among upstreams.
 pub(super) const ROUTES: &str = "routes";
@@ -342,6 +342,10 @@ fn app_spec(config: &config::Config, name: &str, vm: &config::LuaVm) -> Result<A
             LuaGrant::Shared(dict) => {
                 spec.dicts.extend(config.shared_dicts.get(dict).map(|settings| (dict.clone(), settings.size)));
             }
+            // As a plugin would begin with it that has kept nothing yet.
+            LuaGrant::Kv(plugin) => {
+                spec.stores.0.insert(plugin.clone(), component::host()?.store(plugin));
+            }
             LuaGrant::Routes => spec.routes = true,
             LuaGrant::Upstream(_) | LuaGrant::Network { .. } | LuaGrant::Unix(_) => {}
         }
@@ -367,7 +371,7 @@ fn reach(config: &config::Config, vm: &config::LuaVm) -> Reach {
                 reach.networks.push(Network { address: *address, bits: *bits, port: *port });
             }
             LuaGrant::Unix(path) => reach.unix.push(path.clone()),
-            LuaGrant::Shared(_) | LuaGrant::Routes => {}
+            LuaGrant::Shared(_) | LuaGrant::Kv(_) | LuaGrant::Routes => {}
         }
     }
     reach

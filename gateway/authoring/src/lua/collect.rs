@@ -299,6 +299,7 @@ impl Collection {
     ) -> Group {
         let granted = vm.grants.iter().filter_map(|grant| match &grant.value {
             LuaGrant::Shared(dict) => Some(dict.clone()),
+            LuaGrant::Kv(plugin) => Some(format!("kv:{plugin}")),
             _ => None,
         });
         let mut group = Group {
