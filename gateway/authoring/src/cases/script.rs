@@ -240,10 +240,11 @@ fn configuration(source: &Source, file: &CaseFile) -> Result<(config::Config, Pa
             let told = diagnostics.iter().map(|diagnostic| {
                 let path = diagnostic.spot.as_ref().map(|spot| spot.path.replacen("scripts.test", "script", 1));
                 let path = path.map(|path| path.replacen("lua.test", "script.lua", 1)).unwrap_or_default();
-                format!("{path}: {}", diagnostic.message)
+                let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+                format!("{path}: {}{help}", diagnostic.message)
             });
-            let help = diagnostics.first().and_then(|first| first.help.clone()).unwrap_or_default();
-            Err(source.problem(start, &told.collect::<Vec<_>>().join("; "), &help))
+            let told = told.collect::<Vec<_>>().join("; ");
+            Err(source.problem(start, &told, "write it as in gateway.toml; docs/lua/README.md has the form"))
         }
     }
 }

@@ -108,7 +108,7 @@ fn column(text: &str, line: usize, name: &str) -> usize {
         text.match_indices(name).map(|(at, _)| at).find(|at| {
             let before = text.get(..*at).and_then(|before| before.chars().next_back());
             let after = text.get(at + name.len()..).and_then(|after| after.chars().next());
-            !name.is_empty() && !(before.is_some_and(is_part) || after.is_some_and(is_part))
+            !(name.is_empty() || before.is_some_and(is_part) || after.is_some_and(is_part))
         })
     };
     // A module's name stands between quotes, and often names a local variable as well.

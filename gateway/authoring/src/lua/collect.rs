@@ -1,6 +1,5 @@
 //! Gathers the code to be checked: files, directories, and what a configuration names.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -35,6 +34,9 @@ pub(super) enum Role {
 /// A file's text, for excerpts.
 pub(super) type Text = Rc<str>;
 
+/// What code names, or why it is none.
+type Names = Rc<Result<Vec<Use>, SyntaxError>>;
+
 /// Code that is checked.
 pub(super) struct Unit {
     pub(super) role: Role,
@@ -45,7 +47,7 @@ pub(super) struct Unit {
     pub(super) key: String,
     /// The lines of code in a configuration.
     inline: Option<config::LuaSource>,
-    pub(super) uses: Rc<Result<Vec<Use>, SyntaxError>>,
+    pub(super) uses: Names,
     /// Somebody else's: an installed library that code requires.
     pub(super) is_foreign: bool,
     /// Variables that `ngx.var` lets it assign to, if they are known.
@@ -129,7 +131,7 @@ pub(super) struct Collection {
     pub(super) files: BTreeSet<PathBuf>,
     bytes: usize,
     entries: usize,
-    read: RefCell<BTreeMap<PathBuf, Rc<Result<Vec<Use>, SyntaxError>>>>,
+    read: BTreeMap<PathBuf, Names>,
 }
 
 impl Collection {
@@ -241,10 +243,10 @@ impl Collection {
         }
         let Some(content) = self.content(path, named) else { return };
         self.files.insert(path.to_owned());
-        let known = self.read.borrow().get(path).map(Rc::clone);
+        let known = self.read.get(path).map(Rc::clone);
         let uses = known.unwrap_or_else(|| {
             let uses = Rc::new(usage::uses(&content));
-            self.read.borrow_mut().insert(path.to_owned(), Rc::clone(&uses));
+            self.read.insert(path.to_owned(), Rc::clone(&uses));
             uses
         });
         group.units.push(Unit {

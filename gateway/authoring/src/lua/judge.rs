@@ -425,5 +425,5 @@ impl<'j> OnUnit<'j> {
 
 /// Whether it is for waiting that a function is refused, which timers can do.
 fn waits_somehow(path: &str, waits: bool) -> bool {
-    waits || path == "ngx.sleep" || path.starts_with("ngx.thread.")
+    waits || path == "ngx.sleep" || path.starts_with("ngx.thread.") || path.starts_with("ngx.socket.")
 }

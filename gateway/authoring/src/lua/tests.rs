@@ -229,6 +229,7 @@ fn phases_have_what_they_can_call() {
         config,
         files,
         &[
+            "error 1:11 `ngx.socket.tcp` cannot be called in `header_filter`",
             "error 1:30 `connect` cannot be called in `header_filter`",
             "error 1:15 `ngx.print` cannot be called in `body_filter`",
         ],

@@ -129,7 +129,7 @@ impl Vocabulary {
 
 /// Phases in which functions can be called, for those that cannot be called in all. The API itself refuses calls in others; a
 /// test holds one against the other.
-const PHASES: [(&[&str], &[Phase]); 5] = [
+const PHASES: [(&[&str], &[Phase]); 4] = [
     (
         &[
             "ngx.print",
@@ -139,18 +139,26 @@ const PHASES: [(&[&str], &[Phase]); 5] = [
             "ngx.eof",
             "ngx.redirect",
             "ngx.exec",
+            "ngx.on_abort",
             "ngx.req.read_body",
             "ngx.req.discard_body",
+            "ngx.req.set_body_data",
+            "ngx.req.init_body",
+            "ngx.req.append_body",
+            "ngx.req.finish_body",
             "ngx.location.capture",
             "ngx.location.capture_multi",
             "ngx.sleep",
             "ngx.thread.spawn",
             "ngx.thread.wait",
             "ngx.thread.kill",
+            "ngx.socket.tcp",
+            "ngx.socket.stream",
+            "ngx.socket.connect",
+            "ngx.socket.udp",
         ],
         &[Phase::Rewrite, Phase::Access, Phase::Content],
     ),
-    (&["ngx.req.get_body_data", "ngx.req.get_post_args"], &[Phase::Rewrite, Phase::Access, Phase::Content]),
     (&["ngx.exit"], &[Phase::Rewrite, Phase::Access, Phase::Content, Phase::HeaderFilter, Phase::Balancer]),
     (
         &[
@@ -159,6 +167,9 @@ const PHASES: [(&[&str], &[Phase]); 5] = [
             "ngx.req.set_uri",
             "ngx.req.set_uri_args",
             "ngx.req.set_method",
+            "ngx.req.get_body_data",
+            "ngx.req.get_body_file",
+            "ngx.req.get_post_args",
         ],
         &[Phase::Rewrite, Phase::Access, Phase::Content, Phase::HeaderFilter, Phase::BodyFilter, Phase::Balancer],
     ),
