@@ -264,3 +264,19 @@ fn mistakes_in_the_file_are_told_with_what_to_do() {
     let plugin = Command::new(binary()).args(["plugin", "test"]).arg(cases).output().expect("witgate runs");
     assert!(String::from_utf8_lossy(&plugin.stderr).contains("run `witgate lua test`"));
 }
+
+#[test]
+fn what_a_reload_finds_in_a_script_is_told_at_its_own_line() {
+    let config = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[scripts.a]\ncontent = '''\n\nlocal x = = 1\n'''\n\
+                  [scripts.b]\ncontent_file = \"b.lua\"\n[lua.v]\ninit = '''\nlocal a\nerror(\"not today\")\n'''\n";
+    let site = folder(&[("gateway.toml", config), ("b.lua", "local y = 1\nif y then")]);
+    let output = Command::new(binary()).arg("check").current_dir(site.path()).output().expect("witgate runs");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    for told in [
+        "  --> gateway.toml:6:1 (scripts.a.content)\n   |\n 6 | local x = = 1\n",
+        "  --> b.lua:2:1 (scripts.b.content_file)\n   |\n 2 | if y then\n",
+        "   --> gateway.toml:13:1 (lua.v.init)\n    |\n 13 | error(\"not today\")\n",
+    ] {
+        assert!(err.contains(told), "{told}\n{err}");
+    }
+}

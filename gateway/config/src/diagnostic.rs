@@ -36,10 +36,11 @@ impl Diagnostic {
     /// For people: several lines, the last without a line break. With the file's text at hand the line in question is
     /// shown. The result holds no control characters of the file, so that it is safe on a terminal.
     pub fn render(&self, source: Option<&str>) -> String {
-        self.render_as("error", source)
+        let line = self.spot.as_ref().and_then(|spot| line_of(source?, spot));
+        self.render_as("error", line)
     }
 
-    /// As [`Self::render`], of what is perhaps no error: `kind` is the word that it begins with.
+    /// As [`Self::render`], of what is perhaps no error: `kind` is the word that it begins with, `source` the line in question.
     pub fn render_as(&self, kind: &str, source: Option<&str>) -> String {
         let line = self.spot.as_ref().map_or(0, |spot| spot.line);
         let gutter = " ".repeat(line.to_string().len());
@@ -51,7 +52,7 @@ impl Diagnostic {
             if !spot.path.is_empty() {
                 push(&mut out, format_args!(" ({})", spot.path));
             }
-            if let Some(line) = source.and_then(|text| line_of(text, spot)) {
+            if let Some(line) = source {
                 push_excerpt(&mut out, line, spot, &gutter);
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use witgate_config::{Diagnostic, Spot};
@@ -14,6 +15,9 @@ use crate::CommandError;
 
 /// Findings that are shown; nobody reads more at once.
 const SHOWN_LIMIT: usize = 500;
+
+/// Bytes of a line in which a name is looked for.
+const LINE_LIMIT: usize = 1024;
 
 /// What to check and how.
 #[derive(Debug, Clone)]
@@ -40,7 +44,7 @@ pub struct Checked {
 struct Told {
     severity: Severity,
     diagnostic: Diagnostic,
-    text: Option<Text>,
+    text: Option<Rc<Text>>,
 }
 
 /// Checks scripts. Nothing of them is run.
@@ -93,15 +97,16 @@ fn told(unit: &Unit, finding: Finding, severity: Severity) -> Told {
         Diagnostic::of_file(&unit.file, message, help)
     } else {
         let line = unit.line(line.max(1));
-        let column = column(&unit.text, line, &name);
+        let column = column(unit.text.line(line).unwrap_or_default(), &name);
         Diagnostic::at(&unit.file, &Spot { line, column, path: unit.key.clone() }, message, help)
     };
-    Told { severity, diagnostic, text: Some(unit.text.clone()) }
+    Told { severity, diagnostic, text: Some(Rc::clone(&unit.text)) }
 }
 
 /// The column of a name in a line, by characters from 1: bytecode knows lines only.
-fn column(text: &str, line: usize, name: &str) -> usize {
-    let Some(text) = line.checked_sub(1).and_then(|index| text.split('\n').nth(index)) else { return 1 };
+fn column(line: &str, name: &str) -> usize {
+    // Nobody reads beyond that, and a generated file may have one line and a hundred thousand names.
+    let text = line.get(..line.floor_char_boundary(LINE_LIMIT)).unwrap_or_default();
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
     let whole_word = |name: &str| {
@@ -149,7 +154,9 @@ impl Checked {
 impl Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for told in self.findings.iter().take(SHOWN_LIMIT) {
-            writeln!(f, "{}\n", told.diagnostic.render_as(told.severity.label(), told.text.as_deref()))?;
+            let line = told.diagnostic.spot.as_ref().map(|spot| spot.line);
+            let line = told.text.as_ref().and_then(|text| text.line(line?));
+            writeln!(f, "{}\n", told.diagnostic.render_as(told.severity.label(), line))?;
         }
         if let Some(more) = self.findings.len().checked_sub(SHOWN_LIMIT).filter(|more| *more > 0) {
             writeln!(f, "{more} more are not shown; `--format json` has all\n")?;

@@ -32,7 +32,26 @@ pub(super) enum Role {
 }
 
 /// A file's text, for excerpts.
-pub(super) type Text = Rc<str>;
+pub(super) struct Text {
+    text: String,
+    /// Byte at which each line begins.
+    starts: Vec<usize>,
+}
+
+impl Text {
+    fn new(text: String) -> Rc<Self> {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Rc::new(Self { text, starts })
+    }
+
+    /// A line, counted from 1, without its end.
+    pub(super) fn line(&self, line: usize) -> Option<&str> {
+        let start = *self.starts.get(line.checked_sub(1)?)?;
+        let end = self.starts.get(line).map_or(self.text.len(), |next| next - 1);
+        self.text.get(start..end)
+    }
+}
 
 /// What code names, or why it is none.
 type Names = Rc<Result<Vec<Use>, SyntaxError>>;
@@ -42,7 +61,7 @@ pub(super) struct Unit {
     pub(super) role: Role,
     /// Where its lines are told to be.
     pub(super) file: PathBuf,
-    pub(super) text: Text,
+    pub(super) text: Rc<Text>,
     /// Of the configuration, for code in it: `scripts.check.access`.
     pub(super) key: String,
     /// The lines of code in a configuration.
@@ -127,7 +146,7 @@ pub(super) enum Found {
 pub(super) struct Collection {
     pub(super) groups: Vec<Group>,
     /// What is wrong before any code is looked at, with the text of its file.
-    pub(super) problems: Vec<(Diagnostic, Option<Text>)>,
+    pub(super) problems: Vec<(Diagnostic, Option<Rc<Text>>)>,
     pub(super) files: BTreeSet<PathBuf>,
     bytes: usize,
     entries: usize,
@@ -252,7 +271,7 @@ impl Collection {
         group.units.push(Unit {
             role,
             file: path.to_owned(),
-            text: String::from_utf8_lossy(&content).into(),
+            text: Text::new(String::from_utf8_lossy(&content).into_owned()),
             key: String::new(),
             inline: None,
             uses,
@@ -265,8 +284,8 @@ impl Collection {
     fn configuration(&mut self, path: &Path) {
         let Some(content) = self.content(path, None) else { return };
         self.files.insert(path.to_owned());
-        let text: Text = String::from_utf8_lossy(&content).into();
-        let config = match config::parse(&text, path) {
+        let text = Text::new(String::from_utf8_lossy(&content).into_owned());
+        let config = match config::parse(&text.text, path) {
             Ok(config) => config,
             Err(diagnostics) => {
                 self.problems.extend(diagnostics.into_iter().map(|diagnostic| (diagnostic, Some(Rc::clone(&text)))));
@@ -295,7 +314,7 @@ impl Collection {
     fn vm(
         &mut self,
         path: &Path,
-        text: &Text,
+        text: &Rc<Text>,
         config: &config::Config,
         (name, vm): (&String, &config::LuaVm),
     ) -> Group {
@@ -327,7 +346,7 @@ impl Collection {
         group
     }
 
-    fn script(&mut self, path: &Path, text: &Text, (name, script): (&String, &config::Script), group: &mut Group) {
+    fn script(&mut self, path: &Path, text: &Rc<Text>, (name, script): (&String, &config::Script), group: &mut Group) {
         let variables = Rc::new(script.variables.keys().cloned().collect::<BTreeSet<_>>());
         for (phase, code) in &script.phases {
             let Some(known) = Phase::ALL.into_iter().find(|known| known.name() == *phase) else { continue };
@@ -339,7 +358,7 @@ impl Collection {
         }
     }
 
-    fn code(&mut self, path: &Path, text: &Text, (code, role, key): (&Code, Role, &str), group: &mut Group) {
+    fn code(&mut self, path: &Path, text: &Rc<Text>, (code, role, key): (&Code, Role, &str), group: &mut Group) {
         match code {
             Code::File(file) => self.file(&file.value, role, Some((path, &file.spot)), group),
             Code::Inline(source) => group.units.push(Unit {

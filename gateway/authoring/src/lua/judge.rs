@@ -55,6 +55,10 @@ pub(super) fn required(what: &What) -> Option<&str> {
     }
 }
 
+/// Findings of one piece of code for which what may have been meant is looked for, and names of its own that it may be.
+const HINTS_LIMIT: usize = 100;
+const CANDIDATES_LIMIT: usize = 1000;
+
 /// Functions after which the globals of a chunk are its own.
 const ENVIRONMENTS: [&str; 2] = ["module", "setfenv"];
 
@@ -163,6 +167,16 @@ impl<'j> OnUnit<'j> {
         self.found.push(Finding { severity, line: one.line, name: name.to_owned(), message, help });
     }
 
+    /// What may have been meant; for the first findings only, because looking for it takes longer than all else.
+    fn near<'a>(
+        &self,
+        wrong: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+        otherwise: impl FnOnce() -> String,
+    ) -> String {
+        if self.found.len() < HINTS_LIMIT { did_you_mean(wrong, candidates, otherwise) } else { otherwise() }
+    }
+
     fn one(&mut self, one: &'j Use) {
         match &one.what {
             What::Read { path, care } => match split(path) {
@@ -199,7 +213,7 @@ impl<'j> OnUnit<'j> {
         }
         let globals = self.vocabulary.names().filter(|name| !name.contains('.'));
         let otherwise = || "define it in this code or in `init`, or make it `local` where it is assigned".to_owned();
-        let help = did_you_mean(name, globals.chain(self.own.iter().copied()), otherwise);
+        let help = self.near(name, globals.chain(self.own.iter().copied().take(CANDIDATES_LIMIT)), otherwise);
         let message = format!("nothing defines the global `{name}`: it is nil");
         self.tell(Severity::Warning, one, (name, message, help));
     }
@@ -236,7 +250,7 @@ impl<'j> OnUnit<'j> {
             let entry = self.judge.api.get(&format!("ngx.shared.DICT.{field}"));
             if entry.is_none() && !is_tested {
                 let methods = self.judge.api.below("ngx.shared.DICT.");
-                let help = did_you_mean(field, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
+                let help = self.near(field, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
                 let message = format!("a shared dictionary has no method `{field}`");
                 self.tell(Severity::Error, one, (field, message, help));
             }
@@ -265,7 +279,7 @@ impl<'j> OnUnit<'j> {
         let listed = self.judge.api.below(&prefix).filter(|name| !name.contains('.'));
         let otherwise = || "docs/lua/compatibility.md lists what there is".to_owned();
         let whole: Vec<String> = fields.chain(listed).map(|field| format!("{table}.{field}")).collect();
-        let help = did_you_mean(path, whole.iter().map(String::as_str), otherwise);
+        let help = self.near(path, whole.iter().map(String::as_str), otherwise);
         // Code may add to Lua's own tables where nobody sees it from here.
         let ours = ["ngx.", "require \"ngx.", "require \"cjson", "require \"resty."];
         let is_ours = ours.iter().any(|prefix| canonical.starts_with(prefix));
@@ -300,7 +314,7 @@ impl<'j> OnUnit<'j> {
         let known = self.judge.api.below("$").chain(variables.iter().map(String::as_str));
         let otherwise =
             || format!("add `{name}` to `variables` of the script, or see docs/lua/compatibility.md for what there is");
-        let help = did_you_mean(name, known, otherwise);
+        let help = self.near(name, known, otherwise);
         let message = format!("there is no variable `${name}`: `ngx.var.{name}` is nil");
         self.tell(Severity::Warning, one, (name, message, help));
     }
@@ -317,7 +331,7 @@ impl<'j> OnUnit<'j> {
         } else {
             let otherwise =
                 || format!("define `[shared_dicts.{name}]`, and add \"shared:{name}\" to `grants` of `[lua.{lua}]`");
-            let help = did_you_mean(name, self.group.all_dicts.iter().map(String::as_str), otherwise);
+            let help = self.near(name, self.group.all_dicts.iter().map(String::as_str), otherwise);
             (format!("there is no shared dictionary `{name}`: `ngx.shared.{name}` is nil"), help)
         };
         self.tell(Severity::Error, one, (name, message, help));
@@ -330,7 +344,7 @@ impl<'j> OnUnit<'j> {
             None => {
                 let methods: BTreeSet<_> =
                     self.judge.api.below("tcpsock:").chain(self.judge.api.below("udpsock:")).collect();
-                let help = did_you_mean(name, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
+                let help = self.near(name, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
                 self.tell(Severity::Error, one, (name, format!("a socket has no method `{name}`"), help));
             }
         }
@@ -392,7 +406,7 @@ impl<'j> OnUnit<'j> {
         let places = if places.is_empty() { "no directory".to_owned() } else { places.join(", ") };
         let message = format!("the module `{name}` is not found; `path` has {places}");
         let otherwise = || "install it into one of these, or add its directory to `path` of `[lua.NAME]`".to_owned();
-        let help = did_you_mean(name, vocabulary.modules(), otherwise);
+        let help = self.near(name, vocabulary.modules(), otherwise);
         self.tell(Severity::Error, one, (name, message, help));
     }
 
