@@ -12,6 +12,9 @@ pub(super) enum Status {
     Works,
     Differs,
     Refused,
+    /// A library whose original was not run: nothing is known to be wrong with it.
+    #[serde(rename = "not run")]
+    NotRun,
 }
 
 #[derive(Debug, Deserialize)]

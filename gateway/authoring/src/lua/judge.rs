@@ -293,7 +293,7 @@ impl<'j> OnUnit<'j> {
 
     fn entry(&mut self, one: &Use, path: &str, entry: &Entry, is_tested: bool) {
         match entry.status {
-            Status::Works => {}
+            Status::Works | Status::NotRun => {}
             Status::Differs => {
                 let message = format!("`{path}` is not quite as in OpenResty");
                 self.tell(Severity::Note, one, (path, message, entry.note.clone()));
