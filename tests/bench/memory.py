@@ -81,11 +81,13 @@ def reload_often(options, directory, port, admin, watch, wrk, cores):
 def write(directory, port, admin, version):
     """The configuration, and the files that it names, of that version."""
     (directory / "lua").mkdir(exist_ok=True)
-    (directory / "lua/words.lua").write_text(MODULE.replace("VERSION", str(version)))
-    (directory / "content.lua").write_text('local VERSION = require("words").version' + SCRIPT)
+    replace(directory / "lua/words.lua", MODULE.replace("VERSION", str(version)))
+    replace(directory / "content.lua", f'local VERSION = require("words").version -- {version}{SCRIPT}')
     configuration = directory / "gateway.toml"
     if not configuration.exists():
-        configuration.write_text(f"""
+        replace(
+            configuration,
+            f"""
 [[listeners]]
 address = "{ADDRESS}:{port}"
 [admin]
@@ -104,7 +106,15 @@ content_file = "content.lua"
 name = "all"
 path_prefix = "/"
 stages = [{{ script = "words" }}]
-""")
+""",
+        )
+
+
+def replace(path, text):
+    """Writes a file in one step: the gateway watches, and would serve half of one."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def asked(port):

@@ -98,11 +98,21 @@ mod tests {
             let tostring: mlua::Function = lua.globals().get("tostring").unwrap();
             let format: mlua::Function = lua.load("return string.format").eval().unwrap();
             for number in [number, small, small.round(), number.trunc(), 0.0, -0.0, 1e14, 1e15, -1e-5, 123456.0] {
-                prop_assert_eq!(number_text(number), tostring.call::<String>(number).unwrap());
                 let mut text = Vec::new();
                 number_into(number, digits, &mut text);
-                let expected: String = format.call((format!("%.{digits}g"), number)).unwrap();
-                prop_assert_eq!(String::from_utf8(text).unwrap(), expected);
+                let text = String::from_utf8(text).unwrap();
+                let told: String = tostring.call(number).unwrap();
+                let formatted: String = format.call((format!("%.{digits}g"), number)).unwrap();
+                for (own, its, digits) in [(number_text(number), told, 14), (text, formatted, digits)] {
+                    // LuaJIT calculates with a few digits too few where exponents are large, and may round the last one
+                    // the other way.
+                    let is_large = !(1e-60..1e60).contains(&number.abs()) && number.is_finite();
+                    let near = || {
+                        let (own, its): (f64, f64) = (own.parse().unwrap(), its.parse().unwrap());
+                        (own - its).abs() <= its.abs() * 1.01 * 0.1f64.powi(digits as i32 - 1)
+                    };
+                    prop_assert!(own == its || is_large && near(), "{} {}", own, its);
+                }
             }
         }
     }
