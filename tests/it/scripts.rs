@@ -256,20 +256,7 @@ fn a_script_asks_redis_only_where_it_may() {
 #[test]
 fn sockets_check_certificates_by_the_authorities_that_are_named() {
     let site = Site::new("");
-    for (name, file) in [("backend.example", "backend"), ("other.example", "other")] {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
-        site.write(&format!("{file}.pem"), made.cert.pem());
-        site.write(&format!("{file}.key"), made.signing_key.serialize_pem());
-    }
-    let path = |name: &str| site.path(name).display().to_string();
-    let nginx = Nginx::listening(
-        "ssl",
-        &format!(
-            "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 $ssl_server_name; }}",
-            path("backend.pem"),
-            path("backend.key")
-        ),
-    );
+    let nginx = Nginx::with_certificate_in(&site);
     let upstream = Upstream::saying("ok");
     let script = format!(
         "lua = \"v\"\ncontent = '''

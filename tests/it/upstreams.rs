@@ -24,22 +24,8 @@ fn an_upstream_can_speak_http2() {
 #[test]
 fn an_upstream_behind_tls_is_checked_against_the_authorities_that_are_named() {
     let folder = Site::new("");
-    let made = |name: &str, file: &str| {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
-        folder.write(&format!("{file}.pem"), made.cert.pem());
-        folder.write(&format!("{file}.key"), made.signing_key.serialize_pem());
-    };
-    made("backend.example", "backend");
-    made("other.example", "other");
+    let nginx = Nginx::with_certificate_in(&folder);
     let path = |name: &str| folder.path(name).display().to_string();
-    let nginx = Nginx::listening(
-        "ssl",
-        &format!(
-            "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 $ssl_server_name; }}",
-            path("backend.pem"),
-            path("backend.key")
-        ),
-    );
     let gateway = |ca: &str, name: &str| -> Gateway {
         let tls = format!("tls = {{ server_name = \"{name}\", ca = \"{}\" }}\n", path(ca));
         site(&format!("endpoints = [\"{}\"]\n{tls}", nginx.address)).start()

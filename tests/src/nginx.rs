@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::gateway::PATIENCE;
+use crate::gateway::{PATIENCE, Site};
 
 /// A running nginx that serves a folder of files.
 pub struct Nginx {
@@ -57,6 +57,23 @@ impl Nginx {
             std::thread::yield_now();
         }
         Self { folder, child, address }
+    }
+
+    /// Starts it with TLS: in the folder, it gets a certificate of its own for `backend.example`, and there is one for
+    /// `other.example` beside it, `backend.pem` and `other.pem`. It answers with the name that it was asked for.
+    pub fn with_certificate_in(site: &Site) -> Self {
+        for file in ["backend", "other"] {
+            let made = rcgen::generate_simple_self_signed([format!("{file}.example")]).expect("made");
+            site.write(&format!("{file}.pem"), made.cert.pem());
+            site.write(&format!("{file}.key"), made.signing_key.serialize_pem());
+        }
+        let (certificate, key) = (site.path("backend.pem"), site.path("backend.key"));
+        let locations = format!(
+            "ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 $ssl_server_name; }}",
+            certificate.display(),
+            key.display()
+        );
+        Self::listening("ssl", &locations)
     }
 
     /// Puts a file under the root.

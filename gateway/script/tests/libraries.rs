@@ -6,7 +6,6 @@
 
 mod rig;
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use rig::{Rig, get};
 use sha1::Digest as _;
-use witgate_script::{AppSpec, Chunk, Limits, Modules, Network, Phase, Reach, Trust};
+use witgate_script::{AppSpec, Chunk, Modules, Phase, Trust};
 use witgate_stage::{Hook, Verdict};
 
 /// Where the libraries are: those in Lua and those in C.
@@ -52,18 +51,10 @@ fn collect(root: &Path, directory: &Path, into: &mut Modules) {
 }
 
 fn spec(trust: Trust) -> AppSpec {
-    let home = Network { address: [127, 0, 0, 0].into(), bits: 8, port: None };
     AppSpec {
-        name: "libraries".into(),
-        trust,
         modules: Arc::new(modules()),
-        reach: Reach { networks: vec![home], ..Reach::default() },
-        libraries: if trust == Trust::Full { vec![PathBuf::from("libcrypto.so.3")] } else { Vec::new() },
         native_paths: if trust == Trust::Full { directories() } else { Vec::new() },
-        dicts: BTreeMap::from([("d".to_owned(), 1 << 20)]),
-        // The watchdog of a busy machine would find slow starts otherwise.
-        limits: Limits { cpu: Duration::from_secs(5), ..Limits::default() },
-        ..AppSpec::default()
+        ..rig::for_libraries(trust)
     }
 }
 

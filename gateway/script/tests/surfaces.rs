@@ -6,15 +6,14 @@ mod rig;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rig::server::{identity, serve};
 use rig::{Rig, get};
-use witgate_script::{AppSpec, Chunk, Limits, Modules, Network, Phase, Reach, Trust};
+use witgate_script::{AppSpec, Chunk, Modules, Phase, Trust};
 use witgate_stage::{Hook, Response, Run, Stage, Verdict};
 
 fn fixture(name: &str) -> String {
@@ -31,18 +30,7 @@ fn modules() -> Modules {
 }
 
 fn spec(trust: Trust) -> AppSpec {
-    let home = Network { address: [127, 0, 0, 0].into(), bits: 8, port: None };
-    AppSpec {
-        name: "surfaces".into(),
-        trust,
-        modules: Arc::new(modules()),
-        reach: Reach { networks: vec![home], ..Reach::default() },
-        libraries: if trust == Trust::Full { vec![PathBuf::from("libcrypto.so.3")] } else { Vec::new() },
-        dicts: BTreeMap::from([("d".to_owned(), 1 << 20)]),
-        // The watchdog of a busy machine would find slow starts otherwise.
-        limits: Limits { cpu: Duration::from_secs(5), ..Limits::default() },
-        ..AppSpec::default()
-    }
+    AppSpec { modules: Arc::new(modules()), ..rig::for_libraries(trust) }
 }
 
 fn rig(trust: Trust, code: &str) -> Rig {

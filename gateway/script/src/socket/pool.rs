@@ -108,15 +108,8 @@ impl Pools {
             return Some(Turn::Reuse(connection));
         }
         let mut list = self.list.borrow_mut();
-        let name = match list.get_key_value(name) {
-            Some((known, _)) => Rc::clone(known),
-            None => {
-                let Some(size) = options.size else { return Some(Turn::Open(None)) };
-                let name: Name = Rc::from(name);
-                list.insert(Rc::clone(&name), Pool::new(size, options.backlog));
-                name
-            }
-        };
+        let new = options.size.map(|size| Pool::new(size, options.backlog));
+        let Some(name) = known_or_new(&mut list, name, new) else { return Some(Turn::Open(None)) };
         let pool = list.get_mut(&name)?;
         if let Some(backlog) = pool.backlog.filter(|_| pool.connections >= pool.size) {
             pool.waiting.retain(|waiting| !waiting.is_closed());
@@ -155,7 +148,7 @@ impl Pools {
         let own = connection.member.as_ref().is_some_and(|member| *member.name == *name);
         let closed = {
             let mut list = self.list.borrow_mut();
-            let known = if own { None } else { Some(known_or_new(&mut list, name, size)) };
+            let known = if own { None } else { known_or_new(&mut list, name, Some(Pool::new(size, None))) };
             let Some(pool) = list.get_mut(name) else { return };
             let former = known.and_then(|name| {
                 pool.connections += 1;
@@ -230,14 +223,14 @@ impl Pools {
     }
 }
 
-/// The name as the list has it, of a pool that is made if there is none.
-fn known_or_new(list: &mut HashMap<Name, Pool>, name: &[u8], size: usize) -> Name {
+/// The name as the list has it, of a pool that is there, or else of the new one; none: there is neither.
+fn known_or_new(list: &mut HashMap<Name, Pool>, name: &[u8], new: Option<Pool>) -> Option<Name> {
     if let Some((known, _)) = list.get_key_value(name) {
-        return Rc::clone(known);
+        return Some(Rc::clone(known));
     }
     let name: Name = Rc::from(name);
-    list.insert(Rc::clone(&name), Pool::new(size, None));
-    name
+    list.insert(Rc::clone(&name), new?);
+    Some(name)
 }
 
 impl Pool {

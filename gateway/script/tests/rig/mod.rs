@@ -4,12 +4,36 @@
 pub mod server;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use witgate_script::{AppSpec, Chunk, Limits, Network, Phase, Reach, Script, ScriptHost, ScriptSpec, ScriptStage};
+use witgate_script::{
+    AppSpec, Chunk, Limits, Network, Phase, Reach, Script, ScriptHost, ScriptSpec, ScriptStage, Trust,
+};
 use witgate_stage::{Client, Exchange, Hook, RequestHead, Response, ResponseHead, Run, Stage, StageError, Verdict};
+
+/// Settings for libraries: sockets reach everything on this machine, there is a dictionary `d`, and trusted code has libcrypto.
+pub fn for_libraries(trust: Trust) -> AppSpec {
+    AppSpec {
+        name: "libraries".into(),
+        trust,
+        reach: home(),
+        libraries: if trust == Trust::Full { vec![PathBuf::from("libcrypto.so.3")] } else { Vec::new() },
+        dicts: BTreeMap::from([("d".to_owned(), 1 << 20)]),
+        // The watchdog of a busy machine would find slow starts otherwise.
+        limits: Limits { cpu: Duration::from_secs(5), ..Limits::default() },
+        ..AppSpec::default()
+    }
+}
+
+/// Everything on this machine.
+fn home() -> Reach {
+    let home = Network { address: [127, 0, 0, 0].into(), bits: 8, port: None };
+    Reach { networks: vec![home], ..Reach::default() }
+}
 
 pub struct Rig {
     host: ScriptHost,
@@ -40,9 +64,7 @@ impl Rig {
     }
 
     pub fn at_home_with(code: &str, change: impl FnOnce(&mut AppSpec)) -> Self {
-        let home = Network { address: [127, 0, 0, 0].into(), bits: 8, port: None };
-        let reach = Reach { networks: vec![home], ..Reach::default() };
-        let mut app = AppSpec { name: "test".into(), reach, ..AppSpec::default() };
+        let mut app = AppSpec { name: "test".into(), reach: home(), ..AppSpec::default() };
         change(&mut app);
         Self::of(&[(Phase::Content, code)], app)
     }

@@ -760,7 +760,7 @@ mod tests {
         let mut case = Case::read(&file.blocks[0], &preamble, &place)?;
         without_own_expectations(&mut case)?;
         let translation = translate(&case, &place)?;
-        let read = witgate_config::parse(&translation.gateway, Path::new("/root/gateway.toml"));
+        let read = witgate_config::parse(&translation.gateway, &place.root.join("gateway.toml"));
         assert!(read.is_ok(), "the gateway takes it: {read:?}");
         Ok((translation.gateway.parse().unwrap(), translation.names))
     }
