@@ -11,10 +11,12 @@
 
 mod api;
 mod app;
+mod changes;
 pub mod clock;
 mod deadline;
 pub mod dict;
 mod error;
+mod field_names;
 mod host;
 mod json;
 pub mod library;

@@ -773,11 +773,11 @@ unsafe fn finish(state: *mut ffi::lua_State, answer: *mut Answer) -> c_int {
     // statement. Indices of arguments are checked by Lua's own functions: absent ones are nil.
     unsafe {
         let arguments = ffi::lua_gettop(state);
-        ffi::luaL_checkstack(
-            state,
-            c_int::try_from((*answer).deepest).unwrap_or(c_int::MAX).saturating_add(4),
-            ptr::null(),
-        );
+        let deepest = c_int::try_from((*answer).deepest).unwrap_or(c_int::MAX);
+        // A function that Lua calls has room for so many.
+        if deepest > ffi::LUA_MINSTACK - 4 {
+            ffi::luaL_checkstack(state, deepest.saturating_add(4), ptr::null());
+        }
         let mut at = 0;
         loop {
             let steps: &Vec<Step> = &(*answer).steps;

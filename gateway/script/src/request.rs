@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::header::{HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use mlua::prelude::*;
-use witgate_stage::{Edit, Edits, Exchange, FieldError, ResponseHead, Side};
+use witgate_stage::{Edit, Exchange, FieldError, ResponseHead, Side};
 
+use crate::changes::Changes;
 use crate::raw::Answer;
 use crate::socket::Guest;
 
@@ -64,17 +63,6 @@ pub(crate) struct Draft {
     pub ended: bool,
 }
 
-/// What a change has replaced, to put it back if the hook fails and that is no failure of the request.
-enum Undo {
-    Field(Side, HeaderName, Vec<HeaderValue>),
-    Path(PathAndQuery),
-    Method(Method),
-    Status(StatusCode),
-    Endpoint(Option<SocketAddr>),
-    /// A mark in the edits for a response that is not there yet.
-    ResponseEdits((usize, usize)),
-}
-
 pub(crate) struct Request {
     pub number: u64,
     /// None in timers.
@@ -91,9 +79,8 @@ pub(crate) struct Request {
     pub memory_left: Cell<usize>,
     operations: RefCell<Operations>,
     operation_numbers: Cell<u64>,
-    /// Changes of this hook, which count against what a hook may change.
-    edits: RefCell<Edits>,
-    undo: RefCell<Vec<Undo>>,
+    /// Those of this hook.
+    changes: RefCell<Changes>,
     /// The request's body, once a script has read it.
     pub body: RefCell<Option<bytes::Bytes>>,
     /// Closes the sockets of the hook when it ends.
@@ -159,8 +146,7 @@ impl Request {
             memory_left: Cell::new(0),
             operations: RefCell::default(),
             operation_numbers: Cell::new(0),
-            edits: RefCell::default(),
-            undo: RefCell::default(),
+            changes: RefCell::default(),
             body: RefCell::new(None),
             guest: RefCell::new(None),
             took: Cell::new(Duration::ZERO),
@@ -168,11 +154,30 @@ impl Request {
         }
     }
 
+    /// Forgets everything: another request can be served with this one's memory.
+    pub fn clear(&mut self) {
+        *self.exchange.get_mut() = None;
+        *self.draft.get_mut() = Draft::default();
+        *self.script.get_mut() = None;
+        self.variables.get_mut().clear();
+        *self.operations.get_mut() = Operations::default();
+        self.changes.get_mut().clear();
+        *self.body.get_mut() = None;
+        *self.guest.get_mut() = None;
+    }
+
+    /// Begins to be another request, after [`Self::clear`].
+    pub fn begin_as(&mut self, number: u64) {
+        self.number = number;
+        self.begun = crate::clock::time_of_day();
+        self.phase.set("");
+        self.operation_numbers.set(0);
+    }
+
     /// Begins a hook.
     pub fn lend(&self, exchange: Box<Exchange>) {
         *self.exchange.borrow_mut() = Some(exchange);
-        *self.edits.borrow_mut() = Edits::default();
-        self.undo.borrow_mut().clear();
+        self.changes.borrow_mut().clear();
         self.took.set(Duration::ZERO);
     }
 
@@ -186,30 +191,7 @@ impl Request {
     pub fn undo(&self) {
         let mut exchange = self.exchange.borrow_mut();
         let Some(exchange) = exchange.as_deref_mut() else { return };
-        for undo in self.undo.borrow_mut().drain(..).rev() {
-            match undo {
-                Undo::Field(side, name, values) => {
-                    let headers = match (side, &mut exchange.response) {
-                        (Side::Request, _) => &mut exchange.request.headers,
-                        (Side::Response, Some(response)) => &mut response.headers,
-                        (Side::Response, None) => continue,
-                    };
-                    headers.remove(&name);
-                    for value in values {
-                        headers.append(&name, value);
-                    }
-                }
-                Undo::Path(path) => exchange.request.path = path,
-                Undo::Method(method) => exchange.request.method = method,
-                Undo::Status(status) => {
-                    if let Some(response) = &mut exchange.response {
-                        response.status = status;
-                    }
-                }
-                Undo::Endpoint(endpoint) => exchange.endpoint = endpoint,
-                Undo::ResponseEdits(mark) => exchange.response_edits.rewind(mark),
-            }
-        }
+        self.changes.borrow_mut().undo(exchange);
     }
 
     /// # Errors
@@ -233,8 +215,7 @@ impl Request {
     pub fn set_method(&self, method: Method) -> LuaResult<()> {
         let mut exchange = self.exchange.borrow_mut();
         let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
-        let old = std::mem::replace(&mut exchange.request.method, method);
-        self.undo.borrow_mut().push(Undo::Method(old));
+        self.changes.borrow_mut().set_method(exchange, method);
         Ok(())
     }
 
@@ -245,62 +226,19 @@ impl Request {
     pub fn set_endpoint(&self, endpoint: SocketAddr) -> LuaResult<()> {
         let mut exchange = self.exchange.borrow_mut();
         let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
-        let old = exchange.endpoint.replace(endpoint);
-        self.undo.borrow_mut().push(Undo::Endpoint(old));
+        self.changes.borrow_mut().set_endpoint(exchange, endpoint);
         Ok(())
     }
 
-    /// Changes fields of the request's head, or of the response's, within what a stage may change. Before there is a response,
-    /// changes are for the script's own one and, if it lets the request pass, for the upstream's.
+    /// Changes the request's head, or the response's, as [`Changes::make`] does.
     ///
     /// # Errors
     /// There is no request. The inner one: the change is not allowed; nothing has changed then.
-    pub fn edit(
-        &self,
-        side: Side,
-        edit: impl Fn(&mut Edits) -> Result<(), FieldError>,
-    ) -> LuaResult<Result<(), FieldError>> {
+    pub fn change(&self, side: Side, edits: (Edit, Vec<Edit>)) -> LuaResult<Result<(), FieldError>> {
         let mut exchange = self.exchange.borrow_mut();
         let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
-        let mut edits = self.edits.borrow_mut();
-        let mark = edits.mark();
-        if let Err(error) = edit(&mut edits) {
-            edits.rewind(mark);
-            return Ok(Err(error));
-        }
-        let mut undo = self.undo.borrow_mut();
-        if side == Side::Response && exchange.response.is_none() {
-            let mark = exchange.response_edits.mark();
-            if let Err(error) = edit(&mut exchange.response_edits) {
-                exchange.response_edits.rewind(mark);
-                return Ok(Err(error));
-            }
-            undo.push(Undo::ResponseEdits(mark));
-        }
         let draft = &mut self.draft.borrow_mut().headers;
-        for edit in edits.iter().skip(mark.0) {
-            let headers = match (side, &exchange.response) {
-                (Side::Request, _) => Some(&exchange.request.headers),
-                (Side::Response, response) => response.as_ref().map(|response| &response.headers),
-            };
-            match (edit, edit.name(), headers) {
-                (_, Some(name), Some(headers)) => {
-                    let values = headers.get_all(name).iter().cloned().collect();
-                    undo.push(Undo::Field(side, name.clone(), values));
-                }
-                (Edit::Path(_), ..) => undo.push(Undo::Path(exchange.request.path.clone())),
-                (Edit::Status(_), ..) => {
-                    undo.extend(exchange.response.as_ref().map(|response| Undo::Status(response.status)));
-                }
-                _ => {}
-            }
-            match (side, &mut exchange.response) {
-                (Side::Request, _) => exchange.request.make(edit.clone()),
-                (Side::Response, Some(response)) => response.make(edit.clone()),
-                (Side::Response, None) => edit.clone().make(draft),
-            }
-        }
-        Ok(Ok(()))
+        Ok(self.changes.borrow_mut().make((exchange, draft), side, edits))
     }
 
     /// Starts what a blocking call waits for; its number is for `core.wait`.

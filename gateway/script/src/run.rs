@@ -114,6 +114,11 @@ impl Run {
         Err(failure)
     }
 
+    /// Lets the VM serve another request with this one's memory.
+    pub fn end(self) {
+        self.vm.take_back(self.request);
+    }
+
     pub fn used_memory(&self) -> usize {
         self.vm.used_memory()
     }

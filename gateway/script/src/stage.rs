@@ -61,14 +61,11 @@ impl Stage for ScriptStage {
         request.lend(exchange);
         let mut run = Run::new(vm, request, (Arc::clone(&self.script), self.keeps), hook);
         match run.begin() {
-            Step::Ended(result) => {
-                let (exchange, result) = self.end(&run, result);
-                match exchange {
-                    Some(exchange) => witgate_stage::Run::Ended(exchange, result),
-                    // Never: the request has had it since `lend`.
-                    None => witgate_stage::Run::Waits(Box::pin(std::future::pending())),
-                }
-            }
+            Step::Ended(result) => match self.end(run, result) {
+                (Some(exchange), result) => witgate_stage::Run::Ended(exchange, result),
+                // Never: the request has had it since `lend`.
+                (None, _) => witgate_stage::Run::Waits(Box::pin(std::future::pending())),
+            },
             // A proxy thread runs its tasks itself, so the VM's own thread is the only one that polls or drops this.
             Step::Waits => witgate_stage::Run::Waits(Box::pin(SendWrapper::new(self.wait(run)))),
         }
@@ -77,19 +74,21 @@ impl Stage for ScriptStage {
 
 impl ScriptStage {
     async fn wait(&self, run: Run) -> (Box<Exchange>, Result<Verdict, StageError>) {
-        let mut run = Waiting { run, keeps: self.keeps, ended: false };
-        let result = run.run.go_to_end().await;
-        run.ended = true;
-        match self.end(&run.run, result) {
-            (Some(exchange), result) => (exchange, result),
-            (None, _) => std::future::pending().await,
+        let mut waiting = Waiting { run: Some(run), keeps: self.keeps };
+        let result = match &mut waiting.run {
+            Some(run) => run.go_to_end().await,
+            None => std::future::pending().await,
+        };
+        match waiting.run.take().map(|run| self.end(run, result)) {
+            Some((Some(exchange), result)) => (exchange, result),
+            _ => std::future::pending().await,
         }
     }
 
     /// Takes the exchange back.
     fn end(
         &self,
-        run: &Run,
+        run: Run,
         result: Result<Verdict, ScriptError>,
     ) -> (Option<Box<Exchange>>, Result<Verdict, StageError>) {
         if result.is_err() {
@@ -104,26 +103,27 @@ impl ScriptStage {
             exchange.usage.guest = run.request().took.get();
             exchange.usage.memory = run.used_memory();
         }
+        if !self.keeps {
+            run.end();
+        }
         (exchange, result.map_err(|error| self.error(error)))
     }
 }
 
 /// A run that waits. If the client goes, this is dropped, and what the run waits for and has left in its VM goes with it.
 struct Waiting {
-    run: Run,
+    /// None: it has ended.
+    run: Option<Run>,
     /// Later hooks go on with the request.
     keeps: bool,
-    ended: bool,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        self.run.abandon();
+        let Some(run) = &self.run else { return };
+        run.abandon();
         if !self.keeps {
-            self.run.forget();
+            run.forget();
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::api::install;
 use crate::app::{App, Chunk};
 use crate::deadline::Deadlines;
 use crate::error::MemoryLimit;
+use crate::field_names::FieldNames;
 use crate::raw::{Answer, Entry, Returned, ReturnedValue};
 use crate::request::{Plain, Request, Results, Slot, Slots};
 use crate::script::Script;
@@ -29,6 +30,9 @@ use crate::{Phase, ScriptError, watchdog};
 /// A VM that holds more than these parts of its limit is collected, and replaced if that does not help: what is left must be
 /// enough for requests.
 const FULL: (usize, usize) = (3, 4);
+
+/// Requests whose memory is kept: enough for what is usually in flight on one thread.
+const SPARE_LIMIT: usize = 128;
 
 /// Run time of loading modules and `init`: at a start or a reload, where nobody waits.
 const INIT_TIME: Duration = Duration::from_secs(10);
@@ -54,6 +58,7 @@ pub(crate) struct Core {
     results: RefCell<Option<Plain>>,
     pub sockets: Rc<Sockets>,
     pub timers: Timers,
+    pub field_names: FieldNames,
     /// Wakes what waits for something else of the VM.
     pub bells: Rc<Bells>,
     /// The VM itself, for what begins outside of requests.
@@ -114,6 +119,8 @@ pub(crate) struct Vm {
     scripts: RefCell<Vec<(Weak<Script>, Chunks)>>,
     chunks: Cell<u32>,
     retired: Cell<bool>,
+    /// Requests that have ended, whose memory can be used again.
+    spare: RefCell<Vec<Rc<Request>>>,
 }
 
 impl Vm {
@@ -161,6 +168,7 @@ impl Vm {
             results: RefCell::new(None),
             sockets: Sockets::new(app),
             timers: Timers::default(),
+            field_names: FieldNames::default(),
             bells: Rc::default(),
             vm: RefCell::new(std::rc::Weak::new()),
         });
@@ -180,6 +188,7 @@ impl Vm {
             scripts: RefCell::default(),
             chunks: Cell::new(0),
             retired: Cell::new(false),
+            spare: RefCell::default(),
         });
         *vm.core.vm.borrow_mut() = Rc::downgrade(&vm);
         if !watchdog::stops_compiled_code() {
@@ -189,6 +198,7 @@ impl Vm {
         if let Some(chunk) = &app.spec.init {
             let factory = vm.factory(chunk).map_err(start)?;
             let request = vm.request();
+            request.phase.set("init");
             request.cpu_left.set(INIT_TIME);
             request.memory_left.set(app.spec.limits.memory);
             vm.enter(&request, |_| told(init.call(("init", factory))))?;
@@ -289,7 +299,25 @@ impl Vm {
     pub fn request(&self) -> Rc<Request> {
         let number = self.core.numbers.get();
         self.core.numbers.set(number + 1);
+        let spare = self.spare.borrow_mut().pop();
+        if let Some(mut request) = spare
+            && let Some(own) = Rc::get_mut(&mut request)
+        {
+            own.begin_as(number);
+            return request;
+        }
         Rc::new(Request::new(number, Slot::of(&self.core.slots)))
+    }
+
+    /// Takes a request back that has ended, for [`Self::request`], unless something still refers to it.
+    pub fn take_back(&self, mut request: Rc<Request>) {
+        if let Some(own) = Rc::get_mut(&mut request) {
+            own.clear();
+            let mut spare = self.spare.borrow_mut();
+            if spare.len() < SPARE_LIMIT {
+                spare.push(request);
+            }
+        }
     }
 
     /// What an earlier hook left here of the request that an exchange is about, or a new one, which is kept for later hooks.

@@ -28,6 +28,63 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// Replaces a field.
+    ///
+    /// # Errors
+    /// [`FieldError::Forbidden`] or [`FieldError::TooLarge`].
+    pub fn set(name: HeaderName, value: HeaderValue, side: Side) -> Result<Self, FieldError> {
+        check(&name, &value, side).map(|()| Self::Set(name, value))
+    }
+
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// As [`Edit::set`].
+    pub fn append(name: HeaderName, value: HeaderValue, side: Side) -> Result<Self, FieldError> {
+        check(&name, &value, side).map(|()| Self::Append(name, value))
+    }
+
+    /// Removes a field.
+    ///
+    /// # Errors
+    /// [`FieldError::Forbidden`].
+    pub fn remove(name: HeaderName, side: Side) -> Result<Self, FieldError> {
+        if is_forbidden(&name, side) { Err(FieldError::Forbidden) } else { Ok(Self::Remove(name)) }
+    }
+
+    /// Replaces path and query; origin form only (RFC 9112, section 3.2.1).
+    ///
+    /// # Errors
+    /// [`FieldError::InvalidValue`] or [`FieldError::TooLarge`].
+    pub fn path(path_and_query: &str) -> Result<Self, FieldError> {
+        if path_and_query.len() > VALUE_LIMIT {
+            return Err(FieldError::TooLarge);
+        }
+        if !path_and_query.starts_with('/') || path_and_query.contains('#') {
+            return Err(FieldError::InvalidValue);
+        }
+        path_and_query.parse().map(Self::Path).map_err(|_| FieldError::InvalidValue)
+    }
+
+    /// Replaces the status.
+    ///
+    /// # Errors
+    /// [`FieldError::InvalidValue`] outside 200 to 599: an interim or unknown status would break the message's framing.
+    pub fn status(status: u16) -> Result<Self, FieldError> {
+        final_status(status).map(Self::Status).ok_or(FieldError::InvalidValue)
+    }
+
+    /// What it counts against [`EDITS_LIMIT`].
+    pub fn size(&self) -> usize {
+        FIELD_OVERHEAD
+            + match self {
+                Self::Set(name, value) | Self::Append(name, value) => name.as_str().len() + value.len(),
+                Self::Remove(name) => name.as_str().len(),
+                Self::Path(path) => path.as_str().len(),
+                Self::Status(_) => 0,
+            }
+    }
+
     /// The field that it concerns.
     pub fn name(&self) -> Option<&HeaderName> {
         match self {
@@ -98,6 +155,13 @@ fn is_owned_in_requests(name: &HeaderName) -> bool {
     matches!(name.as_str(), "forwarded" | "host" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "via")
 }
 
+fn check(name: &HeaderName, value: &HeaderValue, side: Side) -> Result<(), FieldError> {
+    if is_forbidden(name, side) {
+        return Err(FieldError::Forbidden);
+    }
+    if value.len() > VALUE_LIMIT { Err(FieldError::TooLarge) } else { Ok(()) }
+}
+
 fn allowed_name(name: &str, side: Side) -> Result<HeaderName, FieldError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName)?;
     if is_forbidden(&name, side) { Err(FieldError::Forbidden) } else { Ok(name) }
@@ -147,47 +211,43 @@ impl Edits {
     /// [`FieldError`]; the list is then unchanged.
     pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(), FieldError> {
         let (name, value) = field(name, value, side)?;
-        self.push(name.as_str().len() + value.len(), Edit::Set(name, value))
+        self.add(Edit::Set(name, value))
     }
 
     /// # Errors
     /// [`FieldError`]; the list is then unchanged.
     pub fn append(&mut self, name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(), FieldError> {
         let (name, value) = field(name, value, side)?;
-        self.push(name.as_str().len() + value.len(), Edit::Append(name, value))
+        self.add(Edit::Append(name, value))
     }
 
     /// # Errors
     /// [`FieldError`]; the list is then unchanged.
     pub fn remove(&mut self, name: &str, side: Side) -> Result<(), FieldError> {
         let name = allowed_name(name, side)?;
-        self.push(name.as_str().len(), Edit::Remove(name))
+        self.add(Edit::Remove(name))
     }
 
-    /// Replaces path and query; origin form only (RFC 9112, section 3.2.1).
+    /// As [`Edit::path`].
     ///
     /// # Errors
-    /// [`FieldError::InvalidValue`] or [`FieldError::TooLarge`]; the list is then unchanged.
+    /// [`FieldError`]; the list is then unchanged.
     pub fn set_path(&mut self, path_and_query: &str) -> Result<(), FieldError> {
-        if path_and_query.len() > VALUE_LIMIT {
-            return Err(FieldError::TooLarge);
-        }
-        if !path_and_query.starts_with('/') || path_and_query.contains('#') {
-            return Err(FieldError::InvalidValue);
-        }
-        let path = path_and_query.parse().map_err(|_| FieldError::InvalidValue)?;
-        self.push(path_and_query.len(), Edit::Path(path))
+        self.add(Edit::path(path_and_query)?)
+    }
+
+    /// As [`Edit::status`].
+    ///
+    /// # Errors
+    /// [`FieldError`]; the list is then unchanged.
+    pub fn set_status(&mut self, status: u16) -> Result<(), FieldError> {
+        self.add(Edit::status(status)?)
     }
 
     /// # Errors
-    /// [`FieldError::InvalidValue`] outside 200 to 599: an interim or unknown status would break the message's framing.
-    pub fn set_status(&mut self, status: u16) -> Result<(), FieldError> {
-        let status = final_status(status).ok_or(FieldError::InvalidValue)?;
-        self.push(0, Edit::Status(status))
-    }
-
-    fn push(&mut self, bytes: usize, edit: Edit) -> Result<(), FieldError> {
-        let bytes = self.bytes + bytes + FIELD_OVERHEAD;
+    /// [`FieldError::TooLarge`]; the list is then unchanged.
+    pub fn add(&mut self, edit: Edit) -> Result<(), FieldError> {
+        let bytes = self.bytes + edit.size();
         if bytes > EDITS_LIMIT {
             return Err(FieldError::TooLarge);
         }

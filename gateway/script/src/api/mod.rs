@@ -23,10 +23,32 @@ mod var;
 mod wait;
 mod worker;
 
+use std::rc::Rc;
+
 use mlua::{Lua, Table, Value};
+
+use crate::raw::Fault;
+use crate::request::Request;
+use crate::vm::Core;
 
 /// The version of lua-resty-core whose modules are stood in for.
 pub(crate) const CORE_VERSION: &str = "0.1.27";
+
+/// Phases in which a script can see the request, and those in which it can change it.
+pub(crate) const SEES_REQUEST: &[&str] =
+    &["rewrite", "access", "content", "header_filter", "body_filter", "log", "balancer"];
+pub(crate) const CHANGES_REQUEST: &[&str] =
+    &["rewrite", "access", "content", "header_filter", "body_filter", "balancer"];
+
+/// The request that a function is about, which is for these phases only. As `core.only_in` in Lua.
+pub(crate) fn request_in(core: &Core, phases: &[&str]) -> Result<Rc<Request>, Fault> {
+    let request = core.request().map_err(|_| Fault::new("no request found"))?;
+    match request.phase.get() {
+        phase if phases.contains(&phase) => Ok(request),
+        "timer" => Err(Fault::new("API disabled in the current context")),
+        phase => Err(Fault::new(format!("API disabled in the context of {phase}_by_lua*"))),
+    }
+}
 
 /// Lets `require` find a module, which is made when it is first wanted.
 pub(crate) fn preload(

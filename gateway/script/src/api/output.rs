@@ -1,11 +1,12 @@
 //! The response that a script makes: `ngx.say`, `ngx.print`, `ngx.status`, `ngx.header`, `ngx.resp`.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use mlua::prelude::*;
-use witgate_stage::{Edits, FieldError, Side};
+use witgate_stage::{Edit, FieldError, Side};
 
 use crate::raw::{Answer, Call, Fault, Given, Walk, function};
 use crate::request::Request;
@@ -96,7 +97,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     let shared = Rc::clone(core);
     // `set_header(name, value, add)`: as `set_status`.
     let set_header = function(lua, &[1], move |call, answer| {
-        tell(answer, shared.request().and_then(|request| set_header(&request, call)));
+        tell(answer, set_header(&shared, call));
         Ok(())
     })?;
     host.set("set_header", set_header)?;
@@ -195,7 +196,9 @@ fn set_status(request: &Request, status: i64) -> LuaResult<bool> {
     };
     let has_response = request.exchange(|exchange| exchange.response.is_some())?;
     if has_response {
-        let _ = request.edit(Side::Response, |edits| edits.set_status(code))?;
+        let refused = |error: FieldError| LuaError::runtime(error.to_string());
+        let edit = Edit::status(code).map_err(refused)?;
+        request.change(Side::Response, (edit, Vec::new()))?.map_err(refused)?;
     } else {
         request.draft.borrow_mut().status = Some(code);
     }
@@ -230,47 +233,97 @@ fn tell(answer: &mut Answer, result: LuaResult<bool>) {
     }
 }
 
-/// The name of a field, with dashes for the underscores that scripts may write.
-pub(super) fn field_name(call: &Call<'_>, index: i32) -> String {
-    String::from_utf8_lossy(call.text(index).unwrap_or_default()).replace('_', "-")
-}
-
 /// Sets, adds to, or removes a field; whether it was not too late.
-fn set_header(request: &Request, call: &Call<'_>) -> LuaResult<bool> {
+fn set_header(core: &Core, call: &Call<'_>) -> LuaResult<bool> {
+    let request = core.request()?;
     let is_late = request.exchange(|exchange| exchange.heads_sent)? || request.draft.borrow().begun;
     if is_late {
         return Ok(false);
     }
-    let (name, add) = (field_name(call, 1), call.given(3).is_true());
-    let values = texts(call, 2)?;
-    if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
-        // The gateway knows the length of what it sends.
-        return Ok(true);
-    }
-    let single = name.eq_ignore_ascii_case(CONTENT_TYPE.as_str());
-    let values = if single { values.into_iter().take(1).collect() } else { values };
-    let change = |edits: &mut Edits| set(edits, &name, &values, add && !single, Side::Response);
-    request.edit(Side::Response, change)?.map_err(|error| refused(&name, error))?;
-    Ok(true)
+    let done = set_field(core, &request, (call, Some(2)), (Side::Response, call.given(3).is_true()));
+    done.map(|()| true).map_err(LuaError::runtime)
 }
 
-/// The edits for a field and its values: none removes it.
-pub(super) fn set(edits: &mut Edits, name: &str, values: &[Vec<u8>], add: bool, side: Side) -> Result<(), FieldError> {
-    if values.is_empty() {
-        return if add { Ok(()) } else { edits.remove(name, side) };
+/// Sets, adds to, or removes the field that the first argument names, by the argument that has its values: none removes it.
+pub(super) fn set_field(
+    core: &Core,
+    request: &Request,
+    (call, values): (&Call<'_>, Option<i32>),
+    (side, add): (Side, bool),
+) -> Result<(), Cow<'static, str>> {
+    let written = call.text(1).unwrap_or_default();
+    let refused = |error: FieldError| {
+        let name = String::from_utf8_lossy(written).replace('_', "-");
+        Cow::from(format!("cannot set the field `{name}`: {error}"))
+    };
+    let name = core.field_names.with(written, HeaderName::clone).ok_or_else(|| refused(FieldError::InvalidName))?;
+    if name == CONTENT_LENGTH {
+        // The gateway knows the length of what it sends.
+        return Ok(());
     }
-    for (at, value) in values.iter().enumerate() {
-        let value = escaped(value);
-        if at == 0 && !add { edits.set(name, value, side)? } else { edits.append(name, value, side)? }
+    let (mut first, mut others) = (None, Vec::new());
+    let single = side == Side::Response && name == CONTENT_TYPE;
+    let mut value = |given: Given<'_>| -> Result<(), Cow<'static, str>> {
+        let value = field_value(given)?;
+        let edit = match first {
+            None if !add || single => Edit::set(name.clone(), value, side),
+            Some(_) if single => return Ok(()),
+            _ => Edit::append(name.clone(), value, side),
+        };
+        let edit = edit.map_err(refused)?;
+        if first.is_none() {
+            first = Some(edit)
+        } else {
+            others.push(edit)
+        }
+        Ok(())
+    };
+    let values = values.unwrap_or(0);
+    match call.given(values) {
+        Given::Nil | Given::Nothing | Given::Null => {}
+        Given::Table => {
+            let mut walk = call.walk();
+            walk.push_argument(values);
+            for index in 1..=walk.len() {
+                walk.element(index);
+                if walk.top().is_nil() {
+                    break;
+                }
+                value(walk.top())?;
+                walk.pop(1);
+            }
+        }
+        given => value(given)?,
     }
-    Ok(())
+    let first = match first {
+        Some(first) => first,
+        None if add => return Ok(()),
+        None => Edit::remove(name, side).map_err(refused)?,
+    };
+    let made = request.change(side, (first, others));
+    made.map_err(|error| Cow::from(crate::vm::describe(&error)))?.map_err(refused)
+}
+
+/// A field's value of text.
+fn field_value(given: Given<'_>) -> Result<HeaderValue, Cow<'static, str>> {
+    let mut bytes = Vec::new();
+    let text = match given {
+        Given::Text(text) => text,
+        Given::Boolean(_) | Given::Number(_) => {
+            let _: Result<(), &str> = append(given, &mut bytes);
+            &bytes
+        }
+        other => return Err(format!("expected text as a field's value, got a {}", other.type_name()).into()),
+    };
+    // There is no byte left that it would not have.
+    HeaderValue::from_bytes(&escaped(text)).map_err(|error| error.to_string().into())
 }
 
 /// A field's value with control characters in hexadecimal, as nginx sends them: a line end would otherwise end the field.
-fn escaped(value: &[u8]) -> Vec<u8> {
+fn escaped(value: &[u8]) -> Cow<'_, [u8]> {
     let is_control = |byte: u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
     if !value.iter().any(|byte| is_control(*byte)) {
-        return value.to_vec();
+        return value.into();
     }
     let mut text = Vec::with_capacity(value.len() + 16);
     for byte in value {
@@ -280,41 +333,5 @@ fn escaped(value: &[u8]) -> Vec<u8> {
             text.push(*byte);
         }
     }
-    text
-}
-
-/// The text of an argument, or of each element of a table; none for nil.
-pub(super) fn texts(call: &Call<'_>, index: i32) -> LuaResult<Vec<Vec<u8>>> {
-    match call.given(index) {
-        Given::Nil | Given::Nothing | Given::Null => Ok(Vec::new()),
-        Given::Table => {
-            let (mut walk, mut texts) = (call.walk(), Vec::new());
-            walk.push_argument(index);
-            for index in 1..=walk.len() {
-                walk.element(index);
-                if walk.top().is_nil() {
-                    break;
-                }
-                texts.push(text(walk.top())?);
-                walk.pop(1);
-            }
-            Ok(texts)
-        }
-        value => Ok(vec![text(value)?]),
-    }
-}
-
-fn text(value: Given<'_>) -> LuaResult<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match value {
-        Given::Text(_) | Given::Boolean(_) | Given::Number(_) => {
-            let _: Result<(), &str> = append(value, &mut bytes);
-            Ok(bytes)
-        }
-        other => Err(LuaError::runtime(format!("expected text as a field's value, got a {}", other.type_name()))),
-    }
-}
-
-pub(super) fn refused(name: &str, error: FieldError) -> LuaError {
-    LuaError::runtime(format!("cannot set the field `{name}`: {error}"))
+    text.into()
 }

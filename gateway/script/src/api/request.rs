@@ -4,15 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Version};
 use mlua::prelude::*;
-use witgate_stage::{Edits, Side};
+use witgate_stage::{Edit, FieldError, Side};
 
 use super::install::told;
-use super::output::{field_name, refused, set, texts};
-use crate::raw::{Call, function};
+use super::output::set_field;
+use super::{CHANGES_REQUEST, request_in};
+use crate::raw::{Fault, function};
 use crate::request::{Request, results};
 use crate::vm::Core;
 
@@ -51,15 +51,21 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
         })?,
     )?;
     let shared = Rc::clone(core);
-    // `set_request_field(name, value)`: an error to raise.
-    let set_request_field = function(lua, &[1], move |call, answer| {
-        let done = shared.request().and_then(|request| set_field(&request, call));
-        if let Err(error) = done {
-            answer.bytes(crate::vm::describe(&error).as_bytes());
+    let set_header = function(lua, &[-1], move |call, _| {
+        let request = request_in(&shared, CHANGES_REQUEST)?;
+        if call.text(1).is_none() {
+            let got = call.given(1).type_name();
+            return Err(Fault::new(format!("bad 'name' argument: string expected, got {got}")));
         }
-        Ok(())
+        set_field(&shared, &request, (call, Some(2)), (Side::Request, false)).map_err(Fault::new)
     })?;
-    host.set("set_request_field", set_request_field)?;
+    host.set("set_request_header", set_header)?;
+    let shared = Rc::clone(core);
+    let clear_header = function(lua, &[1], move |call, _| {
+        let request = request_in(&shared, CHANGES_REQUEST)?;
+        set_field(&shared, &request, (call, None), (Side::Request, false)).map_err(Fault::new)
+    })?;
+    host.set("clear_request_header", clear_header)?;
     let shared = Rc::clone(core);
     host.set(
         "http_version",
@@ -107,17 +113,6 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     )?;
     let shared = Rc::clone(core);
     host.set("depth", lua.create_function(move |_, ()| shared.request()?.exchange(|exchange| exchange.depth))?)
-}
-
-fn set_field(request: &Request, call: &Call<'_>) -> LuaResult<()> {
-    let name = &field_name(call, 1);
-    if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
-        // The gateway knows the length of what it sends.
-        return Ok(());
-    }
-    let values = texts(call, 2)?;
-    let change = |edits: &mut Edits| set(edits, name, &values, false, Side::Request);
-    request.edit(Side::Request, change)?.map_err(|error| refused(name, error))
 }
 
 /// All values of a field: nil, text, or a table of texts.
@@ -234,9 +229,9 @@ fn set_target(request: &Request, target: &str) -> LuaResult<()> {
     if !text.starts_with('/') {
         return Err(LuaError::runtime(format!("expected a path that begins with `/`, got `{text}`")));
     }
-    let path: PathAndQuery =
-        text.parse().map_err(|error| LuaError::runtime(format!("not a path: `{text}`: {error}")))?;
-    request.edit(Side::Request, |edits| edits.set_path(path.as_str()))?.map_err(|error| refused("path", error))
+    let refused = |error: FieldError| LuaError::runtime(format!("not a path: `{text}`: {error}"));
+    let edit = Edit::path(&text).map_err(refused)?;
+    request.change(Side::Request, (edit, Vec::new()))?.map_err(refused)
 }
 
 /// A path and query with everything escaped that cannot stand in a request line.

@@ -8,8 +8,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, REFERE
 use mlua::prelude::*;
 use witgate_stage::Exchange;
 
+use super::{SEES_REQUEST, request_in};
 use crate::clock::time_of_day;
-use crate::raw::{Fault, function};
+use crate::raw::{Fault, Given, function};
 use crate::request::Request;
 use crate::vm::Core;
 
@@ -20,22 +21,33 @@ const VARIABLES_LIMIT: usize = 256;
 
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    let var = function(lua, &[1], move |call, answer| {
-        let Ok(request) = shared.request() else { return Err(Fault::new("no request found")) };
-        let name = call.text(1).and_then(|name| std::str::from_utf8(name).ok());
-        let Some(name) = name else { return Err(Fault::new("a variable's name is text in UTF-8")) };
+    // `__index` of `ngx.var`: of the table, and a name.
+    let var = function(lua, &[], move |call, answer| {
+        let request = request_in(&shared, SEES_REQUEST)?;
+        let name = match call.given(2) {
+            Given::Text(name) => name,
+            // Captures of a location's expression: routes have none.
+            Given::Number(_) => {
+                answer.nil();
+                return Ok(());
+            }
+            _ => return Err(Fault::new("bad variable name")),
+        };
         // By far the most frequent, so before all others, and without a copy.
-        if let Some(field) = name.strip_prefix("http_").filter(|field| *field != "host") {
+        if let Some(field) = name.strip_prefix(b"http_").filter(|field| *field != b"host") {
             let is_one = request.exchange(|exchange| {
-                with_dashes(field, |field| {
+                shared.field_names.with(field, |field| {
                     let mut all = exchange.request.headers.get_all(field).iter();
                     all.next().filter(|_| all.next().is_none()).map(|value| answer.bytes(value.as_bytes()))
                 })
             });
-            if let Ok(Some(())) = is_one {
+            if let Ok(Some(Some(()))) = is_one {
                 return Ok(());
             }
         }
+        let Ok(name) = std::str::from_utf8(name) else {
+            return Err(Fault::new("a variable's name is text in UTF-8"));
+        };
         match read(&request, name) {
             Ok(Some(value)) => answer.bytes(&value),
             Ok(None) => answer.nil(),

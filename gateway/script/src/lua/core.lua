@@ -11,7 +11,7 @@ local xpcall, getfenv, setfenv, setmetatable = xpcall, getfenv, setfenv, setmeta
 local type, tostring, error, next, rawequal = type, tostring, error, next, rawequal
 local select, unpack = select, unpack
 local traceback = debug.traceback
-local funcinfo, funck = require("jit.util").funcinfo, require("jit.util").funck
+local funcinfo, funck, funcbc = require("jit.util").funcinfo, require("jit.util").funck, require("jit.util").funcbc
 
 -- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script.
 local WAIT, EXIT, DONE, SPAWN = {}, {}, {}, {}
@@ -29,8 +29,7 @@ local requests = {}
 -- The request, and the light thread of it, that run now.
 local current, thread
 local idle, idle_count = {}, 0
--- First light threads of phases, with their coroutines, and requests that nothing refers to any more.
-local spare_entries, spare_entry_count = {}, 0
+-- Requests that nothing refers to any more.
 local spare_requests, spare_request_count = {}, 0
 -- Light threads by the coroutine that they run in.
 local owners = setmetatable({}, { __mode = "k" })
@@ -53,35 +52,31 @@ local function body(f, ...)
     return body(co_yield(DONE, xpcall(f, trace, ...)))
 end
 
-local function new_thread(request)
-    local live = request.live + 1
-    request.live = live
-    local co
-    if idle_count > 0 then
-        co = idle[idle_count]
-        idle[idle_count] = nil
-        idle_count = idle_count - 1
-    else
-        co = co_create(body)
+local function coroutine_for()
+    if idle_count == 0 then
+        return co_create(body)
     end
+    local co = idle[idle_count]
+    idle[idle_count] = nil
+    idle_count = idle_count - 1
+    return co
+end
+
+local function new_thread(request)
+    request.live = request.live + 1
+    local co = coroutine_for()
     -- All fields that every thread gets, so that its table never grows.
     local t = { co = co, request = request, nested = 0, entry = false, dead = false, ok = false }
     owners[co] = t
     return t
 end
 
--- The light thread that a phase begins with. Scripts never get hold of it, so it can serve again.
-local function new_entry(request)
-    request.live = request.live + 1
-    if spare_entry_count > 0 then
-        local t = spare_entries[spare_entry_count]
-        spare_entries[spare_entry_count] = nil
-        spare_entry_count = spare_entry_count - 1
-        t.request, t.dead, t.ok = request, false, false
-        return t
-    end
-    local co = co_create(body)
-    local t = { co = co, request = request, nested = 0, entry = true, dead = false, ok = false, operation = false }
+-- The light thread that a phase begins with, and the function that it runs: of a chunk, or a timer's.
+local function new_entry(f, chunk)
+    local co = coroutine_for()
+    local t = {
+        co = co, request = false, nested = 0, entry = true, dead = false, ok = false, operation = false, f = f, chunk = chunk,
+    }
     owners[co] = t
     return t
 end
@@ -114,13 +109,12 @@ local function ended(t, ok, ...)
     t.dead, t.ok = true, ok
     request.live = request.live - 1
     if t.entry then
-        if not ok and request.failed == nil then
+        if not ok and not request.failed then
             request.failed = ... or "unknown error"
         end
         -- Unless light threads that it made know it.
-        if request.made == 0 and spare_entry_count < IDLE_LIMIT then
-            spare_entry_count = spare_entry_count + 1
-            spare_entries[spare_entry_count] = t
+        if t.chunk and request.made == 0 then
+            request.left = t
             return
         end
     else
@@ -198,7 +192,7 @@ end
 local function drive(request)
     -- The ready ones, from `first` to `last`: each may make others ready.
     local first = 1
-    while first <= request.last and request.exit == nil and request.failed == nil do
+    while first <= request.last and not request.exit and not request.failed do
         local t = request.ready[first]
         request.ready[first] = nil
         first = first + 1
@@ -212,15 +206,15 @@ local function drive(request)
         request.ready, request.last = false, 0
     end
     local exit, failed = request.exit, request.failed
-    if exit == nil and failed == nil then
+    if not exit and not failed then
         if request.live == 0 then
             return ENDED
         end
         return WAITS
     end
     request.only, request.waiting, request.live = false, false, 0
-    request.exit, request.failed, request.captures = nil, nil, nil
-    if failed ~= nil then
+    request.exit, request.failed, request.captures = false, false, false
+    if failed then
         return FAILED, failed
     end
     return EXITED, exit
@@ -230,10 +224,11 @@ end
 local env_meta = { __index = base, __metatable = false }
 
 local function new_request(number)
-    -- All fields that most requests get, so that its table never grows.
+    -- All fields that requests get, so that its table never grows. `left` is the light thread that its phase began with, once that
+    -- has ended; `leaked`: somebody has looked at the globals.
     return {
         number = number, live = 0, made = 0, last = 0, phase = false, only = false, waiting = false, ready = false, ctx = false,
-        kept = false, leaked = false, chunk = false, f = false,
+        kept = false, leaked = false, left = false, exit = false, failed = false, arg = false, body = false, captures = false,
     }
 end
 
@@ -248,23 +243,24 @@ local function request_for(number)
     return request
 end
 
--- Puts a request where later ones find it, if light threads and coroutines of scripts cannot refer to it.
+-- Puts a request whose phase has ended where later ones find it, if light threads and coroutines of scripts cannot refer to it.
 local function spare(request)
     if request.made == 0 and spare_request_count < IDLE_LIMIT then
-        request.live, request.last, request.phase, request.only, request.waiting = 0, 0, false, false, false
-        request.ready, request.ctx, request.kept, request.leaked = false, false, false, false
-        request.arg, request.body, request.captures = nil, nil, nil
+        request.ctx, request.leaked, request.body, request.captures = false, false, false, false
         spare_request_count = spare_request_count + 1
         spare_requests[spare_request_count] = request
     end
 end
 
 -- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them; and in the
--- array part functions that do not run now, with globals that nothing was left in.
+-- array part light threads with functions that do not run now, in whose globals nothing was left.
 local chunks = {}
 
 -- Names by which a function gets hold of its globals as a table.
 local REACHING = { _G = true, getfenv = true, setfenv = true, load = true, loadstring = true, debug = true }
+
+-- What sets a global: the second instruction of a function that does so.
+local SETS_GLOBAL = funcbc(function() x = nil end, 2) % 256
 
 -- Whether functions of a chunk can serve several requests, one after the other: they must leave nothing behind that sees their
 -- globals, such as other functions.
@@ -282,45 +278,51 @@ local function is_reusable(f)
     return true
 end
 
+local function sets_globals(f)
+    for at = 1, funcinfo(f).bytecodes - 1 do
+        if funcbc(f, at) % 256 == SETS_GLOBAL then
+            return true
+        end
+    end
+    return false
+end
+
 function core.define(number, phase, factory)
     if not factory then
         chunks[number] = nil
         return
     end
+    local f = factory()
     chunks[number] = {
-        factory = factory, phase = phase, count = 0, shares = phase == "init_worker", reusable = is_reusable(factory()),
+        factory = factory, phase = phase, count = 0, shares = phase == "init_worker", reusable = is_reusable(f),
+        sets_globals = sets_globals(f),
     }
 end
 
--- A function of a chunk, with globals of its own.
-local function function_of(chunk)
-    local count = chunk.count
-    if count > 0 then
-        local f = chunk[count]
-        chunk[count] = nil
-        chunk.count = count - 1
-        return f
+-- A light thread for a phase, with a function that has globals of its own.
+local function entry_for(chunk)
+    local f = chunk.factory()
+    if not chunk.shares then
+        local env = setmetatable({ _G = false }, env_meta)
+        env._G = env
+        setfenv(f, env)
     end
-    if chunk.shares then
-        return chunk.factory()
-    end
-    local env = setmetatable({ _G = false }, env_meta)
-    env._G = env
-    return setfenv(chunk.factory(), env)
+    return new_entry(f, chunk)
 end
 
--- Keeps the function that a phase ran, if it has left its globals as they were.
-local function keep_function(request)
-    local chunk, f = request.chunk, request.f
-    request.chunk, request.f = false, false
-    if not chunk.reusable or request.leaked or chunk.shares or chunk.count >= IDLE_LIMIT then
-        return
-    end
+local function is_clean(f)
     local env = getfenv(f)
-    if next(env) == "_G" and next(env, "_G") == nil and rawequal(env._G, env) then
-        local count = chunk.count + 1
-        chunk.count = count
-        chunk[count] = f
+    return next(env) == "_G" and next(env, "_G") == nil and rawequal(env._G, env)
+end
+
+-- Keeps the light thread that a phase began with, which has ended, unless its function has changed its globals.
+local function keep_entry(t, request)
+    local chunk = t.chunk
+    local count = chunk.count
+    if chunk.reusable and not request.leaked and not chunk.shares and count < IDLE_LIMIT
+        and (not chunk.sets_globals or is_clean(t.f)) then
+        chunk.count = count + 1
+        chunk[count + 1] = t
     end
 end
 
@@ -330,8 +332,10 @@ local function stand(slot, request, status, value)
         requests[slot] = request
         return status
     end
-    if request.f then
-        keep_function(request)
+    local left = request.left
+    if left then
+        left.dead, left.ok, request.left = false, false, false
+        keep_entry(left, request)
     end
     if not request.kept then
         if requests[slot] == request then
@@ -340,6 +344,22 @@ local function stand(slot, request, status, value)
         spare(request)
     end
     return status, value
+end
+
+-- After the first part of a phase, which is nearly always all of it.
+local function begun(slot, t, outer, ok, tag, done, ...)
+    thread = outer
+    local request = t.request
+    if tag == DONE and done and request.made == 0 then
+        request.live = 0
+        keep_entry(t, request)
+        if not request.kept then
+            spare(request)
+        end
+        return ENDED
+    end
+    settle(t, ok, tag, done, ...)
+    return stand(slot, request, drive(request))
 end
 
 local function find(slot, number)
@@ -352,19 +372,27 @@ end
 -- Begins a phase of a request: `chunk` is the number of its chunk, which makes a fresh function for each request, so that
 -- requests which run at once do not share its globals. `keeps` is 1: later hooks go on with the request.
 function core.start(slot, number, chunk, keeps)
-    local request = find(slot, number)
-    if not request then
+    local request = requests[slot]
+    if not request or request.number ~= number then
         request = request_for(number)
         if keeps == 1 then
             requests[slot], request.kept = request, true
         end
     end
     chunk = chunks[chunk]
-    local f = function_of(chunk)
-    request.phase, request.made, request.chunk, request.f = chunk.phase, 0, chunk, f
-    current = request
-    run(new_entry(request), f)
-    return stand(slot, request, drive(request))
+    local count, t = chunk.count, nil
+    if count > 0 then
+        t = chunk[count]
+        chunk[count] = nil
+        chunk.count = count - 1
+    else
+        t = entry_for(chunk)
+    end
+    t.request = request
+    request.phase, request.made, request.live = chunk.phase, 0, 1
+    local outer = thread
+    current, thread = request, t
+    return begun(slot, t, outer, co_resume(t.co, t.f))
 end
 
 -- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
@@ -380,7 +408,7 @@ function core.start_body(slot, number, chunk, keeps, piece, last)
         requests[slot] = nil
     end
     local arg = request.arg
-    request.arg = nil
+    request.arg = false
     return status, message, arg[1], arg[2]
 end
 
@@ -388,9 +416,11 @@ end
 function core.spawn(slot, number, f, ...)
     local request = new_request(number)
     requests[slot], request.kept = request, true
-    request.phase = "timer"
+    request.phase, request.live = "timer", 1
     current = request
-    run(new_entry(request), f, ...)
+    local t = new_entry(f, false)
+    t.request = request
+    run(t, f, ...)
     return drive(request)
 end
 
@@ -429,7 +459,7 @@ function core.abandon(slot, number)
     local request = find(slot, number)
     if request then
         request.only, request.waiting, request.ready, request.last, request.live = false, false, false, 0, 0
-        request.exit, request.failed, request.captures = nil, nil, nil
+        request.exit, request.failed, request.captures = false, false, false
     end
 end
 

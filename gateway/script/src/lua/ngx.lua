@@ -362,20 +362,10 @@ setmetatable(ngx, {
 -- Variables -----------------------------------------------------------------------------------------------------------
 
 local may_see_vars = only_in("rewrite access content header_filter body_filter log balancer", true)
-local var_get, var_set = host.var, host.set_var
+local var_set = host.set_var
 
 ngx.var = setmetatable({}, {
-    __index = function(_, name)
-        may_see_vars(1)
-        if type(name) == "number" then
-            -- Captures of a location's expression: routes have none.
-            return nil
-        end
-        if type(name) ~= "string" then
-            error("bad variable name", 2)
-        end
-        return var_get(name)
-    end,
+    __index = host.var,
     __newindex = function(_, name, value)
         may_see_vars(1)
         if type(name) ~= "string" then
@@ -426,24 +416,7 @@ function req.get_headers(max, raw)
     return fields
 end
 
-function req.set_header(name, value)
-    may_change_request()
-    if type(name) ~= "string" then
-        if type(name) ~= "number" then
-            error("bad 'name' argument: string expected, got " .. type(name), 2)
-        end
-        name = tostring(name)
-    end
-    raise(host.set_request_field(name, value))
-end
-
-function req.clear_header(name)
-    may_change_request()
-    if type(name) ~= "string" then
-        name = tostring(name)
-    end
-    raise(host.set_request_field(name, nil))
-end
+req.set_header, req.clear_header = host.set_request_header, host.clear_request_header
 
 function req.raw_header(without_line)
     may_see_request()
@@ -593,7 +566,7 @@ function req.finish_body()
         error("request_body not initialized", 2)
     end
     raise(host.set_body(concat(request.body)))
-    request.body = nil
+    request.body = false
 end
 
 -- The process -----------------------------------------------------------------------------------------------------------
