@@ -295,7 +295,7 @@ function core.define(number, phase, factory)
     local f = factory()
     chunks[number] = {
         factory = factory, phase = phase, count = 0, shares = phase == "init_worker", reusable = is_reusable(f),
-        sets_globals = sets_globals(f),
+        sets_globals = sets_globals(f), ngx = base.ngx,
     }
 end
 
@@ -305,6 +305,10 @@ local function entry_for(chunk)
     if not chunk.shares then
         local env = setmetatable({ _G = false }, env_meta)
         env._G = env
+        if not chunk.sets_globals then
+            -- What every function reads, found at once.
+            env.ngx = chunk.ngx
+        end
         setfenv(f, env)
     end
     return new_entry(f, chunk)
@@ -381,6 +385,10 @@ function core.start(slot, number, chunk, keeps)
     end
     chunk = chunks[chunk]
     local count, t = chunk.count, nil
+    if chunk.ngx ~= base.ngx then
+        -- Somebody has replaced it: functions from now on see the new one.
+        count, chunk.count, chunk.ngx = 0, 0, base.ngx
+    end
     if count > 0 then
         t = chunk[count]
         chunk[count] = nil
