@@ -31,6 +31,11 @@ impl Phase {
         }
     }
 
+    /// A bit of its own, for sets of phases.
+    pub(crate) fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     /// Those of a hook, in the order in which they run.
     pub(crate) fn of(hook: Hook) -> &'static [Self] {
         match hook {

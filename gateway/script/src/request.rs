@@ -63,6 +63,16 @@ pub(crate) struct Draft {
     pub ended: bool,
 }
 
+impl Draft {
+    /// Becomes that of a request that has not answered.
+    fn clear(&mut self) {
+        let Self { status, headers, body, begun, ended } = self;
+        (*status, *begun, *ended) = (None, false, false);
+        // What a large response took is given back.
+        (*headers, *body) = Default::default();
+    }
+}
+
 pub(crate) struct Request {
     pub number: u64,
     /// None in timers.
@@ -154,11 +164,11 @@ impl Request {
         }
     }
 
-    /// Forgets everything: another request can be served with this one's memory.
+    /// Forgets everything but the script, which is often that of the next: another request can be served with this one's
+    /// memory.
     pub fn clear(&mut self) {
         *self.exchange.get_mut() = None;
-        *self.draft.get_mut() = Draft::default();
-        *self.script.get_mut() = None;
+        self.draft.get_mut().clear();
         self.variables.get_mut().clear();
         *self.operations.get_mut() = Operations::default();
         self.changes.get_mut().clear();
@@ -172,6 +182,14 @@ impl Request {
         self.begun = crate::clock::time_of_day();
         self.phase.set("");
         self.operation_numbers.set(0);
+    }
+
+    /// Names the script that runs.
+    pub fn belongs_to(&self, script: &Arc<str>) {
+        let mut known = self.script.borrow_mut();
+        if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, script)) {
+            *known = Some(Arc::clone(script));
+        }
     }
 
     /// Begins a hook.

@@ -24,10 +24,10 @@ const DECLINED: i64 = -5;
 const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("text/plain");
 
 /// A hook that runs.
-pub(crate) struct Run {
+pub(crate) struct Run<'a> {
     vm: Rc<Vm>,
     request: Rc<Request>,
-    script: Arc<Script>,
+    script: &'a Arc<Script>,
     hook: Hook,
     /// Later hooks go on with the request.
     keeps: bool,
@@ -46,10 +46,10 @@ enum Next {
     Answer(i64),
 }
 
-impl Run {
-    pub fn new(vm: Rc<Vm>, request: Rc<Request>, (script, keeps): (Arc<Script>, bool), hook: Hook) -> Self {
+impl<'a> Run<'a> {
+    pub fn new(vm: Rc<Vm>, request: Rc<Request>, (script, keeps): (&'a Arc<Script>, bool), hook: Hook) -> Self {
         request.memory_left.set(script.app.app.spec.limits.request_memory);
-        *request.script.borrow_mut() = Some(Arc::clone(&script.spec.name));
+        request.belongs_to(&script.spec.name);
         if !script.spec.variables.is_empty() {
             let mut variables = request.variables.borrow_mut();
             for (name, value) in &script.spec.variables {
@@ -60,8 +60,9 @@ impl Run {
             }
         }
         // Phases of one hook share what they leave even if no later hook wants it.
-        let keeps = keeps || Phase::of(hook).iter().filter(|phase| script.has(**phase)).count() > 1;
-        Self { vm, request, script, hook, keeps, left: Phase::of(hook) }
+        let phases = Phase::of(hook);
+        let keeps = keeps || phases.iter().filter(|phase| script.has(**phase)).count() > 1;
+        Self { vm, request, script, hook, keeps, left: phases }
     }
 
     /// Whether the VM keeps the request until [`Self::forget`].
@@ -139,7 +140,7 @@ impl Run {
             if !self.script.has(*phase) {
                 continue;
             }
-            let standing = self.vm.start(&self.request, (&self.script, self.keeps), *phase);
+            let standing = self.vm.start(&self.request, (self.script, self.keeps), *phase);
             match self.judge(standing) {
                 None => return Step::Waits,
                 Some(Ok(Next::Phase)) if *phase == Phase::Content => return Step::Ended(self.answer(OK)),
@@ -223,7 +224,7 @@ impl Run {
         let head = witgate_stage::ResponseHead { status, headers };
         let _ = self.request.swap_response(Some(head));
         if self.script.has(Phase::HeaderFilter) {
-            self.vm.start(&self.request, (&self.script, self.keeps), Phase::HeaderFilter)?;
+            self.vm.start(&self.request, (self.script, self.keeps), Phase::HeaderFilter)?;
         }
         let body = if self.script.has(Phase::BodyFilter) { self.filter(&body, true)?.0 } else { body };
         let head = self.request.swap_response(None).ok().flatten();
@@ -253,7 +254,7 @@ impl Run {
     }
 
     fn filter(&self, piece: &Bytes, last: bool) -> Result<(Bytes, bool), ScriptError> {
-        let (made, last) = self.vm.filter_body(&self.request, (&self.script, self.keeps), piece, last)?;
+        let (made, last) = self.vm.filter_body(&self.request, (self.script, self.keeps), piece, last)?;
         let mut bytes = Vec::new();
         match made {
             Some(LuaValue::String(text)) if *text.as_bytes() == **piece => return Ok((piece.clone(), last)),

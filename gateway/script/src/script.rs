@@ -19,15 +19,18 @@ pub struct ScriptSpec {
 pub struct Script {
     pub(crate) spec: ScriptSpec,
     pub(crate) app: Arc<AppHandle>,
+    /// The bits of its phases.
+    phases: u8,
 }
 
 impl Script {
     pub(crate) fn new(spec: ScriptSpec, app: Arc<AppHandle>) -> Self {
-        Self { spec, app }
+        let phases = spec.phases.keys().fold(0, |set, phase| set | phase.bit());
+        Self { spec, app, phases }
     }
 
     pub(crate) fn has(&self, phase: Phase) -> bool {
-        self.spec.phases.contains_key(&phase)
+        self.phases & phase.bit() != 0
     }
 
     pub fn name(&self) -> &str {

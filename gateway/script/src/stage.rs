@@ -59,7 +59,7 @@ impl Stage for ScriptStage {
         }
         let request = if self.keeps { vm.request_of(&mut exchange) } else { vm.request() };
         request.lend(exchange);
-        let mut run = Run::new(vm, request, (Arc::clone(&self.script), self.keeps), hook);
+        let mut run = Run::new(vm, request, (&self.script, self.keeps), hook);
         match run.begin() {
             Step::Ended(result) => match self.end(run, result) {
                 (Some(exchange), result) => witgate_stage::Run::Ended(exchange, result),
@@ -73,7 +73,7 @@ impl Stage for ScriptStage {
 }
 
 impl ScriptStage {
-    async fn wait(&self, run: Run) -> (Box<Exchange>, Result<Verdict, StageError>) {
+    async fn wait(&self, run: Run<'_>) -> (Box<Exchange>, Result<Verdict, StageError>) {
         let mut waiting = Waiting { run: Some(run), keeps: self.keeps };
         let result = match &mut waiting.run {
             Some(run) => run.go_to_end().await,
@@ -88,7 +88,7 @@ impl ScriptStage {
     /// Takes the exchange back.
     fn end(
         &self,
-        run: Run,
+        run: Run<'_>,
         result: Result<Verdict, ScriptError>,
     ) -> (Option<Box<Exchange>>, Result<Verdict, StageError>) {
         if result.is_err() {
@@ -111,14 +111,14 @@ impl ScriptStage {
 }
 
 /// A run that waits. If the client goes, this is dropped, and what the run waits for and has left in its VM goes with it.
-struct Waiting {
+struct Waiting<'a> {
     /// None: it has ended.
-    run: Option<Run>,
+    run: Option<Run<'a>>,
     /// Later hooks go on with the request.
     keeps: bool,
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(run) = &self.run else { return };
         run.abandon();

@@ -9,8 +9,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
-use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ const WALL_FACTOR: u32 = 20;
 thread_local! {
     /// The VM that runs on this thread. Without a destructor, so a signal handler may read it.
     static RUNNING: Cell<*mut lua_State> = const { Cell::new(null_mut()) };
+    /// This thread's slot, likewise.
+    static OWN: Cell<*const Slot> = const { Cell::new(null()) };
     static SLOT: Registered = Registered::new();
     /// Where the run was when it was stopped.
     static STOPPED_AT: RefCell<String> = const { RefCell::new(String::new()) };
@@ -40,7 +42,8 @@ struct Slot {
     run: AtomicU64,
     /// Nanoseconds that the run may take.
     allowance: AtomicU64,
-    fired: AtomicBool,
+    /// The run that was to be stopped last.
+    fired: AtomicU64,
 }
 
 struct Registered(Arc<Slot>);
@@ -50,7 +53,8 @@ impl Registered {
         // SAFETY: has no preconditions.
         let thread = unsafe { libc::pthread_self() };
         let (run, allowance) = (AtomicU64::new(0), AtomicU64::new(0));
-        let slot = Arc::new(Slot { thread, run, allowance, fired: AtomicBool::new(false) });
+        let slot = Arc::new(Slot { thread, run, allowance, fired: AtomicU64::new(0) });
+        OWN.set(Arc::as_ptr(&slot));
         WATCHDOG.slots.lock().push(Watched { slot: Arc::clone(&slot), run: 0, begun: Duration::ZERO, ticks: 0 });
         WATCHDOG.more.notify_one();
         Self(slot)
@@ -59,6 +63,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        OWN.set(null());
         // Under the lock: the watchdog sends no signal to a thread that has ended.
         WATCHDOG.slots.lock().retain(|watched| !Arc::ptr_eq(&watched.slot, &self.0));
     }
@@ -131,7 +136,7 @@ impl Watched {
         let allowance = Duration::from_nanos(self.slot.allowance.load(Ordering::Relaxed));
         let is_late = used.saturating_sub(self.begun) >= allowance || TICK * self.ticks >= allowance * WALL_FACTOR;
         if is_late && self.slot.run.load(Ordering::Acquire) == run {
-            self.slot.fired.store(true, Ordering::Release);
+            self.slot.fired.store(run, Ordering::Release);
             // SAFETY: the thread lives, for its slot is removed under the lock that is held here.
             unsafe { libc::pthread_kill(self.slot.thread, signal()) };
         }
@@ -149,9 +154,18 @@ fn processor_time(thread: libc::pthread_t) -> Duration {
 }
 
 extern "C" fn on_signal(_: c_int) {
+    // SAFETY: it is there for as long as the thread's own variable is.
+    let Some(slot) = (unsafe { OWN.get().as_ref() }) else { return };
+    // One that was sent to a run which has ended meanwhile is not for the next.
+    if slot.fired.load(Ordering::Acquire) == slot.run.load(Ordering::Relaxed) {
+        hook_running(0);
+    }
+}
+
+extern "C" fn hook_running(_: c_int) {
     let state = RUNNING.get();
     if !state.is_null() {
-        // SAFETY: the VM runs on this very thread, which this handler interrupts; LuaJIT allows for exactly this.
+        // SAFETY: the VM runs on this very thread, which is interrupted by its handler; LuaJIT allows for exactly this.
         unsafe { ffi::lua_sethook(state, Some(stop), ffi::LUA_MASKCOUNT, 1) };
     }
 }
@@ -214,12 +228,13 @@ pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) 
     }
     SLOT.with(|Registered(slot)| {
         slot.allowance.store(u64::try_from(allowance.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        slot.run.fetch_add(1, Ordering::Release);
+        // Only this thread writes it.
+        let number = slot.run.load(Ordering::Relaxed).wrapping_add(1);
+        slot.run.store(number, Ordering::Release);
         let result = run();
         RUNNING.set(null_mut());
-        slot.run.fetch_add(1, Ordering::Release);
-        let fired = slot.fired.swap(false, Ordering::AcqRel);
-        if !fired {
+        slot.run.store(number.wrapping_add(1), Ordering::Release);
+        if slot.fired.load(Ordering::Acquire) != number {
             return (result, None);
         }
         unhook(lua);
@@ -228,7 +243,7 @@ pub(crate) fn guard<T>(lua: &Lua, allowance: Duration, run: impl FnOnce() -> T) 
 }
 
 fn unhook(lua: &Lua) {
-    // SAFETY: takes the hook away that `on_signal` may have set.
+    // SAFETY: takes the hook away that `hook_running` may have set.
     lua.exec_raw_lua(|raw| unsafe { ffi::lua_sethook(raw.state(), None, 0, 0) });
 }
 
@@ -239,7 +254,7 @@ pub(crate) fn stops_compiled_code() -> bool {
         // SAFETY: a VM with `ffi`, for the one chunk below.
         let lua = unsafe { Lua::unsafe_new() };
         RUNNING.set(lua.exec_raw_lua(|raw| raw.state()));
-        let set = LightUserData(on_signal as extern "C" fn(c_int) as *mut std::ffi::c_void);
+        let set = LightUserData(hook_running as extern "C" fn(c_int) as *mut std::ffi::c_void);
         let chunk = lua.load(include_str!("lua/hooked_loop.lua")).set_name("=hooked_loop");
         let went_through = chunk.call::<bool>(set);
         RUNNING.set(null_mut());

@@ -74,6 +74,22 @@ fn functions_that_serve_again_bring_nothing_along() {
 }
 
 #[test]
+fn a_function_that_serves_again_sees_another_ngx_that_a_module_has_put_there() {
+    let module = Chunk {
+        name: "@m.lua".into(),
+        source: "local m = {} function m.put() ngx = setmetatable({ who = 'another' }, { __index = ngx }) end return m"
+            .into(),
+    };
+    let modules = Arc::new(BTreeMap::from([("m".to_owned(), module)]));
+    let app = AppSpec { name: "test".into(), modules, ..AppSpec::default() };
+    let rig = Rig::of(&[(Phase::Content, "ngx.say(ngx.who) if ngx.var.arg_put then require('m').put() end")], app);
+    for (target, said) in [("/", "nil\n"), ("/", "nil\n"), ("/?put=1", "nil\n"), ("/", "another\n"), ("/", "another\n")]
+    {
+        assert_eq!(rig.respond(get(target)).body, said);
+    }
+}
+
+#[test]
 fn what_a_hook_leaves_in_ctx_is_there_for_the_next() {
     let rig = Rig::new(&[
         (Phase::Rewrite, "ngx.ctx.a = 1"),

@@ -261,46 +261,35 @@ pub(super) fn set_field(
         // The gateway knows the length of what it sends.
         return Ok(());
     }
-    let (mut first, mut others) = (None, Vec::new());
     let single = side == Side::Response && name == CONTENT_TYPE;
-    let mut value = |given: Given<'_>| -> Result<(), Cow<'static, str>> {
-        let value = field_value(given)?;
-        let edit = match first {
-            None if !add || single => Edit::set(name.clone(), value, side),
-            Some(_) if single => return Ok(()),
-            _ => Edit::append(name.clone(), value, side),
-        };
-        let edit = edit.map_err(refused)?;
-        if first.is_none() {
-            first = Some(edit)
-        } else {
-            others.push(edit)
-        }
-        Ok(())
-    };
-    let values = values.unwrap_or(0);
-    match call.given(values) {
-        Given::Nil | Given::Nothing | Given::Null => {}
+    let begin = if add && !single { Edit::append } else { Edit::set };
+    let edits = match values.map_or(Given::Nothing, |index| call.given(index)) {
+        Given::Nil | Given::Nothing | Given::Null if add => return Ok(()),
+        Given::Nil | Given::Nothing | Given::Null => (Edit::remove(name, side).map_err(refused)?, Vec::new()),
         Given::Table => {
+            let mut edits = Vec::new();
             let mut walk = call.walk();
-            walk.push_argument(values);
-            for index in 1..=walk.len() {
+            walk.push_argument(values.unwrap_or(0));
+            let last = if single { 1 } else { walk.len() };
+            for index in 1..=last {
                 walk.element(index);
                 if walk.top().is_nil() {
                     break;
                 }
-                value(walk.top())?;
+                let edit = if index == 1 { begin } else { Edit::append };
+                edits.push(edit(name.clone(), field_value(walk.top())?, side).map_err(refused)?);
                 walk.pop(1);
             }
+            let mut edits = edits.into_iter();
+            match edits.next() {
+                Some(first) => (first, edits.collect()),
+                None if add => return Ok(()),
+                None => (Edit::remove(name, side).map_err(refused)?, Vec::new()),
+            }
         }
-        given => value(given)?,
-    }
-    let first = match first {
-        Some(first) => first,
-        None if add => return Ok(()),
-        None => Edit::remove(name, side).map_err(refused)?,
+        given => (begin(name, field_value(given)?, side).map_err(refused)?, Vec::new()),
     };
-    let made = request.change(side, (first, others));
+    let made = request.change(side, edits);
     made.map_err(|error| Cow::from(crate::vm::describe(&error)))?.map_err(refused)
 }
 
@@ -315,23 +304,19 @@ fn field_value(given: Given<'_>) -> Result<HeaderValue, Cow<'static, str>> {
         }
         other => return Err(format!("expected text as a field's value, got a {}", other.type_name()).into()),
     };
-    // There is no byte left that it would not have.
-    HeaderValue::from_bytes(&escaped(text)).map_err(|error| error.to_string().into())
+    let value = HeaderValue::from_bytes(text).or_else(|_| HeaderValue::from_bytes(&escaped(text)));
+    value.map_err(|error| error.to_string().into())
 }
 
 /// A field's value with control characters in hexadecimal, as nginx sends them: a line end would otherwise end the field.
-fn escaped(value: &[u8]) -> Cow<'_, [u8]> {
-    let is_control = |byte: u8| (byte < 0x20 && byte != b'\t') || byte == 0x7f;
-    if !value.iter().any(|byte| is_control(*byte)) {
-        return value.into();
-    }
+fn escaped(value: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(value.len() + 16);
     for byte in value {
-        if is_control(*byte) {
+        if (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f {
             text.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
             text.push(*byte);
         }
     }
-    text.into()
+    text
 }
