@@ -30,7 +30,7 @@ impl FieldNames {
         let Some(place) = places.get_mut(place_of(written)).filter(|_| written.len() <= LENGTH) else {
             return parse(written).map(|name| look(&name));
         };
-        if !place.as_ref().is_some_and(|known| *known.written == *written) {
+        if place.as_ref().is_none_or(|known| *known.written != *written) {
             *place = Some(Known { written: written.into(), name: parse(written)? });
         }
         place.as_ref().map(|known| look(&known.name))

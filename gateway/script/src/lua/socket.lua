@@ -18,6 +18,11 @@ local may_wait = core.only_in("rewrite access content timer")
 -- Keys of an object.
 local NUMBER, CONNECT_TIMEOUT, SEND_TIMEOUT, READ_TIMEOUT, POOL, FROM, FROM_PORT = 1, 2, 3, 4, 5, 6, 7
 
+-- A new object: with room for all of them, so that its table never grows.
+local function object(meta)
+    return setmetatable({ false, false, false, false, false, false, false }, meta)
+end
+
 -- How deeply tables to be sent may be nested: the depth at which a table that contains itself is found out.
 local DEPTH = 64
 
@@ -610,7 +615,7 @@ local function new_tcp(...)
         error("expecting zero arguments, but got " .. select("#", ...), 2)
     end
     may_wait()
-    return setmetatable({}, tcp_meta)
+    return object(tcp_meta)
 end
 
 local function new_udp(...)
@@ -618,7 +623,7 @@ local function new_udp(...)
         error("expecting zero arguments, but got " .. select("#", ...), 2)
     end
     may_wait()
-    return setmetatable({}, udp_meta)
+    return object(udp_meta)
 end
 
 ngx.socket = {
@@ -627,7 +632,7 @@ ngx.socket = {
     udp = new_udp,
     connect = function(...)
         may_wait()
-        local sock = setmetatable({}, tcp_meta)
+        local sock = object(tcp_meta)
         local ok, message = sock:connect(...)
         if not ok then
             return nil, message

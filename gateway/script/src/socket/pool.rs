@@ -1,10 +1,11 @@
 //! Connections that scripts keep for later, by a name.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use send_wrapper::SendWrapper;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
