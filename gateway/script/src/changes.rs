@@ -61,8 +61,8 @@ impl Changes {
         }
         self.size = size;
         self.make_one((exchange, draft), side, first);
-        for edit in others {
-            self.make_one((exchange, draft), side, edit);
+        if !others.is_empty() {
+            others.into_iter().for_each(|edit| self.make_one((exchange, draft), side, edit));
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ impl Phase {
     }
 
     /// A bit of its own, for sets of phases.
-    pub(crate) fn bit(self) -> u8 {
+    pub(crate) const fn bit(self) -> u8 {
         1 << self as u8
     }
 
@@ -46,4 +46,14 @@ impl Phase {
             Hook::Log => &[Self::Log],
         }
     }
+}
+
+/// What a script runs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Nothing,
+    Phase(Phase),
+    Timer,
+    Init,
+    InitWorker,
 }

@@ -17,6 +17,7 @@ use mlua::prelude::*;
 use witgate_stage::{Edit, Exchange, FieldError, ResponseHead, Side};
 
 use crate::changes::Changes;
+use crate::phase::Moment;
 use crate::raw::Answer;
 use crate::socket::Guest;
 
@@ -78,7 +79,7 @@ pub(crate) struct Request {
     /// None in timers.
     exchange: RefCell<Option<Box<Exchange>>>,
     pub draft: RefCell<Draft>,
-    pub phase: Cell<&'static str>,
+    pub moment: Cell<Moment>,
     /// Name of the script that runs, for logs.
     pub script: RefCell<Option<Arc<str>>>,
     pub variables: RefCell<BTreeMap<String, LuaRegistryValue>>,
@@ -148,7 +149,7 @@ impl Request {
             number,
             exchange: RefCell::new(None),
             draft: RefCell::default(),
-            phase: Cell::new(""),
+            moment: Cell::new(Moment::Nothing),
             script: RefCell::new(None),
             variables: RefCell::default(),
             begun: crate::clock::time_of_day(),
@@ -180,7 +181,7 @@ impl Request {
     pub fn begin_as(&mut self, number: u64) {
         self.number = number;
         self.begun = crate::clock::time_of_day();
-        self.phase.set("");
+        self.moment.set(Moment::Nothing);
         self.operation_numbers.set(0);
     }
 

@@ -12,6 +12,7 @@ use witgate_stage::{Edits, ErrorCode, Hook, Refusal, Response, Verdict};
 
 use crate::Phase;
 use crate::error::ScriptError;
+use crate::phase::Moment;
 use crate::request::{Request, Results};
 use crate::script::Script;
 use crate::vm::{Standing, Vm};
@@ -156,7 +157,7 @@ impl<'a> Run<'a> {
 
     /// What a phase's standing means; none: it waits.
     fn judge(&self, standing: Result<Standing, ScriptError>) -> Option<Result<Next, ScriptError>> {
-        let is_content = self.request.phase.get() == Phase::Content.name();
+        let is_content = self.request.moment.get() == Moment::Phase(Phase::Content);
         Some(match standing {
             Ok(Standing::Waits) => return None,
             Ok(Standing::Ended) if is_content => Ok(Next::Answer(OK)),

@@ -19,6 +19,7 @@ use crate::app::{App, Chunk};
 use crate::deadline::Deadlines;
 use crate::error::MemoryLimit;
 use crate::field_names::FieldNames;
+use crate::phase::Moment;
 use crate::raw::{Answer, Entry, Returned, ReturnedValue};
 use crate::request::{Plain, Request, Results, Slot, Slots};
 use crate::script::Script;
@@ -198,7 +199,7 @@ impl Vm {
         if let Some(chunk) = &app.spec.init {
             let factory = vm.factory(chunk).map_err(start)?;
             let request = vm.request();
-            request.phase.set("init");
+            request.moment.set(Moment::Init);
             request.cpu_left.set(INIT_TIME);
             request.memory_left.set(app.spec.limits.memory);
             vm.enter(&request, |_| told(init.call(("init", factory))))?;
@@ -216,7 +217,7 @@ impl Vm {
         let request = self.request();
         request.cpu_left.set(INIT_TIME);
         request.memory_left.set(self.core.app.spec.limits.memory);
-        request.phase.set("init_worker");
+        request.moment.set(Moment::InitWorker);
         let chunk = self.define("init_worker", Some(factory)).map_err(start)?;
         self.enter(&request, |lua| self.start.call(lua, &[slot(&request), number(&request), f64::from(chunk), 1.0]))?;
         self.forget(&request);
@@ -393,7 +394,7 @@ impl Vm {
         phase: Phase,
     ) -> Result<Standing, ScriptError> {
         let chunk = self.chunk(script, phase).map_err(|error| ScriptError::Runtime(describe(&error)))?;
-        request.phase.set(phase.name());
+        request.moment.set(Moment::Phase(phase));
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         let arguments = [slot(request), number(request), f64::from(chunk), f64::from(u8::from(keeps))];
         self.enter(request, |lua| self.start.call(lua, &arguments))
@@ -411,7 +412,7 @@ impl Vm {
         last: bool,
     ) -> Result<(Option<LuaValue>, bool), ScriptError> {
         let chunk = self.chunk(script, Phase::BodyFilter).map_err(|error| ScriptError::Runtime(describe(&error)))?;
-        request.phase.set(Phase::BodyFilter.name());
+        request.moment.set(Moment::Phase(Phase::BodyFilter));
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         let mut made = (None, last);
         self.enter(request, |lua| {
@@ -435,7 +436,7 @@ impl Vm {
         function: &LuaFunction,
         arguments: LuaMultiValue,
     ) -> Result<Standing, ScriptError> {
-        request.phase.set("timer");
+        request.moment.set(Moment::Timer);
         request.cpu_left.set(self.core.app.spec.limits.cpu);
         request.memory_left.set(self.core.app.spec.limits.request_memory);
         let ids = (request.slot.number, request.number);

@@ -43,7 +43,8 @@ pub(crate) fn log(core: &Core, level: i64, text: &[u8]) {
         Some((id, route, script)) => (Some(&**id), Some(&**route), script.as_deref()),
         None => (None, None, None),
     };
-    let context = request.as_ref().filter(|request| request.phase.get() == "timer").map(|_| "ngx.timer");
+    let context =
+        request.as_ref().filter(|request| request.moment.get() == crate::phase::Moment::Timer).map(|_| "ngx.timer");
     // What the gateway's own levels do not tell apart.
     let severity = match level {
         ..=0 => Some("stderr"),

@@ -27,6 +27,7 @@ use std::rc::Rc;
 
 use mlua::{Lua, Table, Value};
 
+use crate::phase::{Moment, Phase};
 use crate::raw::Fault;
 use crate::request::Request;
 use crate::vm::Core;
@@ -34,20 +35,22 @@ use crate::vm::Core;
 /// The version of lua-resty-core whose modules are stood in for.
 pub(crate) const CORE_VERSION: &str = "0.1.27";
 
-/// Phases in which a script can see the request, and those in which it can change it.
-pub(crate) const SEES_REQUEST: &[&str] =
-    &["rewrite", "access", "content", "header_filter", "body_filter", "log", "balancer"];
-pub(crate) const CHANGES_REQUEST: &[&str] =
-    &["rewrite", "access", "content", "header_filter", "body_filter", "balancer"];
+/// The bits of the phases in which a script can see the request, which are all, and of those in which it can change it.
+pub(crate) const SEES_REQUEST: u8 = u8::MAX;
+pub(crate) const CHANGES_REQUEST: u8 = !Phase::Log.bit();
 
 /// The request that a function is about, which is for these phases only. As `core.only_in` in Lua.
-pub(crate) fn request_in(core: &Core, phases: &[&str]) -> Result<Rc<Request>, Fault> {
+pub(crate) fn request_in(core: &Core, phases: u8) -> Result<Rc<Request>, Fault> {
     let request = core.request().map_err(|_| Fault::new("no request found"))?;
-    match request.phase.get() {
-        phase if phases.contains(&phase) => Ok(request),
-        "timer" => Err(Fault::new("API disabled in the current context")),
-        phase => Err(Fault::new(format!("API disabled in the context of {phase}_by_lua*"))),
-    }
+    let name = match request.moment.get() {
+        Moment::Phase(phase) if phases & phase.bit() != 0 => return Ok(request),
+        Moment::Phase(phase) => phase.name(),
+        Moment::Init => "init",
+        Moment::InitWorker => "init_worker",
+        Moment::Timer => return Err(Fault::new("API disabled in the current context")),
+        Moment::Nothing => return Err(Fault::new("no request found")),
+    };
+    Err(Fault::new(format!("API disabled in the context of {name}_by_lua*")))
 }
 
 /// Lets `require` find a module, which is made when it is first wanted.

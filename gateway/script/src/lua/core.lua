@@ -29,8 +29,6 @@ local requests = {}
 -- The request, and the light thread of it, that run now.
 local current, thread
 local idle, idle_count = {}, 0
--- Requests that nothing refers to any more.
-local spare_requests, spare_request_count = {}, 0
 -- Light threads by the coroutine that they run in.
 local owners = setmetatable({}, { __mode = "k" })
 
@@ -71,11 +69,13 @@ local function new_thread(request)
     return t
 end
 
--- The light thread that a phase begins with, and the function that it runs: of a chunk, or a timer's.
-local function new_entry(f, chunk)
+-- The light thread that a phase begins with, and the function that it runs: of a chunk, or a timer's. `own` is the request that it
+-- is for unless an earlier phase has left one.
+local function new_entry(f, chunk, own)
     local co = coroutine_for()
     local t = {
-        co = co, request = false, nested = 0, entry = true, dead = false, ok = false, operation = false, f = f, chunk = chunk,
+        co = co, request = own, nested = 0, entry = true, dead = false, ok = false, operation = false, f = f, chunk = chunk,
+        own = own,
     }
     owners[co] = t
     return t
@@ -232,26 +232,6 @@ local function new_request(number)
     }
 end
 
-local function request_for(number)
-    if spare_request_count == 0 then
-        return new_request(number)
-    end
-    local request = spare_requests[spare_request_count]
-    spare_requests[spare_request_count] = nil
-    spare_request_count = spare_request_count - 1
-    request.number = number
-    return request
-end
-
--- Puts a request whose phase has ended where later ones find it, if light threads and coroutines of scripts cannot refer to it.
-local function spare(request)
-    if request.made == 0 and spare_request_count < IDLE_LIMIT then
-        request.ctx, request.leaked, request.body, request.captures = false, false, false, false
-        spare_request_count = spare_request_count + 1
-        spare_requests[spare_request_count] = request
-    end
-end
-
 -- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them; and in the
 -- array part light threads with functions that do not run now, in whose globals nothing was left.
 local chunks = {}
@@ -294,7 +274,8 @@ function core.define(number, phase, factory)
     end
     local f = factory()
     chunks[number] = {
-        factory = factory, phase = phase, count = 0, shares = phase == "init_worker", reusable = is_reusable(f),
+        factory = factory, phase = phase, count = 0, shares = phase == "init_worker",
+        reusable = phase ~= "init_worker" and is_reusable(f),
         sets_globals = sets_globals(f), ngx = base.ngx,
     }
 end
@@ -311,7 +292,7 @@ local function entry_for(chunk)
         end
         setfenv(f, env)
     end
-    return new_entry(f, chunk)
+    return new_entry(f, chunk, new_request(0))
 end
 
 local function is_clean(f)
@@ -319,12 +300,20 @@ local function is_clean(f)
     return next(env) == "_G" and next(env, "_G") == nil and rawequal(env._G, env)
 end
 
--- Keeps the light thread that a phase began with, which has ended, unless its function has changed its globals.
+-- Keeps the light thread that a phase began with, which has ended, unless somebody can see what is its own: its function has
+-- changed its globals, or its request is kept for later phases.
 local function keep_entry(t, request)
     local chunk = t.chunk
     local count = chunk.count
-    if chunk.reusable and not request.leaked and not chunk.shares and count < IDLE_LIMIT
-        and (not chunk.sets_globals or is_clean(t.f)) then
+    if chunk.reusable and not request.leaked and count < IDLE_LIMIT and (not chunk.sets_globals or is_clean(t.f)) then
+        if request.kept then
+            if request == t.own then
+                t.own = new_request(0)
+            end
+            t.request = t.own
+        else
+            request.ctx, request.body, request.captures = false, false, false
+        end
         chunk.count = count + 1
         chunk[count + 1] = t
     end
@@ -341,11 +330,8 @@ local function stand(slot, request, status, value)
         left.dead, left.ok, request.left = false, false, false
         keep_entry(left, request)
     end
-    if not request.kept then
-        if requests[slot] == request then
-            requests[slot] = nil
-        end
-        spare(request)
+    if not request.kept and requests[slot] == request then
+        requests[slot] = nil
     end
     return status, value
 end
@@ -357,9 +343,6 @@ local function begun(slot, t, outer, ok, tag, done, ...)
     if tag == DONE and done and request.made == 0 then
         request.live = 0
         keep_entry(t, request)
-        if not request.kept then
-            spare(request)
-        end
         return ENDED
     end
     settle(t, ok, tag, done, ...)
@@ -376,13 +359,6 @@ end
 -- Begins a phase of a request: `chunk` is the number of its chunk, which makes a fresh function for each request, so that
 -- requests which run at once do not share its globals. `keeps` is 1: later hooks go on with the request.
 function core.start(slot, number, chunk, keeps)
-    local request = requests[slot]
-    if not request or request.number ~= number then
-        request = request_for(number)
-        if keeps == 1 then
-            requests[slot], request.kept = request, true
-        end
-    end
     chunk = chunks[chunk]
     local count, t = chunk.count, nil
     if chunk.ngx ~= base.ngx then
@@ -396,7 +372,16 @@ function core.start(slot, number, chunk, keeps)
     else
         t = entry_for(chunk)
     end
-    t.request = request
+    local request = requests[slot]
+    if request and request.number == number then
+        t.request = request
+    else
+        request = t.own
+        request.number = number
+        if keeps == 1 then
+            requests[slot], request.kept = request, true
+        end
+    end
     request.phase, request.made, request.live = chunk.phase, 0, 1
     local outer = thread
     current, thread = request, t
@@ -407,7 +392,7 @@ end
 function core.start_body(slot, number, chunk, keeps, piece, last)
     local request = find(slot, number)
     if not request then
-        request = request_for(number)
+        request = new_request(number)
         requests[slot], request.kept = request, true
     end
     request.arg = { piece, last }
@@ -426,9 +411,7 @@ function core.spawn(slot, number, f, ...)
     requests[slot], request.kept = request, true
     request.phase, request.live = "timer", 1
     current = request
-    local t = new_entry(f, false)
-    t.request = request
-    run(t, f, ...)
+    run(new_entry(f, false, request), f, ...)
     return drive(request)
 end
 
