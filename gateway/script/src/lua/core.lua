@@ -233,7 +233,7 @@ local function new_request(number)
 end
 
 -- What makes functions of chunks, and the phases that they are for, by the numbers that the gateway has for them; and in the
--- array part light threads with functions that do not run now, in whose globals nothing was left.
+-- array part light threads that do not run now, some with functions in whose globals nothing was left.
 local chunks = {}
 
 -- Names by which a function gets hold of its globals as a table.
@@ -280,19 +280,19 @@ function core.define(number, phase, factory)
     }
 end
 
--- A light thread for a phase, with a function that has globals of its own.
-local function entry_for(chunk)
+-- A function of a chunk, with globals of its own.
+local function function_of(chunk)
     local f = chunk.factory()
-    if not chunk.shares then
-        local env = setmetatable({ _G = false }, env_meta)
-        env._G = env
-        if not chunk.sets_globals then
-            -- What every function reads, found at once.
-            env.ngx = chunk.ngx
-        end
-        setfenv(f, env)
+    if chunk.shares then
+        return f
     end
-    return new_entry(f, chunk, new_request(0))
+    local env = setmetatable({ _G = false }, env_meta)
+    env._G = env
+    if not chunk.sets_globals then
+        -- What every function reads, found at once.
+        env.ngx = chunk.ngx
+    end
+    return setfenv(f, env)
 end
 
 local function is_clean(f)
@@ -300,23 +300,27 @@ local function is_clean(f)
     return next(env) == "_G" and next(env, "_G") == nil and rawequal(env._G, env)
 end
 
--- Keeps the light thread that a phase began with, which has ended, unless somebody can see what is its own: its function has
--- changed its globals, or its request is kept for later phases.
+-- Keeps the light thread that a phase began with, which has ended; its function only if nobody can see what it has left.
 local function keep_entry(t, request)
     local chunk = t.chunk
     local count = chunk.count
-    if chunk.reusable and not request.leaked and count < IDLE_LIMIT and (not chunk.sets_globals or is_clean(t.f)) then
-        if request.kept then
-            if request == t.own then
-                t.own = new_request(0)
-            end
-            t.request = t.own
-        else
-            request.ctx, request.body, request.captures = false, false, false
-        end
-        chunk.count = count + 1
-        chunk[count + 1] = t
+    if count >= IDLE_LIMIT then
+        return
     end
+    if not chunk.reusable or request.leaked or chunk.sets_globals and not is_clean(t.f) then
+        t.f = false
+    end
+    if not request.kept then
+        request.ctx, request.leaked, request.body, request.captures = false, false, false, false
+    else
+        -- It is for later phases.
+        if request == t.own then
+            t.own = new_request(0)
+        end
+        t.request = t.own
+    end
+    chunk.count = count + 1
+    chunk[count + 1] = t
 end
 
 -- After a phase has gone on: forgets what is no longer needed.
@@ -370,7 +374,7 @@ function core.start(slot, number, chunk, keeps)
         chunk[count] = nil
         chunk.count = count - 1
     else
-        t = entry_for(chunk)
+        t = new_entry(false, chunk, new_request(0))
     end
     local request = requests[slot]
     if request and request.number == number then
@@ -385,7 +389,12 @@ function core.start(slot, number, chunk, keeps)
     request.phase, request.made, request.live = chunk.phase, 0, 1
     local outer = thread
     current, thread = request, t
-    return begun(slot, t, outer, co_resume(t.co, t.f))
+    local f = t.f
+    if not f then
+        f = function_of(chunk)
+        t.f = f
+    end
+    return begun(slot, t, outer, co_resume(t.co, f))
 end
 
 -- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
