@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::HostError;
+use crate::guests::GUESTS;
 use crate::service::{CpuMeter, CpuSampler, process_time};
 
 /// Length of an epoch: a guest that computes gives way to the other tasks of its thread this often.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// Ticks between two readings of the processor clock.
-const CPU_SAMPLE_TICKS: u32 = 250;
+/// Time between two readings of the processor clock.
+const CPU_SAMPLE: Duration = Duration::from_millis(250);
 
 /// A component has its own module, shims for its imports, and perhaps an adapter for an older WASI.
 const CORE_INSTANCES: u32 = 16;
@@ -69,19 +70,26 @@ pub(crate) fn start(instances: u32, threads: usize, cpu: &Arc<CpuMeter>) -> Resu
 /// Ticks for as long as the engine lives. One thread for the whole engine: bumping the shared epoch as a timeout of one
 /// plugin would cut all others short.
 fn tick(engine: &EngineWeak, threads: usize, cpu: &CpuMeter) {
+    let _keeping = GUESTS.keep_time();
     let started = Instant::now();
     let mut sampler = CpuSampler::new(threads, process_time(), Duration::ZERO);
-    let mut next = started;
-    for ticks in 1_u32.. {
+    let (mut next, mut sampled) = (started, started);
+    loop {
         next += TICK;
         match next.checked_duration_since(Instant::now()) {
+            // A guest that begins before this has unparked the thread.
+            _ if GUESTS.are_none() => {
+                thread::park_timeout(CPU_SAMPLE);
+                next = Instant::now();
+            }
             Some(pause) => thread::sleep(pause),
             // Late: a machine that stood still must not cost a guest its time, so lost ticks stay lost.
             None => next = Instant::now(),
         }
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();
-        if ticks % CPU_SAMPLE_TICKS == 0 {
+        if next.saturating_duration_since(sampled) >= CPU_SAMPLE {
+            sampled = next;
             cpu.set(sampler.push(process_time(), started.elapsed()));
         }
     }

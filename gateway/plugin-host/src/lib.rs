@@ -37,6 +37,7 @@ mod error;
 mod exports;
 mod fault;
 mod grants;
+mod guests;
 mod host;
 mod imports;
 mod inspect;

@@ -29,6 +29,7 @@ pub(crate) use call::{HostCall, Weight, timed};
 
 use crate::bindings::witgate::plugin;
 use crate::grants::Grants;
+use crate::guests::{GUESTS, Guest};
 use crate::memory::MemoryGauge;
 use crate::service::{Bucket, Decision, Namespace};
 use crate::stats::Counters;
@@ -48,6 +49,7 @@ pub(crate) struct HostState {
     pub(crate) binding: Arc<Binding>,
     pub(crate) memory: MemoryGauge,
     pub(crate) call: Call,
+    _counted: Guest<'static>,
 }
 
 /// Which part of the contract the guest is in.
@@ -140,7 +142,7 @@ impl HostState {
             taken: Vec::new(),
             replay: Vec::new().into_iter().peekable(),
         };
-        Self { binding, memory: MemoryGauge::new(memory_limit), call }
+        Self { binding, memory: MemoryGauge::new(memory_limit), call, _counted: GUESTS.one_more() }
     }
 
     /// Sets up a hook on the thread's stack.
