@@ -2,20 +2,24 @@
 
 mod code;
 mod directives;
+mod http;
 mod location;
 mod names;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use toml::{Table, Value, toml};
 
 use self::code::{echo, interpolate, quote, returns};
-use self::directives::{OWN_MESSAGES, WITHOUT_EFFECT};
+use self::directives::WITHOUT_EFFECT;
 use self::location::{Location, Matcher, find, is_routed_alike, prefix_of};
 pub use self::names::{Names, log_line};
+use self::wanted::candidate_paths;
+pub use self::wanted::without_own_expectations;
 use super::case::{Case, Place, Problem};
-use super::expect::Expectation;
 use super::nginx::{self, Body, Directive};
 use super::server::CONFIG_LINE;
 use super::text::{Text, from_bytes, to_bytes};
@@ -112,83 +116,6 @@ fn untranslatable(directive: &Directive) -> Problem {
 }
 
 impl Translator<'_> {
-    fn http(&mut self, directives: &[Directive]) -> Result<Surroundings, Problem> {
-        let mut http = Surroundings::default();
-        for directive in directives {
-            let first = directive.arguments.first().map(String::as_str).unwrap_or_default();
-            match directive.name.as_str() {
-                "lua_shared_dict" => {
-                    let size = directive.arguments.get(1).ok_or_else(|| untranslatable(directive))?;
-                    let size = size_of(size).ok_or_else(|| untranslatable(directive))?;
-                    let mut dict = Table::new();
-                    dict.insert("size".to_owned(), Value::String(size));
-                    if !is_name(first) {
-                        return Err(Problem::untranslatable("a name of a dictionary that is none here"));
-                    }
-                    self.dicts.insert(first.to_owned(), Value::Table(dict));
-                }
-                "lua_package_path" => self.package_path(first),
-                "lua_max_pending_timers" => {
-                    let limit: i64 = first.parse().map_err(|_| untranslatable(directive))?;
-                    self.lua.insert("timers_limit".to_owned(), Value::Integer(limit));
-                }
-                "upstream" => self.upstream(first, directive)?,
-                "init_by_lua" | "init_by_lua_block" | "init_by_lua_file" => self.init(directive, "init")?,
-                "init_worker_by_lua" | "init_worker_by_lua_block" | "init_worker_by_lua_file" => {
-                    self.init(directive, "init_worker")?;
-                }
-                _ => self.surrounding(directive, &mut http, super::server::HTTP_LINE - 1)?,
-            }
-        }
-        Ok(http)
-    }
-
-    fn init(&mut self, directive: &Directive, key: &str) -> Result<(), Problem> {
-        let line = directive.line + super::server::HTTP_LINE - 1;
-        let chunk = self.chunk(directive, &format!("{key}_by_lua"), line)?;
-        self.names.add(format!("lua.main.{key}"), chunk.name);
-        self.lua.insert(key.to_owned(), text_value(&chunk.code)?);
-        Ok(())
-    }
-
-    /// Directories of `DIR/?.lua`.
-    fn package_path(&mut self, path: &str) {
-        for pattern in path.split(';') {
-            let Some(folder) = pattern.trim().strip_suffix("/?.lua") else { continue };
-            let folder = folder.replace("$prefix", &format!("{}/", self.place.root.display()));
-            let folder = self.place.checkout.join(folder);
-            let value = Value::String(folder.display().to_string());
-            if folder.is_dir() && !self.paths.contains(&value) {
-                self.paths.push(value);
-            }
-        }
-    }
-
-    fn upstream(&mut self, name: &str, directive: &Directive) -> Result<(), Problem> {
-        let Body::Block(inner) = &directive.body else { return Err(untranslatable(directive)) };
-        let mut servers = Vec::new();
-        let mut balancer = None;
-        for inner in inner {
-            match inner.name.as_str() {
-                "server" => {
-                    let address = inner.arguments.first().ok_or_else(|| untranslatable(inner))?;
-                    if inner.arguments.len() > 1 || address.starts_with("unix:") {
-                        return Err(Problem::untranslatable("options of an upstream's server"));
-                    }
-                    servers.push(if address.contains(':') { address.clone() } else { format!("{address}:80") });
-                }
-                "balancer_by_lua_block" | "balancer_by_lua_file" | "balancer_by_lua" => {
-                    let line = inner.line + super::server::HTTP_LINE - 1;
-                    balancer = Some(self.chunk(inner, "balancer_by_lua", line)?);
-                }
-                other if WITHOUT_EFFECT.contains(&other) => {}
-                _ => return Err(untranslatable(inner)),
-            }
-        }
-        self.groups.insert(name.to_owned(), (servers, balancer));
-        Ok(())
-    }
-
     /// Code of a `…_by_lua*` directive; `name` without what comes after `lua`.
     fn chunk(&self, directive: &Directive, name: &str, line: usize) -> Result<Chunk, Problem> {
         if let Body::Lua(code) = &directive.body {
@@ -663,174 +590,4 @@ fn size_of(text: &str) -> Option<Text> {
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
-}
-
-/// Paths that the case may ask for: in its requests, and in strings of its code.
-fn candidate_paths(case: &Case) -> BTreeSet<Text> {
-    let mut paths = BTreeSet::new();
-    for packet in case.connections.iter().flat_map(|connection| &connection.packets) {
-        for line in packet.text.lines() {
-            let mut words = line.split(' ');
-            let uri = words.nth(1).filter(|uri| uri.starts_with('/'));
-            paths.extend(uri.map(|uri| uri.split('?').next().unwrap_or(uri).to_owned()));
-        }
-    }
-    let files = case.files.iter().map(|file| &file.content);
-    for text in [&case.config, &case.http_config].into_iter().chain(files) {
-        for (at, _) in text.match_indices(['"', '\'', ' ']) {
-            let rest = text.get(at + 1..).unwrap_or_default();
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "/-_.%".contains(c))).unwrap_or(rest.len());
-            let path = rest.get(..end).unwrap_or_default();
-            if path.starts_with('/') && path.len() < 100 && Path::new(path).is_absolute() {
-                paths.insert(path.to_owned());
-            }
-        }
-    }
-    paths.into_iter().take(200).collect()
-}
-
-/// Takes from a case what only nginx itself can meet; tells what that was.
-pub fn without_own_expectations(case: &mut Case) -> Result<Vec<&'static str>, Problem> {
-    let mut unchecked = Vec::new();
-    let own = |source: &str| {
-        let plain = source.replace('\\', "");
-        OWN_MESSAGES.iter().any(|mark| plain.contains(mark))
-    };
-    if case.must_die {
-        return Err(Problem::untranslatable("what nginx refuses when it starts"));
-    }
-    let code = [&case.config, &case.http_config].into_iter().chain(case.files.iter().map(|file| &file.content));
-    for (mark, reason) in [
-        ("ngx_http_lua_", "the C functions of nginx's module"),
-        ("test_sa_restart", "signals to the server itself"),
-        ("get_ngx_bin_path", "an nginx that the case starts"),
-        ("kill -", "signals to the server itself"),
-    ] {
-        if code.clone().any(|text| text.contains(mark)) {
-            return Err(Problem::untranslatable(reason));
-        }
-    }
-    if case.expectations.iter().any(Expectation::is_of_nginx_itself) {
-        return Err(Problem::untranslatable("a response of nginx, byte by byte"));
-    }
-    if case.logs.has.iter().any(|pattern| pattern.source().contains("in the context of set_by_lua")) {
-        return Err(Problem::untranslatable("what set_by_lua may not do"));
-    }
-    let before = case.logs.has.len() + case.logs.at_end_has.len();
-    case.logs.has.retain(|pattern| !own(pattern.source()));
-    case.logs.at_end_has.clear();
-    let mut dropped = before != case.logs.has.len();
-    if case.logs.grep.as_ref().is_some_and(|(pattern, _)| own(pattern.source())) {
-        case.logs.grep = None;
-        dropped = true;
-    }
-    if dropped {
-        unchecked.push("messages of nginx's own log");
-        if case.expectations.is_empty() && case.logs.has.is_empty() && case.logs.grep.is_none() {
-            return Err(Problem::untranslatable("only messages of nginx's own log are expected"));
-        }
-    }
-    let mut pages = false;
-    for expectation in &mut case.expectations {
-        pages |= expectation.without_error_page();
-    }
-    if pages {
-        unchecked.push("a page that nginx makes");
-    }
-    Ok(unchecked)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::blocks::TestFile;
-    use super::super::case::Preamble;
-    use super::*;
-
-    fn translated(sections: &str) -> Result<(Table, Names), Problem> {
-        let place = Place {
-            checkout: "/checkout".into(),
-            root: "/root".into(),
-            port: 4711,
-            spare_ports: vec![1, 2],
-            services: BTreeMap::new(),
-            pcre: 2,
-        };
-        let file = TestFile::parse(format!("\n__DATA__\n=== a case\n{sections}").as_bytes());
-        let preamble = Preamble::read(&file.preamble, &place);
-        let mut case = Case::read(&file.blocks[0], &preamble, &place)?;
-        without_own_expectations(&mut case)?;
-        let translation = translate(&case, &place)?;
-        let read = witgate_config::parse(&translation.gateway, &place.root.join("gateway.toml"));
-        assert!(read.is_ok(), "the gateway takes it: {read:?}");
-        Ok((translation.gateway.parse().unwrap(), translation.names))
-    }
-
-    fn reason(sections: &str) -> String {
-        match translated(sections) {
-            Err(Problem::Untranslatable(reason)) => reason,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn locations_become_routes_with_scripts_and_upstreams() {
-        let (gateway, names) = translated(
-            "--- http_config\nlua_shared_dict dogs 1m;\nupstream u { server 127.0.0.1:81; }\n--- config\nlocation = /a {\n  set $x \"y\";\n  \
-             content_by_lua_block { ngx.say(ngx.var.x) }\n}\nlocation /b { proxy_pass http://u/c; }\n--- request\nGET /a\n",
-        )
-        .unwrap();
-        let routes = gateway["routes"].as_array().unwrap();
-        assert_eq!((routes[0]["path"].as_str(), routes[1]["path_prefix"].as_str()), (Some("/a"), Some("/b")));
-        assert_eq!(routes[2]["path_prefix"].as_str(), Some("/"), "files are served below all else");
-        let script = &gateway["scripts"]["l1"];
-        assert_eq!(script["rewrite"].as_str(), Some("do ngx.var[\"x\"] = \"y\" end "));
-        assert_eq!(script["variables"]["x"].as_str(), Some(""));
-        assert_eq!(names.translated("scripts.l1.content:1: x"), "content_by_lua(nginx.conf:42):1: x");
-        assert_eq!(gateway["upstreams"]["u-l2"]["endpoints"][0].as_str(), Some("127.0.0.1:81"));
-        assert!(
-            gateway["scripts"]["l2"]["access"]
-                .as_str()
-                .unwrap()
-                .contains("ngx.req.set_uri(\"/c\" .. ngx.var.uri:sub(3))")
-        );
-        assert_eq!(gateway["shared_dicts"]["dogs"]["size"].as_str(), Some("1MiB"));
-        assert!(
-            gateway["lua"]["main"]["grants"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|grant| grant.as_str() == Some("shared:dogs"))
-        );
-    }
-
-    #[test]
-    fn what_a_path_matches_in_nginx_it_matches_here() {
-        let (gateway, _) = translated(
-            "--- config\nlocation /a { echo one; }\nlocation ~ ^/p/(\\d+) { echo $1; }\n--- request\nGET /abc\n",
-        )
-        .unwrap();
-        let routes = gateway["routes"].as_array().unwrap();
-        let route =
-            |key: &str, path: &str| routes.iter().find(|route| route.get(key).and_then(Value::as_str) == Some(path));
-        assert!(route("path", "/abc").is_some(), "a prefix of the text, but no whole segment");
-        let pattern = route("path_prefix", "/p").unwrap()["name"].as_str().unwrap();
-        assert!(gateway["scripts"][pattern]["content"].as_str().unwrap().contains("ngx.re.match"));
-    }
-
-    #[test]
-    fn what_has_no_equivalent_is_named() {
-        let case = |config: &str| reason(&format!("--- config\n{config}\n--- request\nGET /\n"));
-        assert_eq!(case("location / { ssi on; }"), "directive ssi");
-        assert_eq!(case("location / { if ($x) { return 200; } }"), "directive if");
-        assert_eq!(case("location @x { echo a; }"), "a named location");
-        assert_eq!(case("location / { lua_code_cache off; }"), "directive lua_code_cache off");
-        assert_eq!(case("location / {"), "line 2 of the configuration: a block is not closed");
-        assert_eq!(reason("--- config\n--- request\nGET /\n--- http2\n"), "section http2");
-        assert_eq!(
-            reason(
-                "--- config\n--- request\nGET /\n--- ignore_response\n--- error_log\nlua tcp socket read timed out\n"
-            ),
-            "only messages of nginx's own log are expected"
-        );
-    }
 }
