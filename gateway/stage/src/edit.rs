@@ -33,7 +33,7 @@ impl Edit {
     /// # Errors
     /// [`FieldError::Forbidden`] or [`FieldError::TooLarge`].
     pub fn set(name: HeaderName, value: HeaderValue, side: Side) -> Result<Self, FieldError> {
-        check(&name, &value, side).map(|()| Self::Set(name, value))
+        Ok(Self::Set(allowed(name, side)?, short(value)?))
     }
 
     /// Adds a field.
@@ -41,7 +41,7 @@ impl Edit {
     /// # Errors
     /// As [`Edit::set`].
     pub fn append(name: HeaderName, value: HeaderValue, side: Side) -> Result<Self, FieldError> {
-        check(&name, &value, side).map(|()| Self::Append(name, value))
+        Ok(Self::Append(allowed(name, side)?, short(value)?))
     }
 
     /// Removes a field.
@@ -49,7 +49,7 @@ impl Edit {
     /// # Errors
     /// [`FieldError::Forbidden`].
     pub fn remove(name: HeaderName, side: Side) -> Result<Self, FieldError> {
-        if is_forbidden(&name, side) { Err(FieldError::Forbidden) } else { Ok(Self::Remove(name)) }
+        allowed(name, side).map(Self::Remove)
     }
 
     /// Replaces path and query; origin form only (RFC 9112, section 3.2.1).
@@ -155,16 +155,17 @@ fn is_owned_in_requests(name: &HeaderName) -> bool {
     matches!(name.as_str(), "forwarded" | "host" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "via")
 }
 
-fn check(name: &HeaderName, value: &HeaderValue, side: Side) -> Result<(), FieldError> {
-    if is_forbidden(name, side) {
-        return Err(FieldError::Forbidden);
-    }
-    if value.len() > VALUE_LIMIT { Err(FieldError::TooLarge) } else { Ok(()) }
+fn allowed(name: HeaderName, side: Side) -> Result<HeaderName, FieldError> {
+    if is_forbidden(&name, side) { Err(FieldError::Forbidden) } else { Ok(name) }
 }
 
 fn allowed_name(name: &str, side: Side) -> Result<HeaderName, FieldError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName)?;
-    if is_forbidden(&name, side) { Err(FieldError::Forbidden) } else { Ok(name) }
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName).and_then(|name| allowed(name, side))
+}
+
+/// A value that is not too long.
+fn short<V: AsRef<[u8]>>(value: V) -> Result<V, FieldError> {
+    if value.as_ref().len() > VALUE_LIMIT { Err(FieldError::TooLarge) } else { Ok(value) }
 }
 
 /// A valid field that a stage may set on this side.
@@ -172,10 +173,7 @@ fn allowed_name(name: &str, side: Side) -> Result<HeaderName, FieldError> {
 /// # Errors
 /// [`FieldError`], by name first, then by value.
 pub fn field(name: &str, value: impl Into<Vec<u8>>, side: Side) -> Result<(HeaderName, HeaderValue), FieldError> {
-    let (name, value) = (allowed_name(name, side)?, Bytes::from(value.into()));
-    if value.len() > VALUE_LIMIT {
-        return Err(FieldError::TooLarge);
-    }
+    let (name, value) = (allowed_name(name, side)?, short(Bytes::from(value.into()))?);
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| FieldError::InvalidValue)?;
     Ok((name, value))
 }
