@@ -25,6 +25,33 @@ fn a_content_script_answers() {
 }
 
 #[test]
+fn tables_are_written_as_arrays() {
+    let say = |code: &str| Rig::say(&format!("local ok, err = pcall(ngx.say, {code}) if not ok then ngx.say(err) end"));
+    assert_eq!(say("{1, {'a', {}}, nil, ngx.null, [6] = true}"), "1anilnullniltrue\n");
+    for (code, error) in [
+        ("{a = 1}", "non-array table found"),
+        ("{[1.5] = 1}", "non-array table found"),
+        ("{print}", "bad data type function found"),
+        ("print", "string, number, boolean, nil, ngx.null, or array table expected, but got function"),
+        ("'a', (function() local t = {} t[1] = t return t end)()", "tables are nested too deeply"),
+    ] {
+        let at = if code.starts_with('\'') { 2 } else { 1 };
+        assert_eq!(say(code), format!("bad argument #{at} to '?' ({error})\n"), "{code}");
+    }
+}
+
+/// Each table has the one before twice: nothing is written, and it never ends.
+const ENDLESS: &str = "local t = {} for i = 1, 60 do t = {t, t} end ";
+
+#[test]
+fn tables_that_contain_each_other_many_times_are_refused_before_they_take_long() {
+    for (code, error) in [("t", "more than 1000000 elements"), ("{[1e15] = 'x'}", "more than 1000000 elements")] {
+        let told = Rig::say(&format!("{ENDLESS} ngx.say(select(2, pcall(ngx.print, {code})))"));
+        assert_eq!(told, format!("bad argument #1 to '?' ({error})\n"), "{code}");
+    }
+}
+
+#[test]
 fn an_access_script_refuses_or_lets_pass() {
     let rig = Rig::new(&[(
         Phase::Access,

@@ -119,6 +119,17 @@ fn misuse_is_an_error_that_says_what_was_expected() {
         ("sock:send({'a', {true}})", "bad argument #1 to 'send' (bad data type boolean found)"),
         ("sock:send({a = 1})", "bad argument #1 to 'send' (non-array table found)"),
         ("local t = {} t[1] = t sock:send(t)", "bad argument #1 to 'send' (tables are nested too deeply)"),
+        ("local t = {} for i = 1, 60 do t = {t, t} end sock:send(t)", "(more than 1000000 elements)"),
+        (
+            "local s = ('x'):rep(1e6) local t = {} for i = 1, 1000 do t[i] = s end sock:send(t)",
+            "not enough memory: the data is",
+        ),
+        ("sock.send('sock', 'x')", "bad argument #1 to 'send' (table expected, got string)"),
+        ("ngx.socket.tcp(1)", "expecting zero arguments, but got 1"),
+        ("sock:settimeouts(1, 2)", "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen 3"),
+        ("sock:connect({}, 1)", "bad argument #1 to 'connect' (string expected, got table)"),
+        ("sock:connect('127.0.0.1', 1, {pool = {}})", "bad argument #3 to 'connect' (bad \"pool\" option type: table)"),
+        ("sock:setkeepalive({})", "bad argument #1 to 'setkeepalive' (number expected, got table)"),
         ("sock:send(print)", "(string, number, boolean, nil, or array table expected, got function)"),
         ("sock:settimeout(-1)", "bad timeout value"),
         ("sock:connect()", "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen 1"),
@@ -398,7 +409,7 @@ fn sockets_stay_within_their_request() {
         ngx.timer.at(0, function() told = select(2, pcall(sock.send, sock, 'x')) semaphore:post() end)
         semaphore:wait(5) ngx.say(told)
     ";
-    assert_eq!(say(port, foreign), "content:5: bad request\n");
+    assert_eq!(say(port, foreign), "bad request\n");
 }
 
 #[test]

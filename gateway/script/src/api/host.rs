@@ -8,6 +8,8 @@ use crate::vm::Core;
 
 pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     let host = lua.create_table()?;
+    // What coroutines yield to wait for an operation.
+    host.set("wait", lua.create_table()?)?;
     host.set("coroutines_limit", core.app.spec.limits.coroutines)?;
     host.set("workers", core.app.workers)?;
     host.set("lua_name", &*core.app.spec.name)?;

@@ -8,46 +8,17 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use mlua::prelude::*;
 use witgate_stage::{Edit, FieldError, Side};
 
-use crate::raw::{Answer, Call, Fault, Given, Walk, function};
+use super::text::{Written, append};
+use super::{RESPONDS, request_in};
+use crate::raw::{Answer, Call, Fault, Given, Outcome, function};
 use crate::request::Request;
 use crate::vm::Core;
 
-/// Depth of tables in tables in the arguments of `ngx.say`.
-const DEPTH_LIMIT: usize = 32;
-
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
-    let limit = core.app.spec.limits.response;
-    let shared = Rc::clone(core);
-    // `write(line, ...)`: an error to raise, and one to return.
-    let write = function(lua, &[], move |call, answer| {
-        let Ok(request) = shared.request() else { return Err(Fault::new("no request found")) };
-        let mut draft = request.draft.borrow_mut();
-        if draft.ended {
-            answer.nil();
-            answer.bytes(b"seen eof");
-            return Ok(());
-        }
-        let line = call.given(1).is_true();
-        let before = draft.body.len();
-        let refusal = append_all(call, &mut draft.body, limit).map_err(|(at, error)| {
-            let name = if line { "say" } else { "print" };
-            format!("bad argument #{at} to '{name}' ({error})")
-        });
-        if line {
-            draft.body.push(b'\n');
-        }
-        let too_large = || format!("the response is larger than `response_limit` ({limit} bytes)");
-        let refusal = refusal.and_then(|()| if draft.body.len() > limit { Err(too_large()) } else { Ok(()) });
-        if let Err(refusal) = refusal {
-            draft.body.truncate(before);
-            answer.bytes(refusal.as_bytes());
-            return Ok(());
-        }
-        draft.begun |= draft.body.len() > before;
-        Ok(())
-    })?;
-    host.set("write", write)?;
-
+    for (name, line) in [("print", false), ("say", true)] {
+        let shared = Rc::clone(core);
+        host.set(name, function(lua, &[], move |call, answer| write(&shared, call, answer, line))?)?;
+    }
     let shared = Rc::clone(core);
     host.set(
         "begin_response",
@@ -111,65 +82,40 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     )
 }
 
-/// Appends what `ngx.print` writes of the arguments after the first, up to a little more than the limit; otherwise which of them
-/// cannot be written, and why.
-fn append_all(call: &Call<'_>, into: &mut Vec<u8>, limit: usize) -> Result<(), (usize, String)> {
-    for index in 2..=i32::try_from(call.count()).unwrap_or(i32::MAX) {
-        let at = || usize::try_from(index - 1).unwrap_or(0);
-        match call.given(index) {
-            Given::Table => {
-                let mut walk = call.walk();
-                walk.push_argument(index);
-                append_table(&mut walk, into, (limit, 0)).map_err(|error| (at(), error))?;
-            }
-            value => append(value, into).map_err(|name| {
-                let expected = "string, number, boolean, nil, ngx.null, or array table expected, but got";
-                (at(), format!("{expected} {name}"))
-            })?,
-        }
-        if into.len() > limit {
-            return Ok(());
-        }
+/// `ngx.print(...)`, and `ngx.say(...)`, which ends the line.
+fn write(core: &Core, call: &Call<'_>, answer: &mut Answer, line: bool) -> Outcome {
+    let request = request_in(core, RESPONDS)?;
+    let mut draft = request.draft.borrow_mut();
+    if draft.ended {
+        return answer.refuse("seen eof");
     }
-    Ok(())
+    let limit = core.app.spec.limits.response;
+    let before = draft.body.len();
+    let made = append_all(call, &mut draft.body, limit).and_then(|()| {
+        if line {
+            draft.body.push(b'\n');
+        }
+        if draft.body.len() > limit {
+            return Err(Fault::new(format!("the response is larger than `response_limit` ({limit} bytes)")));
+        }
+        draft.begun |= draft.body.len() > before;
+        answer.number(1.0);
+        Ok(())
+    });
+    if made.is_err() {
+        draft.body.truncate(before);
+    }
+    made
 }
 
-/// Appends a value that is no table; the name of its type if it cannot be written.
-fn append(value: Given<'_>, into: &mut Vec<u8>) -> Result<(), &'static str> {
-    match value {
-        Given::Text(text) => into.extend_from_slice(text),
-        Given::Nil | Given::Nothing => into.extend_from_slice(b"nil"),
-        Given::Null => into.extend_from_slice(b"null"),
-        Given::Boolean(flag) => into.extend_from_slice(if flag { b"true" } else { b"false" }),
-        Given::Number(number) => super::number_into(number, 14, into),
-        Given::Table | Given::Other(_) => return Err(value.type_name()),
-    }
-    Ok(())
-}
-
-/// Appends the elements of the table that was reached.
-fn append_table(walk: &mut Walk<'_>, into: &mut Vec<u8>, (limit, depth): (usize, usize)) -> Result<(), String> {
-    if depth == DEPTH_LIMIT || !walk.room(4) {
-        return Err("bad data type table found".to_owned());
-    }
-    walk.begin();
-    while walk.next() {
-        let is_index = matches!(walk.below(), Given::Number(at) if at > 0.0 && at.fract() == 0.0);
-        walk.pop(1);
-        if !is_index {
-            return Err("non-array table found".to_owned());
-        }
-    }
-    for index in 1..=walk.len() {
+/// Appends what is written of all arguments, up to a little more than the limit.
+fn append_all(call: &Call<'_>, into: &mut Vec<u8>, limit: usize) -> Outcome {
+    let written = Written { limit, strict: false };
+    for index in 1..=i32::try_from(call.count()).unwrap_or(i32::MAX) {
+        written.append(call, index, into).map_err(|error| Fault::argument(index, error))?;
         if into.len() > limit {
-            return Ok(());
+            break;
         }
-        walk.element(index);
-        match walk.top() {
-            Given::Table => append_table(walk, into, (limit, depth + 1))?,
-            value => append(value, into).map_err(|name| format!("bad data type {name} found"))?,
-        }
-        walk.pop(1);
     }
     Ok(())
 }
@@ -263,11 +209,10 @@ pub(super) fn set_field(
     }
     let single = side == Side::Response && name == CONTENT_TYPE;
     let begin = if add && !single { Edit::append } else { Edit::set };
-    let edits = match values.map_or(Given::Nothing, |index| call.given(index)) {
-        Given::Nil | Given::Nothing | Given::Null if add => return Ok(()),
-        Given::Nil | Given::Nothing | Given::Null => (Edit::remove(name, side).map_err(refused)?, Vec::new()),
+    let (mut first, mut others) = (None, Vec::new());
+    match values.map_or(Given::Nothing, |index| call.given(index)) {
+        Given::Nil | Given::Nothing | Given::Null => {}
         Given::Table => {
-            let mut edits = Vec::new();
             let mut walk = call.walk();
             walk.push_argument(values.unwrap_or(0));
             let last = if single { 1 } else { walk.len() };
@@ -276,20 +221,23 @@ pub(super) fn set_field(
                 if walk.top().is_nil() {
                     break;
                 }
-                let edit = if index == 1 { begin } else { Edit::append };
-                edits.push(edit(name.clone(), field_value(walk.top())?, side).map_err(refused)?);
+                let value = field_value(walk.top())?;
+                if index == 1 {
+                    first = Some(begin(name.clone(), value, side).map_err(refused)?);
+                } else {
+                    others.push(Edit::append(name.clone(), value, side).map_err(refused)?);
+                }
                 walk.pop(1);
             }
-            let mut edits = edits.into_iter();
-            match edits.next() {
-                Some(first) => (first, edits.collect()),
-                None if add => return Ok(()),
-                None => (Edit::remove(name, side).map_err(refused)?, Vec::new()),
-            }
         }
-        given => (begin(name, field_value(given)?, side).map_err(refused)?, Vec::new()),
+        given => first = Some(begin(name.clone(), field_value(given)?, side).map_err(refused)?),
+    }
+    let first = match first {
+        Some(first) => first,
+        None if add => return Ok(()),
+        None => Edit::remove(name, side).map_err(refused)?,
     };
-    let made = request.change(side, edits);
+    let made = request.change(side, (first, others));
     made.map_err(|error| Cow::from(crate::vm::describe(&error)))?.map_err(refused)
 }
 

@@ -13,8 +13,9 @@ local select, unpack = select, unpack
 local traceback = debug.traceback
 local funcinfo, funck, funcbc = require("jit.util").funcinfo, require("jit.util").funck, require("jit.util").funcbc
 
--- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script.
-local WAIT, EXIT, DONE, SPAWN = {}, {}, {}, {}
+-- What a coroutine yields up to the dispatcher, before the rest: it cannot be made by a script. The gateway's functions yield
+-- the first, too.
+local WAIT, EXIT, DONE, SPAWN = host.wait, {}, {}, {}
 
 -- How a run stands when the gateway gets control back.
 local ENDED, WAITS, EXITED, FAILED = 0, 1, 2, 3
@@ -340,16 +341,25 @@ local function stand(slot, request, status, value)
     return status, value
 end
 
--- After the first part of a phase, which is nearly always all of it.
-local function begun(slot, t, outer, ok, tag, done, ...)
+-- After a light thread has gone on: by itself, nearly always, to its end or to what it waits for.
+local function gone_on(slot, t, outer, ok, tag, what, ...)
     thread = outer
     local request = t.request
-    if tag == DONE and done and request.made == 0 then
-        request.live = 0
-        keep_entry(t, request)
-        return ENDED
+    if t.chunk and request.made == 0 then
+        if tag == DONE and what then
+            request.live = 0
+            if not request.kept then
+                requests[slot] = nil
+            end
+            keep_entry(t, request)
+            return ENDED
+        elseif tag == WAIT and what then
+            t.operation, request.only = what, t
+            requests[slot] = request
+            return WAITS
+        end
     end
-    settle(t, ok, tag, done, ...)
+    settle(t, ok, tag, what, ...)
     return stand(slot, request, drive(request))
 end
 
@@ -394,7 +404,7 @@ function core.start(slot, number, chunk, keeps)
         f = function_of(chunk)
         t.f = f
     end
-    return begun(slot, t, outer, co_resume(t.co, f))
+    return gone_on(slot, t, outer, co_resume(t.co, f))
 end
 
 -- As `start`, for a body filter; gives the piece and whether it is the last one, as the filter left them.
@@ -442,9 +452,9 @@ function core.event(slot, number, operation, ...)
         waiting[operation] = nil
     end
     t.operation = false
-    current = request
-    run(t, ...)
-    return stand(slot, request, drive(request))
+    local outer = thread
+    current, thread = request, t
+    return gone_on(slot, t, outer, co_resume(t.co, ...))
 end
 
 local event, results = core.event, host.results

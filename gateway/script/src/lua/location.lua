@@ -131,7 +131,7 @@ function ngx.exec(path, args)
             host.set_header(name, value, false)
         end
     end
-    host.write(false, response.body)
+    host.print(response.body)
     host.begin_response()
     return core.exit(200)
 end

@@ -108,29 +108,9 @@ ngx.thread = core.threads
 -- Output --------------------------------------------------------------------------------------------------------------
 
 local may_write = only_in("rewrite access content")
-local write, begun = host.write, host.response_begun
+local begun = host.response_begun
 
-function ngx.print(...)
-    may_write()
-    local bad, late = write(false, ...)
-    if bad then
-        error(bad, 2)
-    elseif late then
-        return nil, late
-    end
-    return 1
-end
-
-function ngx.say(...)
-    may_write()
-    local bad, late = write(true, ...)
-    if bad then
-        error(bad, 2)
-    elseif late then
-        return nil, late
-    end
-    return 1
-end
+ngx.print, ngx.say = host.print, host.say
 
 function ngx.flush()
     may_write()

@@ -30,7 +30,8 @@ use crate::request::Request;
 pub(crate) use address::Target;
 pub(crate) use inbox::{Held, Reading, Share, Taken, Until, Want};
 pub(crate) use open::{Place, Unconnected};
-pub(crate) use pool::{Options, Pools, Turn};
+pub(crate) use pool::{Name as PoolName, Options, Pools, Turn};
+use transport::pending_if_blocked;
 pub(crate) use transport::{Transport, describe};
 pub(crate) use udp::{DATAGRAM_LIMIT, Datagrams, Peer};
 
@@ -102,8 +103,15 @@ impl Connection {
     /// Whether nothing has come that nobody has asked for, and the peer is still there, as far as can be told at once.
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
-        let mut context = Context::from_waker(Waker::noop());
-        self.transport.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+        match &mut self.transport {
+            Transport::Plain(plain) => {
+                plain.try_read(&mut &mut byte[..]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Transport::Tls(..) => {
+                let mut context = Context::from_waker(Waker::noop());
+                self.transport.poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
+        }
     }
 }
 
@@ -112,6 +120,8 @@ pub(crate) struct Socket {
     pub number: u64,
     /// Number of the request that it belongs to.
     pub owner: u64,
+    /// The pool that its connection is from, and is kept in unless a script names another.
+    pub pool: PoolName,
     pub connection: RefCell<Option<Box<Connection>>>,
     pub connecting: Cell<bool>,
     pub reading: Cell<bool>,
@@ -128,6 +138,13 @@ pub(crate) enum Read {
     Data(Taken),
     /// Failed, with what there was until then.
     Failed(Refusal, Taken),
+}
+
+impl Read {
+    /// Whether it took too long.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Failed(refusal, _) if refusal == "timeout")
+    }
 }
 
 /// Sets a mark of a socket for as long as an operation takes, however it ends.
@@ -150,8 +167,8 @@ const CLOSED: Refusal = Cow::Borrowed("closed");
 const NO_MEMORY: Refusal = Cow::Borrowed("no memory");
 
 impl Socket {
-    /// Reads on, until the read has what it wants or fails.
-    pub fn poll_read(&self, context: &mut Context<'_>, reading: &mut Reading) -> Poll<Read> {
+    /// Reads on, until the read has what it wants or fails. Without a context nobody is woken: it is tried once.
+    pub fn poll_read(&self, mut context: Option<&mut Context<'_>>, reading: &mut Reading) -> Poll<Read> {
         let mut connection = self.connection.borrow_mut();
         let Some(connection) = &mut *connection else {
             return Poll::Ready(Read::Failed(CLOSED, Taken::Own(Vec::new())));
@@ -163,7 +180,7 @@ impl Socket {
             if self.read_closed.get() {
                 return Poll::Ready(Read::Failed(CLOSED, reading.partial(&mut connection.inbox)));
             }
-            let refusal = match ready!(connection.fill(context, reading)) {
+            let refusal = match ready!(connection.fill(context.as_deref_mut(), reading)) {
                 Ok(0) if reading.wants_end() => {
                     self.read_closed.set(true);
                     return Poll::Ready(Read::Data(reading.partial(&mut connection.inbox)));
@@ -208,19 +225,24 @@ impl Socket {
         result
     }
 
-    /// Writes on; `sent` counts what has been written of `bytes`.
-    pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Result<(), Refusal>> {
+    /// Writes on; `sent` counts what has been written of `bytes`. Without a context nobody is woken: it is tried once.
+    pub fn poll_send(
+        &self,
+        mut context: Option<&mut Context<'_>>,
+        bytes: &[u8],
+        sent: &mut usize,
+    ) -> Poll<Result<(), Refusal>> {
         let mut connection = self.connection.borrow_mut();
         let Some(connection) = &mut *connection else { return Poll::Ready(Err(CLOSED)) };
         let failed = loop {
             let rest = bytes.get(*sent..).unwrap_or_default();
             if rest.is_empty() {
-                match ready!(connection.transport.poll_flush(context)) {
+                match ready!(connection.transport.poll_flush(context.as_deref_mut())) {
                     Ok(()) => return Poll::Ready(Ok(())),
                     Err(error) => break Cow::Owned(describe(&error)),
                 }
             }
-            match ready!(connection.transport.poll_write(context, rest)) {
+            match ready!(connection.transport.poll_write(context.as_deref_mut(), rest)) {
                 Ok(0) => break CLOSED,
                 Ok(count) => *sent += count,
                 Err(error) => break Cow::Owned(describe(&error)),
@@ -298,11 +320,12 @@ impl Live {
 const KEPT: usize = 64 * 1024;
 
 impl Connection {
-    fn fill(&mut self, context: &mut Context<'_>, reading: &Reading) -> Poll<io::Result<usize>> {
+    fn fill(&mut self, context: Option<&mut Context<'_>>, reading: &Reading) -> Poll<io::Result<usize>> {
         self.inbox.reserve(reading.room(&self.inbox));
-        match &mut self.transport {
-            Transport::Plain(plain) => poll_buffer(plain, context, &mut self.inbox),
-            Transport::Tls(stream, both) => {
+        match (&mut self.transport, context) {
+            (Transport::Plain(plain), None) => pending_if_blocked(plain.try_read(&mut self.inbox)),
+            (Transport::Plain(plain), Some(context)) => poll_buffer(plain, context, &mut self.inbox),
+            (Transport::Tls(stream, both), context) => {
                 let waker = both.reads(context);
                 poll_buffer(&mut **stream, &mut Context::from_waker(&waker), &mut self.inbox)
             }
@@ -323,12 +346,19 @@ fn poll_buffer<R: tokio::io::AsyncRead + Unpin>(
 /// Of so many sockets that a request has connected it is not asked whether they are still open.
 const SOCKETS_KNOWN: usize = 16;
 
+/// What a script connected to.
+struct Known {
+    host: Box<[u8]>,
+    port: Option<u16>,
+    pool: PoolName,
+}
+
 /// What the sockets of one VM share.
 pub(crate) struct Sockets {
     pub app: Arc<App>,
     live: RefCell<Live>,
     /// Where a script connected last: it was in reach.
-    known: RefCell<(Vec<u8>, Option<u16>)>,
+    known: RefCell<Option<Known>>,
     datagrams: RefCell<HashMap<u64, Rc<Datagrams>>>,
     numbers: Cell<u64>,
     open: Rc<Cell<u32>>,
@@ -362,24 +392,28 @@ impl Sockets {
         self.datagrams.borrow().get(&number).map(Rc::clone)
     }
 
-    fn next_number(&self) -> u64 {
+    /// A number for a socket of datagrams.
+    pub fn next_number(&self) -> u64 {
         let number = self.numbers.get() + 1;
         self.numbers.set(number);
         number
     }
 
-    /// Whether this is where [`Self::know`] was told of last.
-    pub fn is_known(&self, host: &[u8], port: Option<u16>) -> bool {
-        let (known, known_port) = &*self.known.borrow();
-        port.is_some() && *known_port == port && known == host
+    /// The pool of the place where a script connected last, if this is it.
+    pub fn known(&self, host: &[u8], port: Option<u16>) -> Option<PoolName> {
+        let known = self.known.borrow();
+        known.as_ref().filter(|known| known.port == port && *known.host == *host).map(|known| Rc::clone(&known.pool))
     }
 
-    /// Remembers what [`Self::target`] has found in reach.
-    pub fn know(&self, host: &[u8], port: Option<u16>) {
-        let (known, known_port) = &mut *self.known.borrow_mut();
-        known.clear();
-        known.extend_from_slice(host);
-        *known_port = port;
+    /// Remembers what [`Self::target`] has found in reach; the pool of its connections.
+    pub fn know(&self, host: &[u8], port: Option<u16>) -> PoolName {
+        let mut pool = host.to_vec();
+        if let Some(port) = port {
+            pool.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        let pool: PoolName = Rc::from(pool);
+        *self.known.borrow_mut() = Some(Known { host: host.into(), port, pool: Rc::clone(&pool) });
+        pool
     }
 
     /// What closes everything that the request connects, made if there is none.
@@ -389,11 +423,12 @@ impl Sockets {
     }
 
     /// A new socket of a request, which is not connected.
-    pub fn add(self: &Rc<Self>, request: &Request) -> Rc<Socket> {
+    pub fn add(self: &Rc<Self>, request: &Request, pool: PoolName) -> Rc<Socket> {
         let number = self.live.borrow_mut().next();
         let socket = Rc::new(Socket {
             number,
             owner: request.number,
+            pool,
             connection: RefCell::new(None),
             connecting: Cell::new(false),
             reading: Cell::new(false),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use super::address::Target;
-use super::pool::{Options, Turn};
+use super::pool::{Name, Options, Turn};
 use super::transport::{Plain, Transport, describe};
 use super::{Connection, NO_MEMORY, Refusal, Sockets};
 
@@ -39,7 +39,7 @@ pub(crate) struct Place {
     pub target: Target,
     /// The address to connect from.
     pub from: Option<SocketAddr>,
-    pub pool: Box<[u8]>,
+    pub pool: Name,
     pub options: Options,
     pub timeout: Duration,
 }

@@ -15,7 +15,8 @@ use super::{Connection, Sockets};
 /// How often idle connections are looked through for those that the peer has closed or whose time is over.
 const SWEEP: Duration = Duration::from_secs(1);
 
-type Name = Rc<[u8]>;
+/// What a script calls a pool, or where its connections go to.
+pub(crate) type Name = Rc<[u8]>;
 
 /// What a script asks of a pool when it connects.
 #[derive(Debug, Clone, Copy, Default)]

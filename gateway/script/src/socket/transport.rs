@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use bytes::BufMut;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +17,32 @@ use tokio_rustls::client::TlsStream;
 pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Plain {
+    /// Reads what there is; nobody is woken when more comes.
+    pub fn try_read<B: BufMut>(&self, into: &mut B) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(into),
+            Self::Unix(stream) => stream.try_read_buf(into),
+        }
+    }
+
+    /// As [`Self::try_read`], of writing.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+/// What would block is pending.
+pub(super) fn pending_if_blocked<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
 }
 
 impl AsyncRead for Plain {
@@ -56,15 +83,15 @@ pub(crate) struct Both {
 }
 
 impl Both {
-    /// A waker of both, when the one who polls reads.
-    pub fn reads(self: &Arc<Self>, context: &Context<'_>) -> Waker {
-        *self.reader.lock() = Some(context.waker().clone());
+    /// A waker of both, when the one who polls reads, and is woken too if it has a context.
+    pub fn reads(self: &Arc<Self>, context: Option<&mut Context<'_>>) -> Waker {
+        *self.reader.lock() = context.map(|context| context.waker().clone());
         Waker::from(Arc::clone(self))
     }
 
     /// As [`Self::reads`], when it writes.
-    fn writes(self: &Arc<Self>, context: &Context<'_>) -> Waker {
-        *self.writer.lock() = Some(context.waker().clone());
+    fn writes(self: &Arc<Self>, context: Option<&mut Context<'_>>) -> Waker {
+        *self.writer.lock() = context.map(|context| context.waker().clone());
         Waker::from(Arc::clone(self))
     }
 }
@@ -95,23 +122,26 @@ impl Transport {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
             Self::Tls(stream, both) => {
-                let waker = both.reads(context);
+                let waker = both.reads(Some(context));
                 Pin::new(&mut **stream).poll_read(&mut Context::from_waker(&waker), into)
             }
         }
     }
 
-    pub fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream, both) => {
+    /// Without a context nobody is woken: it is tried once.
+    pub fn poll_write(&mut self, context: Option<&mut Context<'_>>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match (self, context) {
+            (Self::Plain(stream), None) => pending_if_blocked(stream.try_write(bytes)),
+            (Self::Plain(stream), Some(context)) => Pin::new(stream).poll_write(context, bytes),
+            (Self::Tls(stream, both), context) => {
                 let waker = both.writes(context);
                 Pin::new(&mut **stream).poll_write(&mut Context::from_waker(&waker), bytes)
             }
         }
     }
 
-    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// As [`Self::poll_write`].
+    pub fn poll_flush(&mut self, context: Option<&mut Context<'_>>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
             Self::Tls(stream, both) => {

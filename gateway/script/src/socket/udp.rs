@@ -47,10 +47,10 @@ impl Sockets {
     /// It cannot be made, or the peer cannot be reached at all.
     pub fn open_datagrams(
         self: &Rc<Self>,
-        owner: u64,
+        (number, owner): (u64, u64),
         peer: Peer,
         from: Option<SocketAddr>,
-    ) -> Result<Rc<Datagrams>, Refusal> {
+    ) -> Result<(), Refusal> {
         let slot = self.slot()?;
         let made = match peer {
             Peer::Resolved(address) => udp(address, from),
@@ -62,10 +62,9 @@ impl Sockets {
             Peer::Known(Target::Name(..)) => return Err(Cow::Borrowed("no address")),
         };
         let socket = made.map_err(|error| Cow::Owned(describe(&error)))?;
-        let number = self.next_number();
         let made = Rc::new(Datagrams { number, owner, socket, busy: Cell::new(false), _slot: slot });
-        self.datagrams.borrow_mut().insert(number, Rc::clone(&made));
-        Ok(made)
+        self.datagrams.borrow_mut().insert(number, made);
+        Ok(())
     }
 
     pub fn close_datagrams(&self, number: u64) {
