@@ -34,12 +34,11 @@ fn is_valid(id: &str) -> bool {
 
 /// 128 random bits as 32 hexadecimal digits: unique without coordination, not secret.
 pub fn mint() -> Arc<str> {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     let mut digits = [0_u8; 32];
-    let mut bits = fastrand::u128(..);
-    for digit in &mut digits {
-        let nibble = (bits & 0xf) as u8;
-        *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        bits >>= 4;
+    let (pairs, _) = digits.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(fastrand::u128(..).to_le_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
     }
     Arc::from(std::str::from_utf8(&digits).unwrap_or_default())
 }

@@ -115,8 +115,12 @@ fn names_h2c(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+fn lines(mut head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (line, rest) = head.split_at_checked(memchr::memchr(b'\n', head)? + 1)?;
+        head = rest;
+        Some(line.strip_suffix(b"\r\n").unwrap_or(line))
+    })
 }
 
 struct RequestLine {
@@ -136,7 +140,12 @@ fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Err(invalid("the method is not a token"));
     }
-    if !target.iter().all(|byte| (0x21..=0x7e).contains(byte)) {
+    let mut fragment = false;
+    let is_visible = |byte: &u8| {
+        fragment |= *byte == b'#';
+        (0x21..=0x7e).contains(byte)
+    };
+    if !target.iter().all(is_visible) {
         return Err(invalid("the request target holds a byte that must be percent-encoded"));
     }
     let version = match version {
@@ -148,7 +157,7 @@ fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
     if method == Method::CONNECT {
         return Err(Problem::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT."));
     }
-    if target.contains(&b'#') {
+    if fragment {
         return Err(invalid("the request target holds a fragment"));
     }
     let (path, authority) = match absolute(target) {
@@ -192,9 +201,6 @@ struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     fn add(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Problem> {
-        if !value.iter().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)) {
-            return Err(invalid(&field::FieldError::Value.to_string()));
-        }
         // By length first: most fields are none of these.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
@@ -259,7 +265,10 @@ impl<'a> Facts<'a> {
 
 /// Bytes of `uri-host [ ":" port ]` (RFC 9110, section 7.2); empty is allowed and means none.
 fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(byte))
+    value.iter().all(|byte| {
+        matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
+            || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%' | b':' | b'[' | b']')
+    })
 }
 
 #[cfg(test)]

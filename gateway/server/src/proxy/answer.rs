@@ -56,12 +56,12 @@ async fn send(
     let length = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         Length::None
     } else {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        if ctx.facts.method == Method::HEAD {
-            Length::Described
-        } else {
-            Length::Known(u64::try_from(body.len()).unwrap_or(u64::MAX))
+        let is_described = ctx.facts.method == Method::HEAD;
+        // In HTTP/1 what frames a body is written with the head.
+        if is_described || !matches!(downstream, Downstream::Http1(_)) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
+        if is_described { Length::Described } else { Length::Known(u64::try_from(body.len()).unwrap_or(u64::MAX)) }
     };
     if let Downstream::Http1(client) = downstream
         && client.waits_to_send()

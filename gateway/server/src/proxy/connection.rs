@@ -152,8 +152,7 @@ impl Connections {
 /// Serves one request of the gateway to itself.
 pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &Origin) {
     let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
-    // Whoever drains waits for the request that this one is for.
-    let mut closing = Closing(Box::pin(std::future::pending()));
+    let mut closing = Closing::never();
     let limits = gateway.snapshot().config.downstream.clone();
     match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
         Ok(head) => {
@@ -224,13 +223,27 @@ enum End {
 }
 
 /// Tells a connection that the gateway is going down; made once, for asking is cheaper than beginning to ask.
-struct Closing(Pin<Box<dyn Future<Output = ()> + Send>>);
+struct Closing {
+    /// None: it is for a request of the gateway to itself, which whoever goes down waits for.
+    shutdown: Option<ShutdownWatch>,
+    told: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 impl Closing {
     fn new(shutdown: &ShutdownWatch) -> Self {
-        let mut shutdown = shutdown.clone();
+        let mut told = shutdown.clone();
         // An error means that nobody is left who could tell.
-        Self(Box::pin(async move { drop(shutdown.wait_for(|going_down| *going_down).await) }))
+        let told = Box::pin(async move { drop(told.wait_for(|going_down| *going_down).await) });
+        Self { shutdown: Some(shutdown.clone()), told }
+    }
+
+    fn never() -> Self {
+        Self { shutdown: None, told: Box::pin(std::future::pending()) }
+    }
+
+    /// Whether it is so by now; nobody is woken when it comes to that.
+    fn has_begun(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(|shutdown| *shutdown.borrow())
     }
 }
 
@@ -266,13 +279,16 @@ async fn await_first_byte(
     let mut until = None;
     poll_fn(|context| {
         // First, so that nothing more is begun once the gateway is going down.
-        if closing.0.as_mut().poll(context).is_ready() {
+        if closing.has_begun() {
             return Poll::Ready(Err(End::Closed));
         }
         match client.wire.poll_fill(context) {
             Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
             Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
             Poll::Pending => {}
+        }
+        if closing.told.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(End::Closed));
         }
         client.wire.rest();
         let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);

@@ -14,6 +14,10 @@ const END_TO_END: [&str; 4] = ["content-length", "content-type", "host", "transf
 ///
 /// Framing stays, for stages to read: the message is framed anew when it is sent. `Upgrade` stays if it means something.
 pub fn strip(headers: &mut HeaderMap, upgrade: bool) {
+    // Nearly always there is none of them, and looking at all names once takes less time than looking up each of these.
+    if !headers.keys().any(is_of_one_connection) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         for field in nominated(headers) {
             headers.remove(field);
@@ -26,6 +30,13 @@ pub fn strip(headers: &mut HeaderMap, upgrade: bool) {
     if !upgrade {
         headers.remove(UPGRADE);
     }
+}
+
+fn is_of_one_connection(name: &HeaderName) -> bool {
+    // By length first, as most are none of these.
+    let name = name.as_str();
+    matches!(name.len(), 7 | 10 | 14 | 16)
+        && matches!(name, "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
 /// The fields that `Connection` names.
@@ -64,5 +75,10 @@ mod tests {
         assert_eq!(left, ["content-length", "host", "x-end"]);
         strip(&mut tunnel, true);
         assert!(tunnel.contains_key("upgrade") && !tunnel.contains_key("x-hop"));
+        for alone in ["connection", "http2-settings", "keep-alive", "proxy-connection", "upgrade"] {
+            let mut headers = HeaderMap::from_iter([(HeaderName::from_static(alone), "x".parse().unwrap())]);
+            strip(&mut headers, false);
+            assert!(headers.is_empty(), "{alone}");
+        }
     }
 }
