@@ -8,44 +8,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use rig::server::{identity, serve};
+use rig::server::{echo, identity, says, serve, silent};
 use rig::{Rig, get};
 use witgate_script::{Chunk, Limits, Phase, Reach};
 use witgate_stage::{Hook, Run};
-
-/// A server that answers each line with itself.
-fn echo() -> u16 {
-    serve(|mut stream| {
-        let mut lines = BufReader::new(stream.try_clone().unwrap());
-        let mut line = String::new();
-        while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
-            if stream.write_all(line.as_bytes()).is_err() {
-                return;
-            }
-            line.clear();
-        }
-    })
-}
-
-/// A server that says something and closes.
-fn says(text: &'static [u8]) -> u16 {
-    serve(move |mut stream| {
-        let _ = stream.write_all(text);
-    })
-}
-
-/// A server that says nothing until the peer closes; then it tells.
-fn silent() -> (u16, Receiver<()>) {
-    let (tell, told) = channel();
-    let port = serve(move |mut stream| {
-        while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
-        let _ = tell.send(());
-    });
-    (port, told)
-}
 
 fn say(port: u16, code: &str) -> String {
     Rig::at_home(&code.replace("PORT", &port.to_string())).told()

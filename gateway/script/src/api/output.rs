@@ -110,7 +110,7 @@ fn write(core: &Core, call: &Call<'_>, answer: &mut Answer, line: bool) -> Outco
 
 /// Appends what is written of all arguments, up to a little more than the limit.
 fn append_all(call: &Call<'_>, into: &mut Vec<u8>, limit: usize) -> Outcome {
-    let written = Written { limit, strict: false };
+    let mut written = Written::new(limit, false);
     for index in 1..=i32::try_from(call.count()).unwrap_or(i32::MAX) {
         written.append(call, index, into).map_err(|error| Fault::argument(index, error))?;
         if into.len() > limit {

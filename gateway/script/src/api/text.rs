@@ -8,26 +8,32 @@ const DEPTH_LIMIT: usize = 64;
 /// other several times would take for ever without writing anything.
 const ELEMENTS_LIMIT: usize = 1_000_000;
 
-/// What of values is written.
-#[derive(Debug, Clone, Copy)]
+/// What of the values of one call is written.
+#[derive(Debug)]
 pub(super) struct Written {
     /// Bytes that there may be in all; writing stops a little after.
-    pub limit: usize,
+    limit: usize,
     /// Elements of tables are text, numbers or tables: nothing that only looks like text when it is printed.
-    pub strict: bool,
+    strict: bool,
+    /// How many elements were met.
+    elements: usize,
 }
 
 impl Written {
+    pub(super) fn new(limit: usize, strict: bool) -> Self {
+        Self { limit, strict, elements: 0 }
+    }
+
     /// Appends the argument at `index`.
     ///
     /// # Errors
     /// Why it cannot be written.
-    pub(super) fn append(self, call: &Call<'_>, index: i32, into: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn append(&mut self, call: &Call<'_>, index: i32, into: &mut Vec<u8>) -> Result<(), String> {
         let made = match call.given(index) {
             Given::Table => {
                 let mut walk = call.walk();
                 walk.push_argument(index);
-                return self.append_table(&mut walk, into, (0, &mut 0));
+                return self.append_table(&mut walk, into, 0);
             }
             Given::Null if self.strict => Err("userdata"),
             given => append(given, into),
@@ -39,19 +45,10 @@ impl Written {
     }
 
     /// Appends the elements of the table that was reached.
-    fn append_table(
-        self,
-        walk: &mut Walk<'_>,
-        into: &mut Vec<u8>,
-        (depth, elements): (usize, &mut usize),
-    ) -> Result<(), String> {
+    fn append_table(&mut self, walk: &mut Walk<'_>, into: &mut Vec<u8>, depth: usize) -> Result<(), String> {
         if depth == DEPTH_LIMIT || !walk.room(4) {
             return Err("tables are nested too deeply".to_owned());
         }
-        let count = |elements: &mut usize| {
-            *elements += 1;
-            if *elements > ELEMENTS_LIMIT { Err(format!("more than {ELEMENTS_LIMIT} elements")) } else { Ok(()) }
-        };
         let mut last = 0.0;
         walk.begin();
         while walk.next() {
@@ -61,16 +58,16 @@ impl Written {
             }
             last = at.max(last);
             walk.pop(1);
-            count(elements)?;
+            self.count()?;
         }
         let mut index = 0;
         #[expect(clippy::cast_precision_loss, reason = "elements are counted")]
         while (index as f64) < last && into.len() <= self.limit {
             index += 1;
-            count(elements)?;
+            self.count()?;
             walk.element(index);
             match walk.top() {
-                Given::Table => self.append_table(walk, into, (depth + 1, elements))?,
+                Given::Table => self.append_table(walk, into, depth + 1)?,
                 value @ (Given::Text(_) | Given::Number(_)) => drop(append(value, into)),
                 value if self.strict => return Err(format!("bad data type {} found", value.type_name())),
                 value => append(value, into).map_err(|name| format!("bad data type {name} found"))?,
@@ -78,6 +75,11 @@ impl Written {
             walk.pop(1);
         }
         Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), String> {
+        self.elements += 1;
+        if self.elements > ELEMENTS_LIMIT { Err(format!("more than {ELEMENTS_LIMIT} elements")) } else { Ok(()) }
     }
 }
 

@@ -160,10 +160,14 @@ unsafe fn coerce(state: *mut ffi::lua_State, index: c_int) {
 unsafe fn push_fields(state: *mut ffi::lua_State, fields: &'static [&'static CStr]) -> c_int {
     // SAFETY: as for every C function; the stack has room for a few values.
     unsafe {
-        if fields.is_empty() || ffi::lua_type(state, -1) != ffi::LUA_TTABLE {
+        if fields.is_empty() {
             return 0;
         }
         let table = ffi::lua_gettop(state);
+        // Without arguments there is nothing on the stack to ask about.
+        if table == 0 || ffi::lua_type(state, table) != ffi::LUA_TTABLE {
+            return 0;
+        }
         for field in fields {
             ffi::lua_getfield_(state, table, field.as_ptr());
         }

@@ -141,6 +141,7 @@ fn fields_of_the_last_argument_are_read_before_the_call_with_metamethods() {
     assert_eq!(eval(&lua, "return f(1, {a = 2, b = 'x'})"), "2 Number(2.0) Text([120]) Nothing");
     assert_eq!(eval(&lua, "return f({}, setmetatable({}, {__index = {b = true}}))"), "2 Nil Boolean(true) Nothing");
     assert_eq!(eval(&lua, "return f({a = 1}, 2)"), "2 Nothing Nothing Nothing");
+    assert_eq!(eval(&lua, "return f()"), "0 Nothing Nothing Nothing");
     let code = "local ok, err = pcall(f, setmetatable({}, {__index = function() error('own', 0) end})) return err";
     assert_eq!(eval(&lua, code), "own");
 }

@@ -1,7 +1,9 @@
 //! Servers for scripts to connect to.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +20,37 @@ pub fn serve(with: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
         }
     });
     port
+}
+
+/// A server that answers each line with itself.
+pub fn echo() -> u16 {
+    serve(|mut stream| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+            if stream.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
+
+/// A server that says something and closes.
+pub fn says(text: &'static [u8]) -> u16 {
+    serve(move |mut stream| {
+        let _ = stream.write_all(text);
+    })
+}
+
+/// A server that says nothing until the peer closes; then it tells.
+pub fn silent() -> (u16, Receiver<()>) {
+    let (tell, told) = channel();
+    let port = serve(move |mut stream| {
+        while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+        let _ = tell.send(());
+    });
+    (port, told)
 }
 
 /// What a TLS server with a certificate for `name` needs, and the PEM of the authority that signed it.

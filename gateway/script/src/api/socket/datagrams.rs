@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::ReadBuf;
 
 use super::methods::{
-    CONNECT_TIMEOUT, ERROR, FROM, NUMBER, Object, READ_TIMEOUT, SEND_TIMEOUT, becomes, begin, port_given, refuse,
-    text_given, timeout, wait,
+    CONNECT_TIMEOUT, ERROR, FROM, NUMBER, Object, READ_TIMEOUT, SEND_TIMEOUT, becomes, begin, check_count, port_given,
+    refuse, text_given, timeout, wait,
 };
 use super::{BAD_REQUEST, Own, address, refused, size, whole};
 use crate::api::log::log;
@@ -21,10 +21,8 @@ const RECEIVED: usize = 8192;
 
 /// `sock:setpeername(host[, port])`
 pub(super) fn set_peer_name(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if !matches!(call.count(), 2 | 3) {
-        let message = "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen";
-        return Err(Fault::new(format!("{message} {}", call.count())));
-    }
+    let expecting = "ngx.socket.udp setpeername: expecting 2 or 3 arguments (including the object), but seen";
+    check_count(call, 2..=3, expecting)?;
     let (request, object) = begin(core, call)?;
     let Given::Text(host) = call.given(2) else { return Err(Fault::expected(2, "string", call.given(2))) };
     let port = match port_given(call.given(3)) {
@@ -92,10 +90,7 @@ fn datagrams(core: &Own, request: &Request, object: Object<'_, '_>) -> Result<Rc
 
 /// `sock:send(data)`
 pub(super) fn send(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() != 2 {
-        let count = call.count();
-        return Err(Fault::new(format!("expecting 2 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let text = text_given(core, call)?;
     let socket = match datagrams(core, &request, object) {
@@ -133,10 +128,7 @@ pub(super) fn send(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome 
 
 /// `sock:receive([size])`
 pub(super) fn receive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    let count = call.count();
-    if count > 2 {
-        return Err(Fault::new(format!("expecting 1 or 2 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 0..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let room = match (call.given(2), call.given(2).number()) {
         (Given::Nothing, _) => RECEIVED,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -73,9 +74,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, table: &LuaTable, core: &Own) 
 
 /// `ngx.socket.tcp()`, `ngx.socket.udp()`: an object with room for its elements. The first value that is kept is its metatable.
 fn new(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() > 0 {
-        return Err(Fault::new(format!("expecting zero arguments, but got {}", call.count())));
-    }
+    check_count(call, 0..=0, "expecting zero arguments, but got")?;
     request_in(core, WAITS)?;
     answer.table(ELEMENTS, 0);
     answer.kept(1);
@@ -85,6 +84,12 @@ fn new(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 /// An object that a method is called of.
 pub(super) type Object<'c, 'a> = Elements<'c, 'a>;
+
+/// Refuses a call with another number of arguments than one of these, which `expecting` tells.
+pub(super) fn check_count(call: &Call<'_>, counts: RangeInclusive<usize>, expecting: &str) -> Outcome {
+    let count = call.count();
+    if counts.contains(&count) { Ok(()) } else { Err(Fault::new(format!("{expecting} {count}"))) }
+}
 
 /// The request that a method is called for, and its object.
 pub(super) fn begin<'c, 'a>(core: &Own, call: &'c Call<'a>) -> Result<(Rc<Request>, Object<'c, 'a>), Fault> {
@@ -145,10 +150,7 @@ fn put_time(answer: &mut Answer, time: Option<f64>, first: i32, last: i32) {
 
 /// `sock:settimeout(time)`
 fn set_timeout(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() != 2 {
-        let message = "ngx.socket settimeout: expecting 2 arguments (including the object) but seen";
-        return Err(Fault::new(format!("{message} {}", call.count())));
-    }
+    check_count(call, 2..=2, "ngx.socket settimeout: expecting 2 arguments (including the object) but seen")?;
     object_of(call)?;
     put_time(answer, time_given(call.given(2))?, CONNECT_TIMEOUT, READ_TIMEOUT);
     Ok(())
@@ -156,10 +158,7 @@ fn set_timeout(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 /// `sock:settimeouts(connect, send, read)`
 fn set_timeouts(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() != 4 {
-        let message = "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen";
-        return Err(Fault::new(format!("{message} {}", call.count())));
-    }
+    check_count(call, 4..=4, "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen")?;
     object_of(call)?;
     for (argument, element) in [(2, CONNECT_TIMEOUT), (3, SEND_TIMEOUT), (4, READ_TIMEOUT)] {
         put_time(answer, time_given(call.given(argument))?, element, element);
@@ -216,11 +215,8 @@ pub(super) fn port_given(given: Given<'_>) -> Result<Option<u16>, Refusal> {
 
 /// `sock:connect(host[, port][, options])`
 fn connect(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    let count = call.count();
-    if !(2..=4).contains(&count) {
-        let message = "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen";
-        return Err(Fault::new(format!("{message} {count}")));
-    }
+    let expecting = "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen";
+    check_count(call, 2..=4, expecting)?;
     let (request, object) = begin(core, call)?;
     let Given::Text(host) = call.given(2) else { return Err(Fault::expected(2, "string", call.given(2))) };
     let asked = Asked::of(call)?;
@@ -337,7 +333,7 @@ pub(super) fn text_given<'a>(core: &Own, call: &Call<'a>) -> Result<Cow<'a, [u8]
     }
     let limit = core.app.spec.limits.request_memory;
     let mut text = Vec::new();
-    Written { limit, strict: true }.append(call, 2, &mut text).map_err(|error| Fault::argument(2, error))?;
+    Written::new(limit, true).append(call, 2, &mut text).map_err(|error| Fault::argument(2, error))?;
     if text.len() > limit {
         return Err(Fault::new("not enough memory: the data is too large"));
     }
@@ -346,10 +342,7 @@ pub(super) fn text_given<'a>(core: &Own, call: &Call<'a>) -> Result<Cow<'a, [u8]
 
 /// `sock:send(data)`: the number of bytes.
 fn send(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() != 2 {
-        let count = call.count();
-        return Err(Fault::new(format!("expecting 2 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let text = text_given(core, call)?;
     let socket = socket_of(core, &request, object).and_then(|socket| {
@@ -428,10 +421,7 @@ impl<F: Fn(&Socket) -> &Cell<bool>> Drop for Sending<F> {
 
 /// `sock:receive([size | pattern])`
 fn receive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    let count = call.count();
-    if count > 2 {
-        return Err(Fault::new(format!("expecting 1 or 2 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 0..=2, "expecting 1 or 2 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let given = call.given(2);
     let want = match (given.number(), given) {
@@ -450,10 +440,7 @@ fn receive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 /// `sock:receiveany(max)`
 fn receive_any(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    if call.count() != 2 {
-        let count = call.count();
-        return Err(Fault::new(format!("expecting 2 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 2..=2, "expecting 2 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let most = call.given(2).number().filter(|most| *most >= 1.0);
     let most = most.ok_or_else(|| Fault::argument(2, "bad max argument"))?;
@@ -492,10 +479,7 @@ fn receive_what(core: &Own, request: &Request, (object, answer): (Object<'_, '_>
 
 /// `sock:setkeepalive([time[, size]])`
 fn set_keepalive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    let count = call.count();
-    if count > 3 {
-        return Err(Fault::new(format!("expecting 1 to 3 arguments (including the object), but got {count}")));
-    }
+    check_count(call, 0..=3, "expecting 1 to 3 arguments (including the object), but got")?;
     let (request, object) = begin(core, call)?;
     let number = |index: i32| match call.given(index) {
         given if given.is_nil() => Ok(None),
@@ -539,10 +523,7 @@ fn set_keepalive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 /// `sock:close()`
 fn close(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    let count = call.count();
-    if count > 1 {
-        return Err(Fault::new(format!("expecting 1 argument (including the object) but seen {count}")));
-    }
+    check_count(call, 0..=1, "expecting 1 argument (including the object) but seen")?;
     let (request, object) = begin(core, call)?;
     match socket_of(core, &request, object).and_then(quiet) {
         Ok(socket) => {
