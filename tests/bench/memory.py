@@ -25,6 +25,7 @@ local found = ngx.re.match(ngx.var.uri, [[^/(\\w+)]], "jo")
 ngx.header["x-version"] = VERSION
 ngx.say(table.concat(ngx.ctx.words, " "), " ", found[1], " ", ngx.md5(tostring(count)))
 """
+LOG_LINES = 40
 MODULE = 'return { version = VERSION, filler = ("x"):rep(4096) }\n'
 
 
@@ -48,7 +49,15 @@ def main():
                 seen = load.run(programs["wrk"], port, options.secs, 64, everywhere)
                 requests, errors = requests + seen.requests, errors + seen.errors
                 print(watch("requests", requests, errors), flush=True)
+        if errors:
+            print(f"the end of the gateway's log:\n{tail(directory / 'log')}", file=sys.stderr)
     sys.exit(1 if errors else 0)
+
+
+def tail(log):
+    """What a log has to say of requests that failed: reloads are most of it."""
+    lines = log.read_text(errors="replace").splitlines()
+    return "\n".join([line for line in lines if "reload" not in line][-LOG_LINES:])
 
 
 def reload_often(options, directory, port, admin, watch, wrk, cores):
