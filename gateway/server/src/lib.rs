@@ -4,6 +4,7 @@
 //! [`snapshot`] builds generations and [`reload`] swaps them; [`cli`] is the command line.
 
 pub mod admin;
+pub mod allocator;
 pub mod app;
 pub mod cli;
 pub mod envelope;

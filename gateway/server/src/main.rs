@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Measured 7 to 12 % less processor time for each request than the system's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: witgate_server::allocator::Allocator = witgate_server::allocator::Allocator;
 
 fn main() -> ExitCode {
     witgate_server::cli::main()
