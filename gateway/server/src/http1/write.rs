@@ -1,6 +1,5 @@
 //! Messages on their way out.
 
-use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
@@ -34,7 +33,7 @@ pub enum Connection {
 
 /// Writes a request's head.
 pub fn request(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     method: &Method,
     path: &PathAndQuery,
     (headers, names): (&HeaderMap, &Names),
@@ -42,16 +41,16 @@ pub fn request(
     connection: Connection,
 ) {
     out.reserve(head_size(headers) + path.as_str().len());
-    out.put_slice(method.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(path.as_str().as_bytes());
-    out.put_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(path.as_str().as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
     fields(out, headers, names, framing, connection);
 }
 
 /// Writes a response's head.
 pub fn response(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     status: StatusCode,
     reason: &[u8],
     (headers, names): (&HeaderMap, &Names),
@@ -59,11 +58,11 @@ pub fn response(
     connection: Connection,
 ) {
     out.reserve(head_size(headers));
-    out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(status.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(reason);
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
     fields(out, headers, names, framing, connection);
 }
 
@@ -72,7 +71,7 @@ fn head_size(headers: &HeaderMap) -> usize {
     128 + headers.len() * 48
 }
 
-fn fields(out: &mut BytesMut, headers: &HeaderMap, names: &Names, framing: Framing, connection: Connection) {
+fn fields(out: &mut Vec<u8>, headers: &HeaderMap, names: &Names, framing: Framing, connection: Connection) {
     let mut cursor = names.cursor();
     for (name, value) in headers {
         // Framing and connection are this message's own, not those of the one that it came from.
@@ -86,31 +85,31 @@ fn fields(out: &mut BytesMut, headers: &HeaderMap, names: &Names, framing: Frami
     }
     match framing {
         Framing::Length(length) => {
-            out.put_slice(b"Content-Length: ");
+            out.extend_from_slice(b"Content-Length: ");
             decimal(out, length);
-            out.put_slice(b"\r\n");
+            out.extend_from_slice(b"\r\n");
         }
-        Framing::Chunked => out.put_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::None | Framing::Described | Framing::UntilClose => {}
     }
     match connection {
         Connection::Silent => {}
-        Connection::KeepAlive => out.put_slice(b"Connection: keep-alive\r\n"),
-        Connection::Close => out.put_slice(b"Connection: close\r\n"),
-        Connection::Upgrade => out.put_slice(b"Connection: upgrade\r\n"),
+        Connection::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Connection::Upgrade => out.extend_from_slice(b"Connection: upgrade\r\n"),
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
-fn decimal(out: &mut BytesMut, number: u64) {
+fn decimal(out: &mut Vec<u8>, number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = number;
@@ -124,11 +123,11 @@ fn decimal(out: &mut BytesMut, number: u64) {
             break;
         }
     }
-    out.put_slice(digits.get(at..).unwrap_or_default());
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
 /// Writes a piece of a body; nothing where there is none, though something may have come: a stage has changed the status.
-pub fn data(out: &mut BytesMut, framing: Framing, bytes: &[u8]) {
+pub fn data(out: &mut Vec<u8>, framing: Framing, bytes: &[u8]) {
     // An empty chunk would be the end of the body.
     if bytes.is_empty() || matches!(framing, Framing::None | Framing::Described) {
         return;
@@ -140,27 +139,27 @@ pub fn data(out: &mut BytesMut, framing: Framing, bytes: &[u8]) {
             let digit = (bytes.len() >> (shift * 4) & 0xf) as u8;
             started |= digit != 0;
             if started {
-                out.put_u8(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+                out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
             }
         }
-        out.put_slice(b"\r\n");
-        out.put_slice(bytes);
-        out.put_slice(b"\r\n");
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(b"\r\n");
     } else {
         out.extend_from_slice(bytes);
     }
 }
 
 /// Writes what follows the last piece of a body.
-pub fn end(out: &mut BytesMut, framing: Framing, trailers: Option<&HeaderMap>) {
+pub fn end(out: &mut Vec<u8>, framing: Framing, trailers: Option<&HeaderMap>) {
     if framing != Framing::Chunked {
         return;
     }
-    out.put_slice(b"0\r\n");
+    out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
         field(out, name.as_str().as_bytes(), value.as_bytes());
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whether a field may come after the body: not what decides about framing, routing or access (RFC 9110, section 6.5.1).
@@ -191,7 +190,7 @@ pub fn may_trail(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
     use crate::http1::{body, request as parse};
-    use bytes::Bytes;
+    use bytes::{Bytes, BytesMut};
 
     fn head_of(text: &'static str) -> parse::Head {
         parse::parse(&Bytes::from_static(text.as_bytes())).unwrap()
@@ -202,11 +201,11 @@ mod tests {
         let head = head_of(
             "POST /a?b HTTP/1.1\r\nHost: a\r\nX-CamelCase: 1\r\nlower: 2\r\ncOnnection: x\r\nContent-Length: 7\r\n\r\n",
         );
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         let fields = (&head.headers, &head.names);
         request(&mut out, &head.method, &head.path, fields, Framing::Length(1_234_567), Connection::Silent);
         assert_eq!(
-            out,
+            String::from_utf8(out).unwrap(),
             "POST /a?b HTTP/1.1\r\nHost: a\r\nX-CamelCase: 1\r\nlower: 2\r\nContent-Length: 1234567\r\n\r\n"
         );
     }
@@ -214,10 +213,11 @@ mod tests {
     #[test]
     fn chunks_are_read_back_as_they_were_written() {
         for length in [1, 9, 10, 15, 16, 255, 256, 65_537] {
-            let (mut out, content) = (BytesMut::new(), vec![b'x'; length]);
+            let (mut out, content) = (Vec::new(), vec![b'x'; length]);
             data(&mut out, Framing::Chunked, &content);
             data(&mut out, Framing::Chunked, &[]);
             end(&mut out, Framing::Chunked, None);
+            let mut out = BytesMut::from(out.as_slice());
             let mut decoder = body::Decoder::chunked();
             assert_eq!(decoder.advance(&mut out), Ok(body::Progress::Data(length)));
             decoder.consume(&mut out, length);
@@ -232,8 +232,8 @@ mod tests {
         trailers.insert("x-sum", "1".parse().unwrap());
         trailers.insert("authorization", "x".parse().unwrap());
         trailers.insert("content-length", "5".parse().unwrap());
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         end(&mut out, Framing::Chunked, Some(&trailers));
-        assert_eq!(out, "0\r\nx-sum: 1\r\n\r\n");
+        assert_eq!(out, b"0\r\nx-sum: 1\r\n\r\n");
     }
 }

@@ -65,7 +65,7 @@ async fn ask(connection: DuplexStream, request: Subrequest) -> Result<Subrespons
     }
     let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let framing = if body.is_empty() { Framing::None } else { Framing::Length(length) };
-    let mut out = BytesMut::new();
+    let mut out = Vec::new();
     write::request(&mut out, &method, &path, (&headers, &Names::default()), framing, Connection::Close);
     let (mut from, mut to) = tokio::io::split(connection);
     let sending = async move {

@@ -26,7 +26,7 @@ impl Way {
             if !from.input.is_empty() {
                 ready!(to.poll_room(context))?;
                 self.bytes += u64::try_from(from.input.len()).unwrap_or(u64::MAX);
-                to.output.extend_from_slice(&from.input);
+                to.output().extend_from_slice(&from.input);
                 from.input.clear();
             }
             match from.poll_fill(context)? {

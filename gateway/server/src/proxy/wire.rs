@@ -6,7 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -16,12 +16,13 @@ const SMALL: usize = 4 * 1024;
 /// connection busy, little enough to have for each of many thousands.
 const LARGE: usize = 64 * 1024;
 
-/// Buffers of the first size that a thread keeps for connections that begin to read: an idle connection has none, and asking the
-/// allocator anew for each request costs more than all the rest of reading it.
+/// Buffers of the first size that a thread keeps for connections that begin to read, and as many for those that begin to write:
+/// an idle connection has none, and asking the allocator anew for each request costs more than all the rest of reading it.
 const SPARE_LIMIT: usize = 64;
 
 thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARE_OUTPUT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One end of the gateway's connections.
@@ -29,7 +30,7 @@ thread_local! {
 pub struct Wire {
     stream: Stream,
     pub input: BytesMut,
-    pub output: BytesMut,
+    output: Output,
     /// Written to the stream, which may hold it back until it is flushed.
     unflushed: bool,
     /// How much to make room for: grows while reads fill all of it.
@@ -43,7 +44,7 @@ impl Wire {
         Self {
             stream,
             input: BytesMut::new(),
-            output: BytesMut::new(),
+            output: Output::default(),
             unflushed: false,
             appetite: SMALL,
             grown: false,
@@ -86,17 +87,27 @@ impl Wire {
         self.input.is_empty() && self.poll_fill(context).is_pending()
     }
 
+    /// What is written and not sent, to append to.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        self.output.more()
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.output.unsent().len()
+    }
+
     /// Ready once there is room for more output.
     ///
     /// # Errors
     /// The connection broke.
     pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.output.len() < LARGE { Poll::Ready(Ok(())) } else { self.poll_flush(context) }
+        if self.unsent() < LARGE { Poll::Ready(Ok(())) } else { self.poll_flush(context) }
     }
 
     /// Whether something waits to be sent.
     pub fn is_flushed(&self) -> bool {
-        self.output.is_empty() && !self.unflushed
+        self.unsent() == 0 && !self.unflushed
     }
 
     /// Sends all output.
@@ -104,8 +115,8 @@ impl Wire {
     /// # Errors
     /// The connection broke.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, &self.output))?;
+        while self.unsent() > 0 {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, self.output.unsent()))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -141,10 +152,57 @@ impl Wire {
                 });
             }
         }
-        if self.output.is_empty() {
-            self.output = BytesMut::new();
-        }
+        self.output.rest();
         self.appetite = SMALL;
+    }
+}
+
+/// Bytes on their way out.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// How many of them are sent.
+    sent: usize,
+}
+
+impl Output {
+    fn unsent(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    fn more(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0
+            && let Some(spare) = SPARE_OUTPUT.with_borrow_mut(Vec::pop)
+        {
+            self.bytes = spare;
+        }
+        // A sender that is always a little ahead of its receiver would keep all that it ever sent.
+        if self.sent >= LARGE {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        &mut self.bytes
+    }
+
+    fn rest(&mut self) {
+        if self.bytes.is_empty() {
+            let bytes = std::mem::take(&mut self.bytes);
+            if (1..=SMALL).contains(&bytes.capacity()) {
+                SPARE_OUTPUT.with_borrow_mut(|spare| {
+                    if spare.len() < SPARE_LIMIT {
+                        spare.push(bytes);
+                    }
+                });
+            }
+        }
     }
 }
 
@@ -200,5 +258,50 @@ mod tests {
         assert_eq!(read(&mut other, large.len()).await, large);
         other.rest();
         assert_eq!(spare(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_to_a_slow_reader_arrives_in_order_and_takes_no_more_memory_than_waits() {
+        let (mut client, mut wire) = pair().await;
+        let sent: Vec<u8> = (0..4_000_000_u32).map(|at| (at % 251) as u8).collect();
+        let receiving = tokio::spawn(async move {
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).await.unwrap();
+            received
+        });
+        for piece in sent.chunks(LARGE / 4) {
+            poll_fn(|context| wire.poll_room(context)).await.unwrap();
+            wire.output().extend_from_slice(piece);
+            assert!(wire.output.bytes.len() <= 2 * LARGE + LARGE / 4, "{}", wire.output.bytes.len());
+        }
+        poll_fn(|context| wire.poll_shutdown(context)).await.unwrap();
+        drop(wire);
+        assert!(receiving.await.unwrap() == sent);
+    }
+
+    #[test]
+    fn output_keeps_what_is_not_sent_and_small_buffers_serve_again() {
+        let mut output = Output::default();
+        output.more().extend_from_slice(b"abc");
+        output.advance(1);
+        output.more().extend_from_slice(b"d");
+        assert_eq!(output.unsent(), b"bcd");
+        output.rest();
+        assert_eq!(output.unsent(), b"bcd");
+        // More is sent than waits: what is sent is let go of as soon as there is more.
+        output.more().resize(2 * LARGE, b'x');
+        output.advance(LARGE);
+        output.more().push(b'y');
+        assert_eq!((output.bytes.len(), output.unsent().last()), (LARGE, Some(&b'y')));
+        output.advance(LARGE);
+        assert!(output.unsent().is_empty());
+        output.rest();
+        assert_eq!(SPARE_OUTPUT.with_borrow(Vec::len), 0, "what has grown is not kept");
+        output.more().extend_from_slice(b"small");
+        output.advance(5);
+        output.rest();
+        assert_eq!((SPARE_OUTPUT.with_borrow(Vec::len), output.bytes.capacity()), (1, 0));
+        output.more();
+        assert_eq!(SPARE_OUTPUT.with_borrow(Vec::len), 0);
     }
 }

@@ -86,7 +86,7 @@ impl Http1 {
                 Progress::More => {}
             }
             if std::mem::take(&mut self.waits_to_send) && self.framing == Framing::None {
-                self.wire.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.wire.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 if let Poll::Ready(sent) = self.wire.poll_flush(context) {
                     sent.map_err(ClientError::Gone)?;
                 }
@@ -127,7 +127,7 @@ impl Http1 {
     /// Writes an interim response (RFC 9110, section 15.2), to clients that know them.
     pub fn interim(&mut self, status: StatusCode, reason: &[u8], fields: (&HeaderMap, &Names)) {
         if self.version == Version::HTTP_11 {
-            write::response(&mut self.wire.output, status, reason, fields, Framing::None, Connection::Silent);
+            write::response(self.wire.output(), status, reason, fields, Framing::None, Connection::Silent);
         }
     }
 
@@ -135,7 +135,7 @@ impl Http1 {
     pub fn switch(&mut self, reason: &[u8], fields: (&HeaderMap, &Names)) {
         self.keep_alive = false;
         let status = StatusCode::SWITCHING_PROTOCOLS;
-        write::response(&mut self.wire.output, status, reason, fields, Framing::None, Connection::Upgrade);
+        write::response(self.wire.output(), status, reason, fields, Framing::None, Connection::Upgrade);
     }
 
     /// Writes the head of the final response.
@@ -153,16 +153,16 @@ impl Http1 {
             (true, Version::HTTP_10) => Connection::KeepAlive,
             (true, _) => Connection::Silent,
         };
-        write::response(&mut self.wire.output, status, reason, fields, self.framing, connection);
+        write::response(self.wire.output(), status, reason, fields, self.framing, connection);
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
         self.sent += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        write::data(&mut self.wire.output, self.framing, bytes);
+        write::data(self.wire.output(), self.framing, bytes);
     }
 
     pub fn end(&mut self, trailers: Option<&HeaderMap>) {
-        write::end(&mut self.wire.output, self.framing, trailers);
+        write::end(self.wire.output(), self.framing, trailers);
     }
 
     /// Whether the connection can be used again, if the rest of the body is taken off it.

@@ -141,7 +141,7 @@ impl Downstream<'_> {
     /// Bytes that wait to be sent.
     pub fn unsent(&self) -> usize {
         match self {
-            Self::Http1(stream) => stream.wire.output.len(),
+            Self::Http1(stream) => stream.wire.unsent(),
             Self::Http2(stream) => stream.unsent(),
         }
     }

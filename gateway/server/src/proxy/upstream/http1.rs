@@ -68,11 +68,11 @@ impl Http1 {
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        write::data(&mut self.wire.output, self.framing, bytes);
+        write::data(self.wire.output(), self.framing, bytes);
     }
 
     pub fn end(&mut self, trailers: Option<&HeaderMap>) {
-        write::end(&mut self.wire.output, self.framing, trailers);
+        write::end(self.wire.output(), self.framing, trailers);
         self.request_sent = true;
     }
 

@@ -117,7 +117,7 @@ impl Upstream {
         match self {
             Self::Http1 { connection, .. } => {
                 let option = if upgrade { Connection::Upgrade } else { Connection::Silent };
-                write::request(&mut connection.wire.output, method, path, (headers, names), framing, option);
+                write::request(connection.wire.output(), method, path, (headers, names), framing, option);
                 connection.begin(framing);
                 Ok(())
             }
