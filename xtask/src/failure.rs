@@ -11,6 +11,8 @@ pub enum Failure {
     Command { command: String, status: ExitStatus },
     #[error("`{program}` cannot be started: {source}")]
     Start { program: String, source: io::Error },
+    #[error("the training of the profile: {what}. `cargo xtask dist --unprofiled` builds without one")]
+    Training { what: String },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error("`{command}` printed something unexpected: {detail}")]

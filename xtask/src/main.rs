@@ -16,6 +16,7 @@ mod redis;
 mod sample;
 mod tally;
 mod toolchain;
+mod training;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,10 +42,7 @@ enum Command {
     Check,
     Bench(bench::Options),
     Guests(guests_command::Options),
-    /// Build the binaries that users run, `witgate` and `witgate-componentize`, and print their paths.
-    ///
-    /// Fat link-time optimisation and one codegen unit: takes minutes and a few GiB of memory.
-    Dist,
+    Dist(dist::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,7 +53,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Bench(options) => bench::run(options),
         Command::Guests(options) => guests_command::run(options),
-        Command::Dist => dist::run(),
+        Command::Dist(options) => dist::run(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! Parts of the Rust toolchain that a fresh installation may lack.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
@@ -11,10 +11,7 @@ use crate::workspace::{self, Host, WASM_TARGET};
 /// Adds the target that plugins are compiled to, if it is missing.
 pub fn ensure_wasm_target(progress: &Progress) -> Result<(), Failure> {
     // Asks the compiler, not rustup: distributions ship the target as a package of their own.
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut question = Command::new(rustc);
-    question.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(workspace::root());
-    if Path::new(process::output(&mut question)?.trim()).is_dir() {
+    if Path::new(&ask_rustc(&["--print", "target-libdir", "--target", WASM_TARGET])?).is_dir() {
         return Ok(());
     }
     progress.step(&format!("add the compilation target {WASM_TARGET}"));
@@ -30,6 +27,29 @@ pub fn ensure_linters(progress: &Progress) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The program that sums profiles, of the compiler's own LLVM; adds it if it is missing.
+pub fn ensure_profdata(progress: &Progress) -> Result<PathBuf, Failure> {
+    let libraries = PathBuf::from(ask_rustc(&["--print", "target-libdir"])?);
+    let program = libraries.with_file_name("bin").join("llvm-profdata");
+    if !program.is_file() {
+        progress.step("add the toolchain component llvm-tools");
+        rustup(&["component", "add", "llvm-tools"], "the toolchain component llvm-tools")?;
+    }
+    Ok(program)
+}
+
+/// The target that the compiler builds for unless it is told otherwise.
+pub fn host_target() -> Result<String, Failure> {
+    let version = ask_rustc(&["-vV"])?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
+    host.ok_or_else(|| Failure::Output { command: "rustc -vV".to_owned(), detail: "no line for the host".to_owned() })
+}
+
+fn ask_rustc(arguments: &[&str]) -> Result<String, Failure> {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    Ok(process::output(rustc.args(arguments).current_dir(workspace::root()))?.trim().to_owned())
 }
 
 fn rustup(arguments: &[&str], what: &str) -> Result<(), Failure> {

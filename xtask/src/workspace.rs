@@ -96,9 +96,13 @@ impl Host {
 
     /// A binary of the workspace as a profile builds it.
     pub fn program(&self, profile: &str, name: &str) -> PathBuf {
+        self.target().join(profile).join(name)
+    }
+
+    /// Where cargo puts what it builds.
+    pub fn target(&self) -> PathBuf {
         let target = self.metadata.get("target_directory").and_then(Value::as_str);
-        let target = target.map_or_else(|| root().join("target"), PathBuf::from);
-        target.join(profile).join(name)
+        target.map_or_else(|| root().join("target"), PathBuf::from)
     }
 
     /// Package and name of each benchmark.

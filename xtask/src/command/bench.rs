@@ -12,11 +12,11 @@ use crate::{process, toolchain};
 /// Without --peers or --inference: the criterion benchmarks (finding a route, running a pipeline of plugins, one plugin call, one host
 /// call). Arguments after `--` go to criterion.
 ///
-/// With --peers: nginx, nginx + Lua, HAProxy, Envoy and Witgate's dist build side by side, each checked before it is
+/// With --peers: nginx, nginx + Lua, HAProxy, Envoy and Witgate as `cargo xtask dist` builds it side by side, each checked before it is
 /// measured, in interleaved rounds on pinned cores. Missing peers are installed, which needs root. Reports requests/s,
 /// latency, CPU-seconds per 100 000 requests and peak memory.
 ///
-/// With --inference: what models cost in Witgate's dist build, with either runtime, beside ONNX Runtime behind a plain
+/// With --inference: what models cost in Witgate so built, with either runtime, beside ONNX Runtime behind a plain
 /// Python server; and whether loading models for a long time costs memory or requests.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("side_by_side").args(["peers", "inference"]))]
@@ -27,7 +27,7 @@ pub struct Options {
     /// Measure what models cost.
     #[arg(long, conflicts_with = "peers")]
     inference: bool,
-    /// Which cases, comma-separated. Of --peers: plain, auth, limit, stages. Of --inference: score64, workers, batching, stage,
+    /// Which cases, comma-separated. Of --peers: plain, auth, scripts, redis, limit, stages. Of --inference: score64, workers, batching, stage,
     /// slow, swap.
     #[arg(long, requires = "side_by_side")]
     cases: Option<String>,
@@ -37,6 +37,9 @@ pub struct Options {
     /// Length of a measurement, in seconds.
     #[arg(long, requires = "side_by_side", value_name = "S")]
     secs: Option<u32>,
+    /// Build Witgate once, without a profile, as `cargo xtask dist --unprofiled` does.
+    #[arg(long, requires = "side_by_side")]
+    unprofiled: bool,
     /// Only contenders that match.
     #[arg(long, requires = "peers", value_name = "REGEX")]
     only: Option<String>,
@@ -74,7 +77,7 @@ fn parts(options: &Options, progress: &Progress) -> Result<(), Failure> {
 }
 
 fn beside_peers(options: &Options, progress: &Progress) -> Result<(), Failure> {
-    let witgate = dist::build(progress)?;
+    let witgate = dist::build(progress, !options.unprofiled)?;
     progress.step("measure side by side");
     let mut script = python("peers");
     script.arg("--plugins").arg(PLUGINS.components()).arg("--guests").arg(TEST_GUESTS.components());
@@ -83,7 +86,7 @@ fn beside_peers(options: &Options, progress: &Progress) -> Result<(), Failure> {
 }
 
 fn models(options: &Options, progress: &Progress) -> Result<(), Failure> {
-    let witgate = dist::build(progress)?;
+    let witgate = dist::build(progress, !options.unprofiled)?;
     progress.step("measure what models cost");
     side_by_side(options, python("inference"), &witgate)
 }
