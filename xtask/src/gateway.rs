@@ -95,7 +95,8 @@ fn forward_signals(events: Sender<Event>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn stop(gateway: &Child) {
+/// Has it drain and end.
+pub fn stop(gateway: &Child) {
     let pid = i32::try_from(gateway.id()).ok().and_then(Pid::from_raw);
     // Fails only if the gateway is gone, which is what is wanted.
     let _ = pid.map(|pid| kill_process(pid, Signal::TERM));

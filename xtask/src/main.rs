@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod gateway;
 mod guests;
+mod http1;
 mod lua;
 mod models;
 mod process;

@@ -1,39 +1,37 @@
 //! What the gateway does all day, done to a build that counts: the profile tells the compiler which code is worth its place.
 //!
 //! Each lesson is many equal requests over kept connections, to a route that answers as a service would: forwarded, through
-//! plugins, scripts and a model, by HTTP/1.1 and HTTP/2, with bodies of several sizes. What has no lesson is compiled as without
-//! a profile, only further away (`dist` says how).
+//! plugins, scripts and a model, by HTTP/1.1 and HTTP/2, with bodies of several sizes. What has no lesson is taken for rarely
+//! run: it is placed away from the rest, but no smaller or slower than without a profile (`dist` sees to that).
 
 mod client;
 mod upstream;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use self::client::Body::{Chunked, Length};
 use self::client::Protocol::{Fresh, Http2};
 use self::client::Request;
 use crate::failure::Failure;
-use crate::process;
 use crate::workspace::{self, PLUGINS};
+use crate::{gateway, process};
 
 const CONNECTIONS: u32 = 8;
 /// Requests of a lesson on each connection: enough that starting up counts for nothing beside them, in seconds.
 pub const REQUESTS: u32 = 2_000;
 
+/// A request, and the part of all requests that is sent of it: one in so many.
+type Lesson = (u32, Request);
+
 /// Has the gateway serve what it is profiled by, and end. Its own output is dropped but for what it says on standard error.
 ///
-/// `requests`: see [`REQUESTS`]; some lessons take a part of them.
+/// `requests`: see [`REQUESTS`].
 pub fn run(binary: &Path, folder: &Path, requests: u32) -> Result<(), Failure> {
-    let lessons_of = |lessons: Vec<(u32, Request)>| -> Vec<Request> {
-        lessons.into_iter().map(|(part, lesson)| Request { times: (requests / part).max(1), ..lesson }).collect()
-    };
     let (service, redis) = (upstream::http()?, upstream::redis()?);
     let site = include_str!("training/gateway.toml")
         .replace("{service}", &service.to_string())
@@ -48,12 +46,11 @@ pub fn run(binary: &Path, folder: &Path, requests: u32) -> Result<(), Failure> {
         .replace("127.0.0.1:9000", &service.to_string())
         .replace("[[listeners]]", "[admin]\naddress = \"127.0.0.1:0\"\n\n[[listeners]]")
         .replace("\"abuse.onnx\"", &format!("\"{}\"", scoring.join("abuse.onnx").display()));
-    train(binary, folder, &site, &lessons_of(lessons()))?;
-    train(binary, folder, &scoring, &lessons_of(vec![(4, Request::get("/search?q=blue+shoes&page=2"))]))
+    train(binary, folder, &site, &lessons(), requests)?;
+    train(binary, folder, &scoring, &[(4, Request::get("/search?q=blue+shoes&page=2"))], requests)
 }
 
-/// Each with the part of all requests that it takes: one in so many.
-fn lessons() -> Vec<(u32, Request)> {
+fn lessons() -> Vec<Lesson> {
     let key = &[("x-api-key", "demo-key"), ("user-agent", "curl/8.5.0"), ("accept", "*/*")];
     let browser = &[
         ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
@@ -87,15 +84,17 @@ fn lessons() -> Vec<(u32, Request)> {
     ]
 }
 
-fn train(binary: &Path, folder: &Path, configuration: &str, lessons: &[Request]) -> Result<(), Failure> {
+fn train(binary: &Path, folder: &Path, configuration: &str, lessons: &[Lesson], requests: u32) -> Result<(), Failure> {
     let file = folder.join("gateway.toml");
     fs::write(&file, configuration).map_err(Failure::io(file.display().to_string()))?;
     let mut command = Command::new(binary);
     command.args(["run", "-c"]).arg(&file).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut gateway = process::die_with_parent(&mut command).spawn().map_err(process::not_started(&command))?;
-    let taught = address(&mut gateway).and_then(|address| lessons.iter().try_for_each(|lesson| teach(address, lesson)));
+    let taught = address(&mut gateway).and_then(|address| {
+        lessons.iter().try_for_each(|(part, request)| teach(address, request, (requests / part).max(1)))
+    });
     // Counts are written when it ends by itself.
-    let _ = i32::try_from(gateway.id()).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::TERM));
+    gateway::stop(&gateway);
     let status = gateway.wait().map_err(Failure::io("wait for the gateway"))?;
     taught?;
     if status.success() { Ok(()) } else { Err(Failure::Gateway(status)) }
@@ -113,18 +112,18 @@ fn address(gateway: &mut Child) -> Result<SocketAddr, Failure> {
         }
         if let Some(address) = line.trim_end().strip_prefix("ready http://") {
             let address = address.parse().map_err(|_| missing())?;
-            thread::spawn(move || std::io::copy(&mut output.by_ref(), &mut std::io::sink()));
+            thread::spawn(move || io::copy(&mut output.by_ref(), &mut io::sink()));
             return Ok(address);
         }
     }
 }
 
-fn teach(address: SocketAddr, lesson: &Request) -> Result<(), Failure> {
+fn teach(address: SocketAddr, request: &Request, times: u32) -> Result<(), Failure> {
     thread::scope(|scope| {
-        let connections: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| lesson.send(address))).collect();
+        let connections: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(|| request.send(address, times))).collect();
         connections.into_iter().try_for_each(|connection| {
-            let sent = connection.join().unwrap_or_else(|_| Err(std::io::Error::other("the client failed")));
-            sent.map_err(|error| Failure::Training { what: format!("{}: {error}", lesson.path) })
+            let sent = connection.join().unwrap_or_else(|_| Err(io::Error::other("the client failed")));
+            sent.map_err(|error| Failure::Training { what: format!("{}: {error}", request.path) })
         })
     })
 }

@@ -9,12 +9,12 @@ use crate::{process, toolchain};
 
 /// Measure: the parts by themselves, or the gateway beside its peers.
 ///
-/// Without --peers or --inference: the criterion benchmarks (finding a route, running a pipeline of plugins, one plugin call, one host
-/// call). Arguments after `--` go to criterion.
+/// Without --peers or --inference: the criterion benchmarks (finding a route, running a pipeline of plugins, one plugin
+/// call, one host call). Arguments after `--` go to criterion.
 ///
-/// With --peers: nginx, nginx + Lua, HAProxy, Envoy and Witgate as `cargo xtask dist` builds it side by side, each checked before it is
-/// measured, in interleaved rounds on pinned cores. Missing peers are installed, which needs root. Reports requests/s,
-/// latency, CPU-seconds per 100 000 requests and peak memory.
+/// With --peers: nginx, nginx + Lua, HAProxy, Envoy and Witgate as `cargo xtask dist` builds it side by side, each checked
+/// before it is measured, in interleaved rounds on pinned cores. Missing peers are installed, which needs root. Reports
+/// requests/s, latency, CPU-seconds per 100 000 requests and peak memory.
 ///
 /// With --inference: what models cost in Witgate so built, with either runtime, beside ONNX Runtime behind a plain
 /// Python server; and whether loading models for a long time costs memory or requests.
@@ -27,8 +27,8 @@ pub struct Options {
     /// Measure what models cost.
     #[arg(long, conflicts_with = "peers")]
     inference: bool,
-    /// Which cases, comma-separated. Of --peers: plain, auth, scripts, redis, limit, stages. Of --inference: score64, workers, batching, stage,
-    /// slow, swap.
+    /// Which cases, comma-separated. Of --peers: plain, auth, scripts, redis, limit, stages. Of --inference: score64,
+    /// workers, batching, stage, slow, swap.
     #[arg(long, requires = "side_by_side")]
     cases: Option<String>,
     /// How often each contender is measured.

@@ -1,126 +1,58 @@
-//! One request and its answer (RFC 9112), as far as a gateway in front needs it.
+//! One request and its answer, as far as a gateway in front needs it.
 
-use std::io::{self, BufRead, Error, ErrorKind, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 
 use serde_json::{Map, Value, json};
 
-/// Bytes of a head; the gateway's own limit is smaller by default.
-const HEAD_LIMIT: u64 = 1 << 20;
+use crate::http1::{Head, malformed};
 
 /// Reads one request and answers it: whether the connection can serve another one.
 pub fn answer(reader: &mut impl BufRead, writer: &mut impl Write, upstream: SocketAddr) -> io::Result<bool> {
     let Some(head) = Head::read(reader)? else { return Ok(false) };
+    let mut words = head.first.split(' ');
+    let (Some(method), Some(target), Some("HTTP/1.1"), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(malformed("request line"));
+    };
     if head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
         writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     let body_bytes = head.drain_body(reader)?;
     let persistent = !head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    let body = format!("{:#}\n", head.describe(upstream, body_bytes));
+    let description = json!({
+        "upstream": upstream.to_string(),
+        "method": method,
+        "path": target,
+        "headers": joined(&head.headers),
+        "body_bytes": body_bytes,
+    });
+    let body = format!("{description:#}\n");
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{}\r\n",
         body.len(),
         if persistent { "" } else { "connection: close\r\n" },
     );
-    if head.method != "HEAD" {
+    if method != "HEAD" {
         answer.push_str(&body);
     }
     writer.write_all(answer.as_bytes())?;
     Ok(persistent)
 }
 
-struct Head {
-    method: String,
-    target: String,
-    /// Names in lower case.
-    headers: Vec<(String, String)>,
-}
-
-impl Head {
-    /// None: the client closed the connection between two requests.
-    fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
-        let mut reader = reader.take(HEAD_LIMIT);
-        let Some(request_line) = line(&mut reader)? else { return Ok(None) };
-        let mut words = request_line.split(' ');
-        let (Some(method), Some(target), Some("HTTP/1.1"), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(malformed("request line"));
-        };
-        let (method, target) = (method.to_owned(), target.to_owned());
-        let mut headers = Vec::new();
-        loop {
-            let field = line(&mut reader)?.ok_or(ErrorKind::UnexpectedEof)?;
-            if field.is_empty() {
-                return Ok(Some(Self { method, target, headers }));
+/// The headers as an object: those of one name are one.
+fn joined(headers: &[(String, String)]) -> Map<String, Value> {
+    let mut object = Map::new();
+    for (name, value) in headers {
+        match object.get_mut(name) {
+            Some(Value::String(known)) => {
+                known.push_str(", ");
+                known.push_str(value);
             }
-            let (name, value) = field.split_once(':').ok_or_else(|| malformed("header"))?;
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            _ => drop(object.insert(name.clone(), value.as_str().into())),
         }
     }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Reads the body away: its length in bytes.
-    fn drain_body(&self, reader: &mut impl BufRead) -> io::Result<u64> {
-        if self.header("transfer-encoding").is_some() {
-            return drain_chunks(reader);
-        }
-        let length = self.header("content-length").map(str::parse).transpose();
-        drain(reader, length.map_err(|_| malformed("content-length"))?.unwrap_or(0))
-    }
-
-    fn describe(&self, upstream: SocketAddr, body_bytes: u64) -> Value {
-        let mut headers = Map::new();
-        for (name, value) in &self.headers {
-            match headers.get_mut(name) {
-                Some(Value::String(known)) => {
-                    known.push_str(", ");
-                    known.push_str(value);
-                }
-                _ => drop(headers.insert(name.clone(), value.as_str().into())),
-            }
-        }
-        let upstream = upstream.to_string();
-        json!({ "upstream": upstream, "method": self.method, "path": self.target, "headers": headers, "body_bytes": body_bytes })
-    }
-}
-
-fn drain_chunks(reader: &mut impl BufRead) -> io::Result<u64> {
-    let mut total = 0;
-    loop {
-        let size = line(&mut reader.take(HEAD_LIMIT))?.ok_or(ErrorKind::UnexpectedEof)?;
-        let size = size.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| malformed("chunk size"))?;
-        if size == 0 {
-            let mut trailers = reader.take(HEAD_LIMIT);
-            while !line(&mut trailers)?.ok_or(ErrorKind::UnexpectedEof)?.is_empty() {}
-            return Ok(total);
-        }
-        total += drain(reader, size)?;
-        line(&mut reader.take(2))?;
-    }
-}
-
-fn drain(reader: &mut impl BufRead, length: u64) -> io::Result<u64> {
-    let read = io::copy(&mut reader.take(length), &mut io::sink())?;
-    if read == length { Ok(length) } else { Err(ErrorKind::UnexpectedEof.into()) }
-}
-
-/// A line without its end; none at the end of input.
-fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    if reader.read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    let line = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).ok_or_else(|| malformed("line"))?;
-    Ok(Some(String::from_utf8_lossy(line).into_owned()))
-}
-
-fn malformed(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidData, format!("malformed {what}"))
+    object
 }
 
 #[cfg(test)]

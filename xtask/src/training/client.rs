@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Error, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::upstream::{discard, line};
+use crate::http1::{Head, malformed};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Protocol {
@@ -31,23 +31,21 @@ pub struct Request {
     pub body: Body,
     pub protocol: Protocol,
     pub status: u16,
-    /// How often it is sent.
-    pub times: u32,
 }
 
 impl Request {
     pub fn get(path: &'static str) -> Self {
-        Self { path, headers: &[], body: Body::Empty, protocol: Protocol::Http1, status: 200, times: 1 }
+        Self { path, headers: &[], body: Body::Empty, protocol: Protocol::Http1, status: 200 }
     }
 
-    /// Sends it as often as it says.
-    pub fn send(&self, gateway: SocketAddr) -> io::Result<()> {
+    /// Sends it so often.
+    pub fn send(&self, gateway: SocketAddr, times: u32) -> io::Result<()> {
         let request = match self.protocol {
             Protocol::Http2 => self.fields(gateway),
             Protocol::Http1 | Protocol::Fresh => self.message(gateway),
         };
         let mut connection = Connection::open(gateway, self.protocol)?;
-        for sent in 0..self.times {
+        for sent in 0..times {
             if sent > 0 && matches!(self.protocol, Protocol::Fresh) {
                 connection = Connection::open(gateway, self.protocol)?;
             }
@@ -130,33 +128,13 @@ impl Connection {
     /// Sends a request and reads its response to the end; gives the status.
     fn http1(&mut self, request: &[u8]) -> io::Result<u16> {
         self.write(request)?;
-        let first = line(&mut self.reader)?.ok_or(ErrorKind::UnexpectedEof)?;
-        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(ErrorKind::InvalidData)?;
-        let mut length = None;
-        loop {
-            let field = line(&mut self.reader)?.ok_or(ErrorKind::UnexpectedEof)?.to_ascii_lowercase();
-            match field.split_once(':') {
-                None => break,
-                Some(("content-length", value)) => length = value.trim().parse().ok(),
-                Some(_) => {}
-            }
-        }
-        if let Some(length) = length {
-            discard(&mut self.reader, length)?;
-            return Ok(status);
-        }
-        loop {
-            let size = line(&mut self.reader)?.and_then(|size| u64::from_str_radix(&size, 16).ok());
-            let size = size.ok_or(ErrorKind::InvalidData)?;
-            discard(&mut self.reader, size + 2)?;
-            if size == 0 {
-                return Ok(status);
-            }
-        }
+        let head = Head::read(&mut self.reader)?.ok_or(ErrorKind::UnexpectedEof)?;
+        head.drain_body(&mut self.reader)?;
+        head.first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| malformed("status line"))
     }
 
-    /// The same with HTTP/2. Statuses of the static table are all that is understood (RFC 7541, appendix A): 200 and 404, and
-    /// what else the gateway answers with here is told as 0.
+    /// The same with HTTP/2. Of statuses only 200 is understood, by its index in the static table (RFC 7541, appendix A); others are
+    /// told as 0.
     fn http2(&mut self, stream: u32, fields: &[u8]) -> io::Result<u16> {
         self.frame(HEADERS, END_STREAM | END_HEADERS, stream, fields)?;
         let mut status = 0;

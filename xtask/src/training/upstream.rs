@@ -1,51 +1,37 @@
 //! The services behind the gateway while it is trained: only as much of them as the lessons ask for.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use crate::failure::Failure;
+use crate::http1::{Head, line};
 
 /// Answers with 1 KiB; below a path that ends in `large` or `chunked` with 256 KiB, in chunks in the latter case.
 pub fn http() -> Result<SocketAddr, Failure> {
-    listen(|reader, connection| {
-        let Some(request) = line(reader)? else { return Ok(false) };
-        let mut length = Some(0);
-        loop {
-            let field = line(reader)?.ok_or(ErrorKind::UnexpectedEof)?.to_ascii_lowercase();
-            match field.split_once(':') {
-                None => break,
-                Some(("content-length", value)) => length = value.trim().parse().ok(),
-                Some(("transfer-encoding", _)) => length = None,
-                Some(_) => {}
-            }
-        }
-        match length {
-            Some(length) => discard(reader, length)?,
-            None => loop {
-                let size =
-                    line(reader)?.and_then(|size| u64::from_str_radix(&size, 16).ok()).ok_or(ErrorKind::InvalidData)?;
-                discard(reader, size + 2)?;
-                if size == 0 {
-                    break;
-                }
-            },
-        }
-        let path = request.split(' ').nth(1).unwrap_or_default();
-        connection.write_all(&response(path))?;
+    let [small, large, chunked] = responses();
+    listen(move |reader, connection| {
+        let Some(head) = Head::read(reader)? else { return Ok(false) };
+        head.drain_body(reader)?;
+        let path = head.first.split(' ').nth(1).unwrap_or_default();
+        let response = match path.rsplit('/').next() {
+            Some("large") => &large,
+            Some("chunked") => &chunked,
+            _ => &small,
+        };
+        connection.write_all(response.as_bytes())?;
         Ok(true)
     })
 }
 
-fn response(path: &str) -> Vec<u8> {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: training\r\nContent-Type: text/plain\r\n";
-    let large = "x".repeat(16 * 1024);
-    if path.ends_with("/chunked") {
-        let chunk = format!("{:x}\r\n{large}\r\n", large.len());
-        return format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(16)).into_bytes();
-    }
-    let body = if path.ends_with("/large") { large.repeat(16) } else { "x".repeat(1024) };
-    format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+/// Small, large, and large in chunks.
+fn responses() -> [String; 3] {
+    let head = "HTTP/1.1 200 OK\r\nServer: training\r\nContent-Type: text/plain\r\n";
+    let with_length = |length| format!("{head}Content-Length: {length}\r\n\r\n{}", "x".repeat(length));
+    let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(16));
+    [with_length(1024), with_length(256 * 1024), chunked]
 }
 
 /// Answers every command of Redis's protocol with a short string.
@@ -63,12 +49,14 @@ pub fn redis() -> Result<SocketAddr, Failure> {
 
 /// Serves each connection on a thread of its own, until the process ends.
 fn listen(
-    answer: impl Fn(&mut BufReader<TcpStream>, &mut TcpStream) -> io::Result<bool> + Copy + Send + 'static,
+    answer: impl Fn(&mut BufReader<TcpStream>, &mut TcpStream) -> io::Result<bool> + Send + Sync + 'static,
 ) -> Result<SocketAddr, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::io("listen on 127.0.0.1"))?;
     let address = listener.local_addr().map_err(Failure::io("the address of a listener"))?;
+    let answer = Arc::new(answer);
     thread::spawn(move || {
         for mut connection in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
             thread::spawn(move || -> io::Result<()> {
                 connection.set_nodelay(true)?;
                 let mut reader = BufReader::new(connection.try_clone()?);
@@ -78,19 +66,4 @@ fn listen(
         }
     });
     Ok(address)
-}
-
-/// A line without its end; none at the end of input.
-pub fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(line.trim_end().to_owned()))
-}
-
-/// Reads so many bytes away.
-pub fn discard(reader: &mut impl Read, length: u64) -> io::Result<()> {
-    let read = io::copy(&mut reader.take(length), &mut io::sink())?;
-    if read == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
