@@ -169,6 +169,12 @@ impl App {
     pub fn figures(&self) -> &Figures {
         &self.figures
     }
+
+    /// Whether no generation has it any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        // Reading what it is takes a lock; that there is nothing new is seen without.
+        self.retired.has_changed().unwrap_or(true) && *self.retired.borrow()
+    }
 }
 
 /// Keeps an app in service: when the last generation drops it, its timers are told.

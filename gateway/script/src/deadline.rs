@@ -10,9 +10,10 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use send_wrapper::SendWrapper;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::confined::Confined;
 
 /// Those of one VM.
 #[derive(Default)]
@@ -22,6 +23,16 @@ pub(crate) struct Deadlines {
     next: Cell<Option<Instant>>,
     /// Tells the task that it has to look sooner, or that the VM is gone.
     news: Rc<Notify>,
+    /// Who began to wait last.
+    latest: Cell<Option<Entered>>,
+}
+
+/// Somebody who has begun to wait.
+#[derive(Clone, Copy)]
+struct Entered {
+    number: u64,
+    index: usize,
+    now: Instant,
 }
 
 #[derive(Default)]
@@ -38,25 +49,38 @@ enum Place {
 
 impl Deadlines {
     /// What the future comes to; none: not within the time.
+    ///
+    /// One within another has no place of its own as long as the inner one's time is over first: looking then is enough.
     pub async fn within<T>(self: &Rc<Self>, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         let mut ticket: Option<Ticket> = None;
+        let mut until: Option<Option<Instant>> = None;
         poll_fn(|context| {
+            let before = self.latest.get();
             if let Poll::Ready(value) = future.as_mut().poll(context) {
                 return Poll::Ready(Some(value));
             }
-            match &ticket {
-                Some(ticket) if ticket.is_over(context) => return Poll::Ready(None),
-                Some(_) => {}
-                // A time beyond what the clock can count is no limit.
-                None => ticket = Instant::now().checked_add(limit).map(|at| self.enter(at, context)),
+            if let Some(ticket) = &ticket {
+                return if ticket.is_over(context) { Poll::Ready(None) } else { Poll::Pending };
+            }
+            let latest = self.latest.get().filter(|latest| before.is_none_or(|before| latest.number != before.number));
+            let now = latest.map_or_else(Instant::now, |latest| latest.now);
+            // A time beyond what the clock can count is no limit.
+            let Some(at) = *until.get_or_insert_with(|| now.checked_add(limit)) else { return Poll::Pending };
+            if !latest.is_some_and(|latest| self.wakes(latest.index, at)) {
+                ticket = Some(self.enter((now, at), context));
             }
             Poll::Pending
         })
         .await
     }
 
-    fn enter(self: &Rc<Self>, at: Instant, context: &Context<'_>) -> Ticket {
+    /// Whether somebody in this place is woken by then.
+    fn wakes(&self, index: usize, by: Instant) -> bool {
+        matches!(self.places.borrow().list.get(index), Some(Place::Waits(at, _)) if *at <= by)
+    }
+
+    fn enter(self: &Rc<Self>, (now, at): (Instant, Instant), context: &Context<'_>) -> Ticket {
         let place = Place::Waits(at, context.waker().clone());
         let mut places = self.places.borrow_mut();
         let index = match places.free.pop() {
@@ -70,6 +94,8 @@ impl Deadlines {
             *free = place;
         }
         drop(places);
+        let number = self.latest.get().map_or(0, |latest| latest.number + 1);
+        self.latest.set(Some(Entered { number, index, now }));
         match self.next.get() {
             Some(next) if next <= at => {}
             Some(_) => {
@@ -78,7 +104,7 @@ impl Deadlines {
             }
             None => {
                 self.next.set(Some(at));
-                tokio::spawn(SendWrapper::new(keep(Watch(Rc::downgrade(self)), Rc::clone(&self.news))));
+                tokio::spawn(Confined::new(keep(Watch(Rc::downgrade(self)), Rc::clone(&self.news))));
             }
         }
         Ticket { deadlines: Rc::clone(self), index }
@@ -206,6 +232,59 @@ mod tests {
             assert_eq!(deadlines.places.borrow().list.len(), 1, "places are used again");
             drop(deadlines.within(ms(5), std::future::pending::<()>()));
             assert_eq!(deadlines.within(Duration::MAX, tokio::task::yield_now()).await, Some(()));
+        });
+    }
+
+    #[test]
+    fn one_within_another_is_looked_for_where_it_has_to_be() {
+        on_a_thread(async {
+            let deadlines = Rc::new(Deadlines::default());
+            let waiting =
+                || deadlines.places.borrow().list.iter().filter(|place| !matches!(place, Place::Free)).count();
+            // Both have to look, whichever ends first.
+            let never = std::future::pending::<()>;
+            assert_eq!(deadlines.within(ms(60_000), deadlines.within(ms(5), never())).await, Some(None));
+            assert_eq!(deadlines.within(ms(5), deadlines.within(ms(60_000), never())).await, None);
+            // The inner one alone, as long as it waits.
+            let mut seen = Vec::new();
+            let inner = async {
+                for _ in 0..2 {
+                    assert_eq!(deadlines.within(ms(1_000), tokio::task::yield_now()).await, Some(()));
+                }
+                assert_eq!(deadlines.within(ms(5), never()).await, None);
+                tokio::task::yield_now().await;
+            };
+            let mut both = pin!(deadlines.within(ms(60_000), inner));
+            poll_fn(|context| {
+                let ended = both.as_mut().poll(context);
+                seen.push(waiting());
+                ended
+            })
+            .await;
+            assert_eq!(seen[..3], [1, 1, 1]);
+            assert_eq!(seen.last(), Some(&0));
+            assert_eq!(seen[seen.len() - 2], 1, "the outer one has a place when nothing within has: {seen:?}");
+            // Many short ones within add up.
+            let short = async {
+                loop {
+                    assert_eq!(deadlines.within(ms(5), never()).await, None);
+                }
+            };
+            let begun = Instant::now();
+            assert_eq!(deadlines.within(ms(40), short).await, None::<()>);
+            assert!((ms(40)..ms(10_000)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+            // One that is dropped in the turn in which it began wakes nobody.
+            let dropped = async {
+                let mut inner = Box::pin(deadlines.within(ms(1), never()));
+                poll_fn(|context| {
+                    assert!(inner.as_mut().poll(context).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                drop(inner);
+                never().await;
+            };
+            assert_eq!(deadlines.within(ms(20), dropped).await, None);
         });
     }
 

@@ -13,6 +13,7 @@ mod api;
 mod app;
 mod changes;
 pub mod clock;
+mod confined;
 mod deadline;
 pub mod dict;
 mod error;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use send_wrapper::SendWrapper;
 use witgate_stage::{BodyMode, Exchange, Hook, Stage, StageError, Verdict};
 
+use crate::confined::Confined;
 use crate::run::{Run, Step};
 use crate::script::Script;
 use crate::vm::Vm;
@@ -67,7 +67,7 @@ impl Stage for ScriptStage {
                 (None, _) => witgate_stage::Run::Waits(Box::pin(std::future::pending())),
             },
             // A proxy thread runs its tasks itself, so the VM's own thread is the only one that polls or drops this.
-            Step::Waits => witgate_stage::Run::Waits(Box::pin(SendWrapper::new(self.wait(run)))),
+            Step::Waits => witgate_stage::Run::Waits(Box::pin(Confined::new(self.wait(run)))),
         }
     }
 }

@@ -12,12 +12,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mlua::prelude::*;
-use send_wrapper::SendWrapper;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::api::log::log;
 use crate::clock::{self, Patience};
+use crate::confined::Confined;
 use crate::error::ScriptError;
 use crate::request::Request;
 use crate::vm::{Core, Standing, Vm};
@@ -86,7 +86,7 @@ impl Drop for Counted {
 /// It cannot, as scripts see it.
 pub(crate) fn start(core: &Rc<Core>, number: u64, delay: Duration, again: bool) -> Result<(), &'static str> {
     let timers = &core.timers;
-    let is_over = timers.is_over() || *core.app.retired.borrow();
+    let is_over = timers.is_over() || core.app.is_retired();
     let grace = core.app.spec.limits.wall;
     if is_over && (!delay.is_zero() || timers.over.get().is_none_or(|since| since.elapsed() >= grace)) {
         return Err("process exiting");
@@ -99,9 +99,9 @@ pub(crate) fn start(core: &Rc<Core>, number: u64, delay: Duration, again: bool) 
     watch(&vm);
     let waiting = Counted::new(&vm, |timers| &timers.pending);
     if again {
-        tokio::spawn(SendWrapper::new(repeat(vm, number, delay, waiting)));
+        tokio::spawn(Confined::new(repeat(vm, number, delay, waiting)));
     } else {
-        tokio::spawn(SendWrapper::new(async move {
+        tokio::spawn(Confined::new(async move {
             let premature = wait(&vm, delay).await;
             drop(waiting);
             if may_run(&vm, number) {
@@ -119,7 +119,7 @@ fn watch(vm: &Rc<Vm>) {
     }
     let mut retired = vm.core().app.retired.clone();
     let vm = Rc::downgrade(vm);
-    tokio::spawn(SendWrapper::new(async move {
+    tokio::spawn(Confined::new(async move {
         // An error: whoever could retire it is gone.
         let _ = retired.wait_for(|retired| *retired).await;
         if let Some(vm) = vm.upgrade() {
@@ -155,7 +155,7 @@ async fn repeat(vm: Rc<Vm>, number: u64, delay: Duration, waiting: Counted) {
             return run(vm, number, true).await;
         }
         if may_run(&vm, number) {
-            tokio::spawn(SendWrapper::new(run(Rc::clone(&vm), number, false)));
+            tokio::spawn(Confined::new(run(Rc::clone(&vm), number, false)));
         }
     }
 }

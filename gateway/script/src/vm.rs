@@ -141,7 +141,7 @@ impl Vm {
         vm.begin_worker()?;
         // Dropped after the list is free again: what ends with a VM may want one.
         let old: Vec<_> = VMS.with_borrow_mut(|vms| {
-            let gone = vms.extract_if(.., |vm| vm.retired.get() || *vm.core.app.retired.borrow()).collect();
+            let gone = vms.extract_if(.., |vm| vm.retired.get() || vm.core.app.is_retired()).collect();
             vms.push(Rc::clone(&vm));
             gone
         });

@@ -12,10 +12,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     let shared = Rc::clone(core);
     host.set("worker_id", lua.create_function(move |_, ()| Ok(number() % shared.app.workers.max(1)))?)?;
     let shared = Rc::clone(core);
-    host.set(
-        "is_exiting",
-        lua.create_function(move |_, ()| Ok(shared.timers.is_over() || *shared.app.retired.borrow()))?,
-    )
+    host.set("is_exiting", lua.create_function(move |_, ()| Ok(shared.timers.is_over() || shared.app.is_retired()))?)
 }
 
 /// Of this thread, among those that have asked.

@@ -469,7 +469,7 @@ impl Sockets {
 
     /// Nothing more is kept: the app is no longer in service.
     pub fn is_over(&self) -> bool {
-        *self.app.retired.borrow()
+        self.app.is_retired()
     }
 }
 

@@ -6,9 +6,10 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use send_wrapper::SendWrapper;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use crate::confined::Confined;
 
 use super::{Connection, Sockets};
 
@@ -191,7 +192,7 @@ impl Pools {
             return;
         }
         let sockets = Rc::downgrade(sockets);
-        tokio::spawn(SendWrapper::new(async move {
+        tokio::spawn(Confined::new(async move {
             loop {
                 tokio::time::sleep(SWEEP).await;
                 let Some(sockets) = sockets.upgrade() else { return };
