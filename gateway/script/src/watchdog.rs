@@ -22,8 +22,11 @@ use mlua::ffi::{self, lua_Debug, lua_State};
 use mlua::{LightUserData, Lua};
 use parking_lot::{Condvar, Mutex};
 
-/// How often runs are looked at: a tenth of the default limit on run time, so that it is met to about as much.
+/// How often a run is looked at that was seen before: a tenth of the default limit on run time, so that it is met to about as
+/// much.
 const TICK: Duration = Duration::from_millis(5);
+/// How often threads are looked at that run nothing for long. Each look takes a busy thread off its processor.
+const IDLE_TICK: Duration = Duration::from_millis(10);
 
 /// How often a run must have been seen while it was executed, a tick apart, before it is stopped.
 const ANSWERS: u32 = 2;
@@ -133,23 +136,24 @@ fn watch() {
         while slots.is_empty() {
             WATCHDOG.more.wait(&mut slots);
         }
-        slots.iter_mut().for_each(Watched::look);
+        let known = slots.iter_mut().fold(false, |known, watched| watched.look() | known);
         drop(slots);
-        std::thread::sleep(TICK);
+        std::thread::sleep(if known { TICK } else { IDLE_TICK });
     }
 }
 
 impl Watched {
-    fn look(&mut self) {
+    /// Whether it is in a run that was seen before.
+    fn look(&mut self) -> bool {
         let run = self.slot.run.load(Ordering::Acquire);
         if run.is_multiple_of(2) {
-            return;
+            return false;
         }
         let used = processor_time(self.slot.thread);
         let answers = self.slot.answers.load(Ordering::Relaxed);
         if run != self.seen.run {
             self.seen = Seen { run, begun: used, answers, ..Seen::default() };
-            return;
+            return false;
         }
         self.seen.ticks += 1;
         let used = used.saturating_sub(self.seen.begun);
@@ -158,7 +162,7 @@ impl Watched {
         let is_late = used >= allowance && answers >= ANSWERS || TICK * self.seen.ticks >= allowance * WALL_FACTOR;
         let is_asked = used >= allowance / 2 && answers >= self.seen.asked;
         if !(is_late || is_asked) || self.slot.run.load(Ordering::Acquire) != run {
-            return;
+            return true;
         }
         if is_late {
             self.slot.fired.store(run, Ordering::Release);
@@ -167,6 +171,7 @@ impl Watched {
         }
         // SAFETY: the thread lives, for its slot is removed under the lock that is held here.
         unsafe { libc::pthread_kill(self.slot.thread, signal()) };
+        true
     }
 }
 
