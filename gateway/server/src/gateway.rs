@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use witgate_config::Downstream as Limits;
 
 use crate::snapshot::Snapshot;
 use crate::telemetry::{AccessLog, Metrics};
@@ -33,6 +34,11 @@ impl Gateway {
     /// The generation that serves now. A request asks once, when it begins, and keeps what it got.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// What the generation that serves now allows of its clients.
+    pub fn limits(&self) -> Limits {
+        self.snapshot.load().config.downstream.clone()
     }
 
     /// Puts a new generation in place: requests that begin from now on use it.

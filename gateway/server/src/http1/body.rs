@@ -1,6 +1,6 @@
 //! Bodies: where they end, and what of the bytes that arrive is theirs (RFC 9112, sections 6 and 7).
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::HeaderMap;
 
 use super::field::{self, Fields};
@@ -192,16 +192,16 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Option<HeaderMap>>, BodyErro
     if end > TRAILERS_LIMIT {
         return Err(BodyError::TrailersTooLarge);
     }
-    let section: Bytes = buffer.split_to(end).freeze();
-    buffer.advance(4);
+    let section = buffer.get(..end).unwrap_or_default();
     let mut fields = Fields::default();
     for line in section.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
         let (name, value) = field::split(line).map_err(|_| BodyError::Trailer)?;
-        fields.add(&section, name, value).map_err(|_| BodyError::Trailer)?;
+        fields.add(section, name, value).map_err(|_| BodyError::Trailer)?;
         if fields.map.len() > field::FIELDS_LIMIT {
             return Err(BodyError::TrailersTooLarge);
         }
     }
+    buffer.advance(end + 4);
     Ok(Some(Some(fields.map)))
 }
 

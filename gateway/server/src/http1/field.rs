@@ -1,6 +1,5 @@
 //! Field lines, in heads and in trailers (RFC 9112, section 5).
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
 /// Most field lines in a head. Real messages have 10 to 40; each costs memory in every hop behind us.
@@ -70,13 +69,15 @@ impl Fields {
         Self { map: HeaderMap::with_capacity(16), names: Names::default() }
     }
 
-    /// Adds the line that `name` and `value` were split from; both are slices of `head`.
+    /// Adds the line that `name` and `value` were split from; the name is a slice of `head`.
+    ///
+    /// The value is copied: it takes less time than to share the head with it, and holds on to no more than itself.
     ///
     /// # Errors
     /// Name or value cannot be forwarded.
-    pub fn add(&mut self, head: &Bytes, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+    pub fn add(&mut self, head: &[u8], name: &[u8], value: &[u8]) -> Result<(), FieldError> {
         let key = HeaderName::from_bytes(name).map_err(|_| FieldError::Name)?;
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| FieldError::Value)?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| FieldError::Value)?;
         if name.iter().any(u8::is_ascii_uppercase) {
             self.names.note(head, name);
         }
@@ -88,15 +89,15 @@ impl Fields {
 /// Names that were not in lower case, in the order of the message.
 #[derive(Debug, Default)]
 pub struct Names {
-    head: Bytes,
+    head: Vec<u8>,
     /// Position and length in `head`.
     spans: Vec<(usize, usize)>,
 }
 
 impl Names {
-    fn note(&mut self, head: &Bytes, name: &[u8]) {
+    fn note(&mut self, head: &[u8], name: &[u8]) {
         if self.spans.is_empty() {
-            self.head = head.clone();
+            self.head = head.to_vec();
             self.spans.reserve(16);
         }
         self.spans.push((name.as_ptr().addr().saturating_sub(head.as_ptr().addr()), name.len()));

@@ -1,6 +1,5 @@
 //! Request heads (RFC 9112, sections 2 and 3), by the letter: what is ambiguous is refused, with the reason.
 
-use bytes::Bytes;
 use http::header::{EXPECT, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Version};
@@ -73,9 +72,9 @@ pub struct Head {
 ///
 /// # Errors
 /// What is wrong, and the code to answer with.
-pub fn parse(head: &Bytes) -> Result<Head, Problem> {
+pub fn parse(head: &[u8]) -> Result<Head, Problem> {
     let mut lines = lines(head);
-    let line = request_line(head, lines.next().unwrap_or_default())?;
+    let line = request_line(lines.next().unwrap_or_default())?;
     let mut facts = Facts::default();
     let mut fields = Fields::new();
     for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
@@ -131,7 +130,7 @@ struct RequestLine {
 }
 
 /// RFC 9112, section 3: exactly one space between the three parts.
-fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
+fn request_line(line: &[u8]) -> Result<RequestLine, Problem> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -171,7 +170,7 @@ fn request_line(head: &Bytes, line: &[u8]) -> Result<RequestLine, Problem> {
         None => PathAndQuery::from_static("/"),
         // `http://host?query`
         Some(b'?') => PathAndQuery::try_from([b"/", path].concat()).map_err(|_| malformed())?,
-        Some(_) => PathAndQuery::from_maybe_shared(head.slice_ref(path)).map_err(|_| malformed())?,
+        Some(_) => PathAndQuery::try_from(path).map_err(|_| malformed())?,
     };
     Ok(RequestLine { method, path, authority, version })
 }
@@ -278,7 +277,7 @@ mod tests {
     fn verdict(head: &str) -> Result<(), String> {
         let head = head.replace('\n', "\r\n");
         assert_eq!(scan(head.as_bytes(), 0).unwrap(), Progress::Complete { end: head.len() });
-        parse(&Bytes::from(head))
+        parse(head.as_bytes())
             .map(drop)
             .map_err(|problem| format!("{} {}", problem.code.status().as_u16(), problem.message))
     }

@@ -56,7 +56,7 @@ pub fn find_end(bytes: &[u8], scanned: &mut usize) -> Option<usize> {
 ///
 /// # Errors
 /// It is not a response, or nobody can tell where it ends.
-pub fn parse(head: &Bytes) -> Result<Head, HeadError> {
+pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let (version, status, reason) = status_line(lines.next().unwrap_or_default()).ok_or(HeadError::StatusLine)?;
     let mut fields = Fields::new();
@@ -70,7 +70,11 @@ pub fn parse(head: &Bytes) -> Result<Head, HeadError> {
     let Fields { map: headers, names } = fields;
     let options = ConnectionOptions::of(&headers);
     let keep_alive = if version == Version::HTTP_11 { !options.close } else { options.keep_alive && !options.close };
-    Ok(Head { status, reason: head.slice_ref(reason), headers, names, keep_alive })
+    let reason = match status.canonical_reason() {
+        Some(usual) if usual.as_bytes() == reason => Bytes::from_static(usual.as_bytes()),
+        _ => Bytes::copy_from_slice(reason),
+    };
+    Ok(Head { status, reason, headers, names, keep_alive })
 }
 
 fn status_line(line: &[u8]) -> Option<(Version, StatusCode, &[u8])> {
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     fn head(text: &str) -> Result<Head, HeadError> {
-        parse(&Bytes::from(text.replace('\n', "\r\n")))
+        parse(text.replace('\n', "\r\n").as_bytes())
     }
 
     #[test]
@@ -156,7 +160,7 @@ mod tests {
         let text = b"HTTP/1.1 200 OK\nx: y\n\nbody";
         let mut scanned = 0;
         assert_eq!(find_end(text, &mut scanned), Some(22));
-        assert_eq!(parse(&Bytes::from_static(&text[..22])).unwrap().headers["x"], "y");
+        assert_eq!(parse(&text[..22]).unwrap().headers["x"], "y");
     }
 
     #[test]

@@ -190,10 +190,10 @@ pub fn may_trail(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
     use crate::http1::{body, request as parse};
-    use bytes::{Bytes, BytesMut};
+    use bytes::BytesMut;
 
     fn head_of(text: &'static str) -> parse::Head {
-        parse::parse(&Bytes::from_static(text.as_bytes())).unwrap()
+        parse::parse(text.as_bytes()).unwrap()
     }
 
     #[test]

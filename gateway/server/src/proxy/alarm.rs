@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
@@ -18,6 +18,8 @@ const FAR: Duration = Duration::from_secs(86_400 * 365);
 #[derive(Debug, Default)]
 pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who is woken by it.
+    listener: Option<Waker>,
 }
 
 impl Alarm {
@@ -28,7 +30,14 @@ impl Alarm {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(target)));
         if sleep.deadline() > target {
             sleep.as_mut().reset(target);
+            self.listener = None;
         }
+        let waker = context.waker();
+        // Asking takes two locked instructions, several times in a request.
+        if !sleep.is_elapsed() && self.listener.as_ref().is_some_and(|listener| listener.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        self.listener = None;
         while sleep.as_mut().poll(context).is_ready() {
             if tokio::time::Instant::now() >= target {
                 // For whoever asks next: most likely for later.
@@ -37,6 +46,7 @@ impl Alarm {
             }
             sleep.as_mut().reset(target);
         }
+        self.listener = Some(context.waker().clone());
         Poll::Pending
     }
 }

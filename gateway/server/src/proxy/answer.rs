@@ -12,7 +12,12 @@ use crate::proxy::{relay, request};
 use crate::request_id;
 
 /// Answers a request that failed, if the client is still there and has got nothing yet.
-pub async fn to_failure(downstream: &mut Downstream<'_>, ctx: &mut RequestCtx, alarm: &mut Alarm, failure: Failure) {
+pub async fn to_failure(
+    downstream: &mut Downstream<'_>,
+    ctx: &mut RequestCtx<'_>,
+    alarm: &mut Alarm,
+    failure: Failure,
+) {
     let begun = ctx.facts.status.is_some();
     let failure = match failure {
         Failure::Stopped(outcome) => request::stopped(ctx, *outcome),
@@ -44,7 +49,7 @@ fn to_problem(problem: Problem, ctx: &mut RequestCtx) -> Answer {
 
 async fn send(
     downstream: &mut Downstream<'_>,
-    ctx: &mut RequestCtx,
+    ctx: &mut RequestCtx<'_>,
     alarm: &mut Alarm,
     answer: Answer,
 ) -> Result<(), Failure> {

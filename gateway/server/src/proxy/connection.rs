@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
@@ -77,7 +77,7 @@ impl Connections {
                 }
             };
             client.begin(&head);
-            if *shutdown.borrow() {
+            if closing.has_begun() {
                 client.end_after_response();
             }
             let incoming = Incoming::from_http1(head, client.body_length());
@@ -89,7 +89,7 @@ impl Connections {
     }
 
     fn limits(&self) -> Limits {
-        self.gateway.snapshot().config.downstream.clone()
+        self.gateway.limits()
     }
 
     async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
@@ -153,7 +153,7 @@ impl Connections {
 pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &Origin) {
     let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
     let mut closing = Closing::never();
-    let limits = gateway.snapshot().config.downstream.clone();
+    let limits = gateway.limits();
     match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
         Ok(head) => {
             client.begin(&head);
@@ -226,24 +226,48 @@ enum End {
 struct Closing {
     /// None: it is for a request of the gateway to itself, which whoever goes down waits for.
     shutdown: Option<ShutdownWatch>,
+    begun: bool,
     told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Who is woken by it, once that is so.
+    listener: Option<Waker>,
 }
 
 impl Closing {
     fn new(shutdown: &ShutdownWatch) -> Self {
-        let mut told = shutdown.clone();
+        let (mut shutdown, mut told) = (shutdown.clone(), shutdown.clone());
         // An error means that nobody is left who could tell.
         let told = Box::pin(async move { drop(told.wait_for(|going_down| *going_down).await) });
-        Self { shutdown: Some(shutdown.clone()), told }
+        let begun = *shutdown.borrow_and_update();
+        Self { shutdown: Some(shutdown), begun, told, listener: None }
     }
 
     fn never() -> Self {
-        Self { shutdown: None, told: Box::pin(std::future::pending()) }
+        Self { shutdown: None, begun: false, told: Box::pin(std::future::pending()), listener: None }
     }
 
     /// Whether it is so by now; nobody is woken when it comes to that.
-    fn has_begun(&self) -> bool {
-        self.shutdown.as_ref().is_some_and(|shutdown| *shutdown.borrow())
+    fn has_begun(&mut self) -> bool {
+        // Reading what it is takes a lock; that there is nothing new is seen without.
+        if let Some(shutdown) = &mut self.shutdown
+            && shutdown.has_changed().unwrap_or(true)
+        {
+            self.begun = *shutdown.borrow_and_update();
+            self.listener = None;
+        }
+        self.begun
+    }
+
+    /// Ready once it is so. Whoever asks first is woken then, and need not ask anew as long as nothing has changed.
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.has_begun() {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        if !self.listener.as_ref().is_some_and(|listener| listener.will_wake(waker)) {
+            ready!(self.told.as_mut().poll(context));
+            self.listener = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -279,16 +303,13 @@ async fn await_first_byte(
     let mut until = None;
     poll_fn(|context| {
         // First, so that nothing more is begun once the gateway is going down.
-        if closing.has_begun() {
+        if closing.poll_begun(context).is_ready() {
             return Poll::Ready(Err(End::Closed));
         }
         match client.wire.poll_fill(context) {
             Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(())),
             Poll::Ready(_) => return Poll::Ready(Err(End::Closed)),
             Poll::Pending => {}
-        }
-        if closing.told.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(End::Closed));
         }
         client.wire.rest();
         let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);
@@ -328,15 +349,16 @@ async fn read_head(client: &mut Http1, limits: &Limits, alarm: &mut Alarm, closi
 }
 
 fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
-    let head: Bytes = input.split_to(end).freeze();
-    request::parse(&head).map_err(End::Refused)
+    let head = request::parse(input.get(..end).unwrap_or_default());
+    input.advance(end);
+    head.map_err(End::Refused)
 }
 
 /// After a response: takes what is left of the request off the connection, so that another one can follow. False: none can.
 async fn finish(client: &mut Http1, alarm: &mut Alarm) -> bool {
     let keep = client.keeps_alive();
     if !keep {
-        let closed = |context: &mut std::task::Context<'_>| Poll::Ready(client.wire.poll_shutdown(context).is_ready());
+        let closed = |context: &mut Context<'_>| Poll::Ready(client.wire.poll_shutdown(context).is_ready());
         poll_fn(closed).await;
     }
     if client.is_body_done() {

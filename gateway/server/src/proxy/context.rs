@@ -17,15 +17,15 @@ use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::{Record, StageRecord};
 
 /// State of one request. When it is dropped, however the request ended, its one access record is written.
-pub struct RequestCtx {
-    gateway: Arc<Gateway>,
+pub struct RequestCtx<'s> {
+    gateway: &'s Gateway,
     /// The generation that serves the whole request.
-    pub snapshot: Arc<Snapshot>,
+    pub snapshot: &'s Snapshot,
     pub started: Instant,
     pub id: Arc<str>,
     /// The id as a field's value.
     pub id_field: HeaderValue,
-    pub route: Option<Arc<Route>>,
+    pub route: Option<&'s Arc<Route>>,
     pub deadline: Option<Instant>,
     /// The heads, and what stages left; away while a stage has it, and lost with a stage that was cut off.
     pub exchange: Option<Box<Exchange>>,
@@ -52,9 +52,9 @@ pub struct Facts {
     pub error: Option<String>,
 }
 
-impl RequestCtx {
-    /// Begins a request: takes the generation, starts the clock, and notes the id and what the record needs.
-    pub fn new(gateway: Arc<Gateway>, incoming: &Incoming, origin: &Origin) -> Self {
+impl<'s> RequestCtx<'s> {
+    /// Begins a request: starts the clock, and notes the id and what the record needs.
+    pub fn new(gateway: &'s Gateway, snapshot: &'s Snapshot, incoming: &Incoming, origin: &Origin) -> Self {
         gateway.request_began();
         let mut facts = Facts {
             client: origin.address,
@@ -69,8 +69,8 @@ impl RequestCtx {
         }
         let (id, id_field) = request_id::of(&incoming.headers);
         Self {
-            snapshot: gateway.snapshot(),
             gateway,
+            snapshot,
             started: Instant::now(),
             id,
             id_field,
@@ -90,7 +90,7 @@ impl RequestCtx {
     /// Empty if the exchange was lost with a stage that was cut off.
     fn stage_records(&self) -> Vec<StageRecord<'_>> {
         let accounts = self.exchange.as_ref().and_then(|exchange| exchange.accounts.as_ref());
-        let Some((route, accounts)) = self.route.as_ref().zip(accounts) else { return Vec::new() };
+        let Some((route, accounts)) = self.route.zip(accounts) else { return Vec::new() };
         let record = |account: &Account| {
             let Account { step, hook, runs, failures, elapsed, usage } = *account;
             let stage = route.pipeline.steps().get(step)?.stage.name();
@@ -125,7 +125,7 @@ impl RequestCtx {
             host: facts.host.as_deref(),
             path: facts.path.as_ref().map_or("", |path| path.path()),
             protocol: protocol(facts.version),
-            route: self.route.as_ref().map(|route| &*route.name),
+            route: self.route.map(|route| &*route.name),
             generation: self.snapshot.generation,
             status: facts.status.map_or(0, |status| status.as_u16()),
             code: facts.code,
@@ -155,9 +155,9 @@ pub fn protocol(version: Version) -> &'static str {
     }
 }
 
-impl Drop for RequestCtx {
+impl Drop for RequestCtx<'_> {
     fn drop(&mut self) {
-        let metrics = self.route.as_ref().map_or(&self.snapshot.unmatched, |route| &route.metrics);
+        let metrics = self.route.map_or(&self.snapshot.unmatched, |route| &route.metrics);
         metrics.request_ended(&self.facts.method, self.facts.status, self.started.elapsed());
         if self.gateway.access_log.is_on() {
             self.write_record();

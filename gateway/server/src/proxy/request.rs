@@ -19,11 +19,11 @@ use crate::proxy::downstream::{Downstream, Length};
 use crate::proxy::failure::Failure;
 use crate::proxy::origin::{Incoming, Origin};
 use crate::proxy::{forward, hop, relay};
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Snapshot};
 
 /// What of a request is not for stages.
-pub struct Admitted {
-    pub route: Arc<Route>,
+pub struct Admitted<'s> {
+    pub route: &'s Arc<Route>,
     pub names: Names,
     pub body: Length,
     /// The client asked to leave HTTP for another protocol.
@@ -38,9 +38,9 @@ pub struct Admitted {
 ///
 /// # Errors
 /// The request is malformed, too large, or nobody's.
-pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> Result<Admitted, Failure> {
+pub fn admit<'s>(ctx: &mut RequestCtx<'s>, mut incoming: Incoming, origin: &Origin) -> Result<Admitted<'s>, Failure> {
     hop::strip(&mut incoming.headers, incoming.upgrade);
-    let located = locate(ctx, &incoming);
+    let located = locate(ctx.snapshot, &incoming);
     let trailers = incoming.version == Version::HTTP_2 || forward::accepts_trailers(&incoming.headers);
     let Incoming { method, path, authority, headers, names, body, upgrade, .. } = incoming;
     let (route, path) = match located {
@@ -73,7 +73,7 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
     }));
     let route = route?;
     ctx.deadline = route.deadline.map(|deadline| ctx.started + deadline);
-    ctx.route = Some(Arc::clone(&route));
+    ctx.route = Some(route);
     if route.pipeline.has(Hook::Log) {
         ctx.logged = ctx.exchange.as_ref().map(|exchange| exchange.request.clone());
     }
@@ -84,7 +84,7 @@ pub fn admit(ctx: &mut RequestCtx, mut incoming: Incoming, origin: &Origin) -> R
 }
 
 /// Finds the route of a head and makes its path normal, if it is not: the upstream gets the path that was routed on.
-fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<(Arc<Route>, Option<PathAndQuery>), Problem> {
+fn locate<'s>(snapshot: &'s Snapshot, incoming: &Incoming) -> Result<(&'s Arc<Route>, Option<PathAndQuery>), Problem> {
     let authority = incoming.host()?;
     let host = authority
         .map(witgate_route::host_of)
@@ -93,7 +93,7 @@ fn locate(ctx: &RequestCtx, incoming: &Incoming) -> Result<(Arc<Route>, Option<P
     let path = incoming.path.path();
     let normal = witgate_route::normalise(path)
         .map_err(|error| Problem::new(Code::InvalidRequest, format!("Malformed path: {error}.")))?;
-    let route = ctx.snapshot.routes.find(host.as_deref(), &normal).map(Arc::clone);
+    let route = snapshot.routes.find(host.as_deref(), &normal);
     let route = route.ok_or_else(|| Problem::new(Code::NotFound, "No route matches this host and path."))?;
     let target = (normal != path).then(|| match incoming.path.query() {
         Some(query) => PathAndQuery::try_from(format!("{normal}?{query}")),
@@ -116,7 +116,7 @@ pub fn too_large(limit: u64) -> Problem {
 }
 
 /// Begins a hook of the route's stages.
-pub fn begin_stages<'r>(hook: Hook, route: &'r Route, ctx: &mut RequestCtx) -> Option<Progress<'r>> {
+pub fn begin_stages<'r>(hook: Hook, route: &'r Route, ctx: &mut RequestCtx<'_>) -> Option<Progress<'r>> {
     let exchange = ctx.exchange.take()?;
     Some(route.pipeline.begin(hook, exchange, route))
 }
@@ -128,7 +128,7 @@ pub fn begin_stages<'r>(hook: Hook, route: &'r Route, ctx: &mut RequestCtx) -> O
 pub async fn run_stages(
     hook: Hook,
     route: &Route,
-    ctx: &mut RequestCtx,
+    ctx: &mut RequestCtx<'_>,
     downstream: &mut Downstream<'_>,
     alarm: &mut Alarm,
 ) -> Result<(), Failure> {
@@ -145,21 +145,21 @@ pub async fn run_stages(
 }
 
 /// What became of a request that a stage stopped, for the client and for the record.
-pub fn stopped(ctx: &mut RequestCtx, outcome: Outcome) -> Failure {
+pub fn stopped(ctx: &mut RequestCtx<'_>, outcome: Outcome) -> Failure {
     let (step, failure) = match outcome {
         Outcome::Continue => return Failure::Late,
         Outcome::Refuse { step, refusal } => (step, Failure::Problem((*refusal).into())),
         Outcome::Respond { step, response } => (step, Failure::Answer(Box::new((*response).into()))),
         Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, step, &error))),
     };
-    ctx.facts.stage = ctx.route.as_ref().and_then(|route| route.stage_name(step));
+    ctx.facts.stage = ctx.route.and_then(|route| route.stage_name(step));
     failure
 }
 
 /// What the client is told of a stage that failed; what happened goes to the log.
-fn stage_failed(ctx: &mut RequestCtx, step: usize, failure: &StageError) -> Problem {
+fn stage_failed(ctx: &mut RequestCtx<'_>, step: usize, failure: &StageError) -> Problem {
     let reason = format!("{failure}: {}", failure.source);
-    error!(request_id = &*ctx.id, route = ctx.route.as_ref().map(|route| &*route.name), "{reason}");
+    error!(request_id = &*ctx.id, route = ctx.route.map(|route| &*route.name), "{reason}");
     ctx.facts.error = Some(reason);
     match failure.kind {
         FailureKind::Unavailable => Problem::new(Code::Overloaded, "The gateway is busy; try again later.")
@@ -169,7 +169,7 @@ fn stage_failed(ctx: &mut RequestCtx, step: usize, failure: &StageError) -> Prob
         | FailureKind::Limit
         | FailureKind::InvalidOutput
         | FailureKind::Breaker => {
-            let answers = ctx.route.as_ref().is_some_and(|route| route.stage_answers(step));
+            let answers = ctx.route.is_some_and(|route| route.stage_answers(step));
             let what = if answers { "answered" } else { "checked" };
             Problem::new(Code::PluginFailed, format!("The request could not be {what}."))
         }

@@ -33,9 +33,10 @@ pub async fn serve(
     incoming: Incoming,
     origin: &Origin,
     alarm: &mut Alarm,
-    gateway: &Arc<Gateway>,
+    gateway: &Gateway,
 ) {
-    let mut ctx = RequestCtx::new(Arc::clone(gateway), &incoming, origin);
+    let snapshot = gateway.snapshot();
+    let mut ctx = RequestCtx::new(gateway, &snapshot, &incoming, origin);
     let mut serving = Serving { downstream: &mut *downstream, origin, alarm: &mut *alarm, ctx: &mut ctx };
     if let Err(failure) = serving.run(incoming).await {
         Box::pin(answer::to_failure(downstream, &mut ctx, alarm, failure)).await;
@@ -47,8 +48,8 @@ pub async fn serve(
 }
 
 /// Tells the stages that want to hear of it how the request ended.
-async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
-    let (Some(route), Some(request)) = (ctx.route.clone(), ctx.logged.take()) else { return };
+async fn tell_stages(ctx: &mut RequestCtx<'_>, origin: &Origin) {
+    let (Some(route), Some(request)) = (ctx.route, ctx.logged.take()) else { return };
     // Lost with a stage that was cut off.
     let lost = || Box::new(Exchange::new(request, Arc::clone(&ctx.id), Arc::clone(&route.name), origin.client.clone()));
     let mut exchange = ctx.exchange.take().unwrap_or_else(lost);
@@ -61,21 +62,21 @@ async fn tell_stages(ctx: &mut RequestCtx, origin: &Origin) {
         bytes_in: ctx.facts.bytes_in,
         bytes_out: ctx.facts.bytes_out,
     });
-    let (exchange, outcome) = route.pipeline.run(Hook::Log, exchange, &*route).await;
+    let (exchange, outcome) = route.pipeline.run(Hook::Log, exchange, &**route).await;
     ctx.exchange = Some(exchange);
     if let Outcome::Failed { error, .. } = outcome {
         warn!(request_id = &*ctx.id, route = &*route.name, "{error}: {}", error.source);
     }
 }
 
-struct Serving<'s, 'd> {
+struct Serving<'s, 'd, 'g> {
     downstream: &'s mut Downstream<'d>,
     origin: &'s Origin,
     alarm: &'s mut Alarm,
-    ctx: &'s mut RequestCtx,
+    ctx: &'s mut RequestCtx<'g>,
 }
 
-impl Serving<'_, '_> {
+impl Serving<'_, '_, '_> {
     async fn run(&mut self, incoming: Incoming) -> Result<(), Failure> {
         let mut admitted = request::admit(self.ctx, incoming, self.origin)?;
         let mut flow = RequestFlow::new(admitted.route.body_limit, self.ctx.started);
@@ -120,7 +121,7 @@ impl Serving<'_, '_> {
     /// Has the gateway's own model server answer, and the stages see what it says like any response.
     async fn answer_by_models(
         &mut self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         server: &ModelServer,
         flow: &mut RequestFlow,
     ) -> Result<(), Failure> {
@@ -176,14 +177,14 @@ impl Serving<'_, '_> {
     }
 
     /// Runs the stages on the request's head, and reads its body if one of them asks for it meanwhile.
-    async fn stages_with_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
+    async fn stages_with_body(&mut self, admitted: &mut Admitted<'_>, flow: &mut RequestFlow) -> Result<(), Failure> {
         let desk = Arc::new(BodyDesk::default());
         if let Some(exchange) = &mut self.ctx.exchange {
             exchange.desk = Some(Arc::clone(&desk));
         }
         let times = self.times();
-        let route = Arc::clone(&admitted.route);
-        let Some(run) = request::begin_stages(Hook::RequestHeaders, &route, self.ctx) else { return Ok(()) };
+        let route = admitted.route;
+        let Some(run) = request::begin_stages(Hook::RequestHeaders, route, self.ctx) else { return Ok(()) };
         let ended = match run {
             Progress::Ended(exchange, outcome) => Ok((exchange, outcome)),
             Progress::Waits(run) => {
@@ -202,7 +203,7 @@ impl Serving<'_, '_> {
     }
 
     /// Gives the request's body to the stages that want it: whole and now, or piece by piece when it is sent.
-    async fn stage_request_body(&mut self, admitted: &mut Admitted, flow: &mut RequestFlow) -> Result<(), Failure> {
+    async fn stage_request_body(&mut self, admitted: &mut Admitted<'_>, flow: &mut RequestFlow) -> Result<(), Failure> {
         let is_whole = match admitted.route.pipeline.body_mode(Hook::RequestBody) {
             // A request to leave HTTP may have a body as well, and whoever checks bodies has to see it.
             _ if admitted.body == Length::Known(0) => return Ok(()),
@@ -215,7 +216,7 @@ impl Serving<'_, '_> {
         if !is_whole {
             // Nobody knows how long it will be.
             admitted.body = Length::Unknown;
-            if let Some(filter) = Filter::new(&admitted.route, Hook::RequestBody) {
+            if let Some(filter) = Filter::new(admitted.route, Hook::RequestBody) {
                 flow.filter(filter);
             }
             return Ok(());
@@ -232,7 +233,7 @@ impl Serving<'_, '_> {
     }
 
     /// Runs a body hook on a whole body; gives what the stages made of it.
-    async fn stage_whole(&mut self, hook: Hook, admitted: &Admitted, body: Bytes) -> Result<Bytes, Failure> {
+    async fn stage_whole(&mut self, hook: Hook, admitted: &Admitted<'_>, body: Bytes) -> Result<Bytes, Failure> {
         if let Some(exchange) = &mut self.ctx.exchange {
             (exchange.body, exchange.end_of_stream) = (body, true);
         }
@@ -240,8 +241,8 @@ impl Serving<'_, '_> {
         Ok(self.ctx.exchange.as_mut().map(|exchange| std::mem::take(&mut exchange.body)).unwrap_or_default())
     }
 
-    async fn stages(&mut self, hook: Hook, admitted: &Admitted) -> Result<(), Failure> {
-        request::run_stages(hook, &admitted.route, self.ctx, self.downstream, self.alarm).await
+    async fn stages(&mut self, hook: Hook, admitted: &Admitted<'_>) -> Result<(), Failure> {
+        request::run_stages(hook, admitted.route, self.ctx, self.downstream, self.alarm).await
     }
 
     fn times(&self) -> Times {
@@ -251,7 +252,7 @@ impl Serving<'_, '_> {
     /// Sends the request to an endpoint, the next one if the first cannot be reached, and waits for the response.
     async fn ask(
         &mut self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         group: &snapshot::Upstream,
         flow: &mut RequestFlow,
     ) -> Result<(Upstream, Arc<Endpoint>, ResponseParts), Failure> {
@@ -317,7 +318,7 @@ impl Serving<'_, '_> {
     async fn ask_on(
         &mut self,
         upstream: &mut Upstream,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         flow: &mut RequestFlow,
     ) -> Result<ResponseParts, Failure> {
         let times = self.times();
@@ -340,7 +341,7 @@ impl Serving<'_, '_> {
     /// Runs the stages on the response's head, and on its body if they want it whole, and writes the head.
     async fn respond(
         &mut self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         upstream: &mut Upstream,
         flow: &mut RequestFlow,
         head: ResponseParts,
@@ -362,7 +363,7 @@ impl Serving<'_, '_> {
         let (left, body) = match pipeline.body_mode(Hook::ResponseBody) {
             BodyMode::None => (left, ResponseBody::Flows(None)),
             _ if left == Some(0) => (left, ResponseBody::Flows(None)),
-            BodyMode::Chunks => (None, ResponseBody::Flows(Filter::new(&admitted.route, Hook::ResponseBody))),
+            BodyMode::Chunks => (None, ResponseBody::Flows(Filter::new(admitted.route, Hook::ResponseBody))),
             BodyMode::Buffered => {
                 let body = Box::pin(self.stage_response_body(admitted, upstream, flow)).await?;
                 (Some(length_of(&body)), ResponseBody::Held(body))
@@ -399,7 +400,7 @@ impl Serving<'_, '_> {
 
     async fn stage_response_body(
         &mut self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         upstream: &mut Upstream,
         flow: &mut RequestFlow,
     ) -> Result<Bytes, Failure> {
@@ -411,7 +412,12 @@ impl Serving<'_, '_> {
     }
 
     /// Leaves HTTP, as the client has asked for and the endpoint has agreed to.
-    async fn switch(&mut self, admitted: &Admitted, upstream: Upstream, head: ResponseParts) -> Result<(), Failure> {
+    async fn switch(
+        &mut self,
+        admitted: &Admitted<'_>,
+        upstream: Upstream,
+        head: ResponseParts,
+    ) -> Result<(), Failure> {
         let (Downstream::Http1(client), Upstream::Http1 { mut connection, .. }, true) =
             (&mut *self.downstream, upstream, admitted.upgrade)
         else {

@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use pingora::protocols::Stream;
@@ -96,9 +96,10 @@ impl Http1 {
             }
         };
         self.scanned = 0;
-        let head = self.wire.input.split_to(end).freeze();
         let invalid = |error: response::HeadError| UpstreamError::Invalid(format!("invalid response: {error}"));
-        let head = response::parse(&head).map_err(invalid)?;
+        let head = response::parse(self.wire.input.get(..end).unwrap_or_default());
+        self.wire.input.advance(end);
+        let head = head.map_err(invalid)?;
         if !head.status.is_informational() {
             self.body = response::framing(&head, method).map_err(invalid)?;
             self.keep_alive = head.keep_alive;
