@@ -82,6 +82,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn it_wakes_whoever_asked_last_even_if_the_moment_stays() {
+        let mut alarm = Alarm::default();
+        let moment = tokio::time::Instant::now().into_std() + Duration::from_secs(2);
+        assert!(alarm.poll_at(&mut Context::from_waker(Waker::noop()), Some(moment)).is_pending());
+        assert_eq!(until(&mut alarm, moment).await, Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_moment_that_was_left_does_not_ring_for_the_next() {
         let mut alarm = Alarm::default();
         let now = tokio::time::Instant::now().into_std();

@@ -442,9 +442,50 @@ impl HttpServerApp for Http2Connection {
         Some(&self.options)
     }
 }
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use tokio::sync::watch;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_a_request_is_told_that_the_gateway_goes_down() {
+        let (sender, shutdown) = watch::channel(false);
+        let mut closing = Closing::new(&shutdown);
+        let [first, second] = [(); 2].map(|()| Arc::new(Count::default()));
+        let mut ask = |count: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(count));
+            closing.poll_begun(&mut Context::from_waker(&waker)).is_ready()
+        };
+        let woken = |count: &Count| count.0.swap(0, Ordering::Relaxed);
+        assert_eq!([ask(&first), ask(&first)], [false, false]);
+        // Another task has the connection now.
+        assert!(!ask(&second));
+        sender.send_replace(false);
+        assert_eq!([woken(&first), woken(&second)], [0, 1]);
+        // It is not so yet: they ask again, and are told again.
+        assert!(!ask(&second));
+        sender.send_replace(true);
+        assert_eq!(woken(&second), 1);
+        assert_eq!([ask(&second), ask(&first)], [true, true]);
+        // One that comes later.
+        assert!(Closing::new(&shutdown).has_begun());
+        drop(sender);
+        assert!(Closing::new(&shutdown).has_begun());
+    }
 
     fn output_size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
         size_of::<F>()

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
@@ -23,6 +24,15 @@ const SPARE_LIMIT: usize = 64;
 thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static SPARE_OUTPUT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps a buffer of the first size, if there are not enough already.
+fn keep<B>(spare: &'static LocalKey<RefCell<Vec<B>>>, buffer: B) {
+    spare.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_LIMIT {
+            spare.push(buffer);
+        }
+    });
 }
 
 /// One end of the gateway's connections.
@@ -145,11 +155,7 @@ impl Wire {
             let mut input = std::mem::take(&mut self.input);
             // Nothing that was read into it may be in use any more.
             if !std::mem::take(&mut self.grown) && input.capacity() > 0 && input.try_reclaim(SMALL) {
-                SPARE.with_borrow_mut(|spare| {
-                    if spare.len() < SPARE_LIMIT {
-                        spare.push(input);
-                    }
-                });
+                keep(&SPARE, input);
             }
         }
         self.output.rest();
@@ -196,11 +202,7 @@ impl Output {
         if self.bytes.is_empty() {
             let bytes = std::mem::take(&mut self.bytes);
             if (1..=SMALL).contains(&bytes.capacity()) {
-                SPARE_OUTPUT.with_borrow_mut(|spare| {
-                    if spare.len() < SPARE_LIMIT {
-                        spare.push(bytes);
-                    }
-                });
+                keep(&SPARE_OUTPUT, bytes);
             }
         }
     }
