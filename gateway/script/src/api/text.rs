@@ -4,9 +4,9 @@ use crate::raw::{Call, Given, Walk};
 
 /// Depth of tables in tables: a table that contains itself is found out by it.
 const DEPTH_LIMIT: usize = 64;
-/// Elements of tables in one call, each counted as often as it is met: what took 4 to 9 ms (tables in tables) and 13 to 31 ms (one), less
-/// than scripts have by default, as nothing stops it before. A few tables that contain each other several times would take for
-/// ever without writing anything.
+/// Elements of tables in one call, each counted as often as it is met: what took 4 to 9 ms (tables in tables) and 13 to 31 ms
+/// (one), less than scripts have by default, as nothing stops it before. A few tables that contain each other several times
+/// would take for ever without writing anything.
 const ELEMENTS_LIMIT: usize = 250_000;
 /// Elements that a table counts as, beside its own: to enter one takes that much longer.
 const TABLE_ELEMENTS: usize = 4;
