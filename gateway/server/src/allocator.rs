@@ -20,7 +20,7 @@ const BYTES_LIMIT: usize = 128 * 1024;
 
 /// mimalloc, behind blocks that each thread keeps of what it has freed: the last one goes out first, while it is in the
 /// processor's cache. mimalloc gives out all the others of a page before it comes back to one, so that each block is in memory
-/// again by then, and waiting for these was 4 % of the time of a small request.
+/// again by then: one instruction that waited for it had 1.3 % of all samples of requests to Redis.
 ///
 /// Where there is none, by its plain functions if they align well enough: those for any alignment, which the crate `mimalloc`
 /// always calls, take some 40 instructions more.
@@ -135,7 +135,8 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let keep = |kept: &Kept, at: usize| {
             let list = kept.lists.get(at)?;
-            let fits = list.len.get() < BLOCKS_LIMIT.min(BYTES_LIMIT / layout.size().max(1));
+            let len = list.len.get() + 1;
+            let fits = len <= BLOCKS_LIMIT && len * layout.size() <= BYTES_LIMIT;
             // SAFETY: it is mimalloc's, of one unit or more, and whoever had it is done with it.
             fits.then(|| unsafe { list.push(block) })
         };

@@ -133,8 +133,8 @@ impl Connection {
         head.first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| malformed("status line"))
     }
 
-    /// The same with HTTP/2. Of statuses only 200 is understood, by its index in the static table (RFC 7541, appendix A); others are
-    /// told as 0.
+    /// The same with HTTP/2. Of statuses only 200 is understood, by its index in the static table (RFC 7541, appendix A);
+    /// others are told as 0.
     fn http2(&mut self, stream: u32, fields: &[u8]) -> io::Result<u16> {
         self.frame(HEADERS, END_STREAM | END_HEADERS, stream, fields)?;
         let mut status = 0;

@@ -46,7 +46,7 @@ impl Alarm {
             }
             sleep.as_mut().reset(target);
         }
-        self.listener = Some(context.waker().clone());
+        self.listener = Some(waker.clone());
         Poll::Pending
     }
 }

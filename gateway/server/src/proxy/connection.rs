@@ -68,7 +68,7 @@ impl Connections {
         let origin = Origin::new(address, local, stream.get_ssl_digest().as_deref());
         let mut closing = Closing::new(shutdown);
         loop {
-            let limits = self.limits();
+            let limits = self.gateway.limits();
             let head = match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
                 Ok(head) => head,
                 Err(End::Closed) => return,
@@ -88,12 +88,8 @@ impl Connections {
         }
     }
 
-    fn limits(&self) -> Limits {
-        self.gateway.limits()
-    }
-
     async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let limits = self.limits();
+        let limits = self.gateway.limits();
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(limits.idle_timeout);
@@ -202,7 +198,7 @@ impl ServerApp for Connections {
         }
         let encrypted = stream.get_ssl_digest().is_some();
         let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
-        if encrypted || !begins_http2(&mut client, &self.limits(), &mut alarm, shutdown).await? {
+        if encrypted || !begins_http2(&mut client, &self.gateway.limits(), &mut alarm, shutdown).await? {
             self.serve_http1(client, alarm, shutdown).await;
             return None;
         }
@@ -265,7 +261,7 @@ impl Closing {
         let waker = context.waker();
         if !self.listener.as_ref().is_some_and(|listener| listener.will_wake(waker)) {
             ready!(self.told.as_mut().poll(context));
-            self.listener = Some(context.waker().clone());
+            self.listener = Some(waker.clone());
         }
         Poll::Pending
     }
