@@ -195,7 +195,7 @@ fn the_end_of_every_request_is_told_however_it_ended() {
     gateway.eventually("a passed request is told", |_| last() == "/ 200 Some(200) None None 5 6");
     post(&gateway, &[("x-do", "refuse")], b"hello");
     gateway.eventually("a refused request is told", |_| {
-        last().starts_with("/ 403 None Some(\"FORBIDDEN\") Some(\"bodies\") 5 ")
+        last().starts_with("/ 403 Some(403) Some(\"FORBIDDEN\") Some(\"bodies\") 5 ")
     });
     let mut client = Connection::open(gateway.address());
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");

@@ -60,7 +60,8 @@ fn a_drain_ends_at_its_time_limit() {
     has_arrived.recv().expect("the upstream has the request");
     gateway.signal(libc::SIGTERM);
     assert!(gateway.exit().success());
-    assert!(busy.response().is_none());
+    let answer = busy.response().expect("it is told, for nothing had been sent");
+    assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
 }
 
 #[test]

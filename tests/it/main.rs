@@ -23,6 +23,7 @@ mod protocols;
 mod proxying;
 mod reach;
 mod reload;
+mod replies;
 mod response_edits;
 mod routing;
 mod scoring;

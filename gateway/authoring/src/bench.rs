@@ -162,15 +162,14 @@ fn exchange(hook: Hook, more: &[(HeaderName, HeaderValue)]) -> Box<Exchange> {
     let request = RequestHead { method: Method::POST, path: PathAndQuery::from_static("/api/items?page=2"), headers };
     let client =
         Client { address: ([192, 0, 2, 1], 40_000).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
-    Box::new(Exchange {
-        response: (hook.is_response() || hook == Hook::Log).then(response),
-        body: if is_body { Bytes::from_static(BODY) } else { Bytes::new() },
-        end_of_stream: is_body || hook == Hook::Log,
-        heads_sent: hook == Hook::Log,
-        ended: (hook == Hook::Log).then(|| Ended { status: Some(StatusCode::OK), ..Ended::default() }),
-        authority: Some("example.com".into()),
-        ..Exchange::new(request, "bench".into(), "bench".into(), client)
-    })
+    let mut exchange = Box::new(Exchange::new(request, "bench".into(), "bench".into(), client));
+    exchange.response = (hook.is_response() || hook == Hook::Log).then(response);
+    exchange.body = if is_body { Bytes::from_static(BODY) } else { Bytes::new() };
+    exchange.end_of_stream = is_body || hook == Hook::Log;
+    exchange.heads_sent = hook == Hook::Log;
+    exchange.ended = (hook == Hook::Log).then(|| Ended { status: Some(StatusCode::OK), ..Ended::default() });
+    exchange.authority = Some("example.com".into());
+    exchange
 }
 
 impl Bench {

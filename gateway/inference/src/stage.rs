@@ -1,10 +1,13 @@
 //! A model as a stage of a route: it scores requests.
 
 use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderValue, Method};
 use witgate_stage::{
@@ -12,7 +15,7 @@ use witgate_stage::{
     is_forbidden,
 };
 
-use crate::features::{FeatureSet, Observation};
+use crate::features::{FeatureSet, JSON_BODY_LIMIT, Observation};
 use crate::model::Begun;
 use crate::queue::Answer;
 use crate::signature::Dimension;
@@ -92,6 +95,23 @@ pub struct ScoreStage {
     attribute: String,
     /// When all that features look at is there.
     at: Hook,
+    /// Tells this stage's [`Beginning`]s from those of others.
+    serial: u64,
+    /// Draws the share of requests that are scored: by their id, so that every hook of a request draws the same, and with a
+    /// key of its own, so that a client that chooses its id does not choose that.
+    draw: RandomState,
+}
+
+/// Bytes of a body that a stage in shadow mode keeps to score: no feature looks at more. One more than a JSON body may have,
+/// which a longer one is told by.
+const BEGINNING_LIMIT: usize = JSON_BODY_LIMIT + 1;
+
+/// The beginning of a body that passes through a stage in shadow mode; kept with the request.
+struct Beginning {
+    serial: u64,
+    bytes: Vec<u8>,
+    /// It has been scored.
+    done: bool,
 }
 
 impl ScoreStage {
@@ -152,22 +172,46 @@ impl ScoreStage {
             Hook::RequestHeaders
         };
         let attribute = format!("{SCORE}{}", spec.name);
-        Ok(Self { spec, model, outputs: [output], attribute, at })
+        static SERIALS: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { spec, model, outputs: [output], attribute, at, serial, draw: RandomState::new() })
     }
 
+    /// The same for all hooks of a request, unless a stage between them changes its method or fields.
     fn is_wanted(&self, exchange: &Exchange) -> bool {
         let When { methods, header, share_permille } = &self.spec.when;
         methods.as_ref().is_none_or(|methods| methods.contains(&exchange.request.method))
             && header.as_ref().is_none_or(|name| exchange.request.headers.contains_key(name))
-            && share_permille.is_none_or(|share| fastrand::u32(0..1000) < share)
+            && share_permille.is_none_or(|share| self.draw.hash_one(&*exchange.id) % 1000 < u64::from(share))
     }
 
-    fn tensors(&self, exchange: &Exchange) -> Result<Vec<Tensor>, String> {
+    /// Adds a piece of a body that passes by to its beginning. Gives the beginning once no more of it is needed, once.
+    fn observe(&self, exchange: &mut Exchange) -> Option<Vec<u8>> {
+        let Exchange { holds, body, end_of_stream, .. } = exchange;
+        let own = |hold: &&mut Beginning| hold.serial == self.serial;
+        let present = holds.iter_mut().filter_map(|hold| hold.downcast_mut::<Beginning>()).find(own);
+        let beginning = match present {
+            Some(beginning) => beginning,
+            None => {
+                holds.push(Box::new(Beginning { serial: self.serial, bytes: Vec::new(), done: false }));
+                holds.last_mut()?.downcast_mut::<Beginning>()?
+            }
+        };
+        if beginning.done {
+            return None;
+        }
+        let room = BEGINNING_LIMIT - beginning.bytes.len();
+        beginning.bytes.extend(body.iter().take(room));
+        beginning.done = *end_of_stream || beginning.bytes.len() == BEGINNING_LIMIT;
+        beginning.done.then(|| std::mem::take(&mut beginning.bytes))
+    }
+
+    fn tensors(&self, exchange: &Exchange, body: &[u8]) -> Result<Vec<Tensor>, String> {
         let observation = Observation {
             method: exchange.request.method.as_str(),
             target: exchange.request.path.as_str().as_bytes(),
             headers: &exchange.request.headers,
-            body: if self.at == Hook::RequestBody { &exchange.body } else { &[] },
+            body,
             rate: self.spec.rates.as_ref().map(|rates| rates.rate(exchange.client.address.ip())),
             time: seconds_now(),
             status: exchange.response.as_ref().map(|head| head.status.as_u16()),
@@ -184,9 +228,9 @@ impl ScoreStage {
     }
 
     /// Begins a run, and ends it if the model runs inline.
-    fn begin(&self, exchange: &Exchange) -> Result<Begun, String> {
+    fn begin(&self, exchange: &Exchange, body: &[u8]) -> Result<Begun, String> {
         let deadline = Instant::now() + self.spec.deadline;
-        Ok(self.model.begin(self.tensors(exchange)?, &self.outputs, Some(deadline)))
+        Ok(self.model.begin(self.tensors(exchange, body)?, &self.outputs, Some(deadline)))
     }
 
     fn element(&self) -> Option<usize> {
@@ -257,8 +301,13 @@ impl Stage for ScoreStage {
         hook == self.at || (self.at == Hook::RequestBody && hook == Hook::RequestHeaders)
     }
 
+    /// In shadow mode pieces are looked at as they pass: nobody waits for a score that decides nothing.
     fn body_mode(&self, _hook: Hook) -> BodyMode {
-        BodyMode::Buffered
+        if self.spec.shadow { BodyMode::Chunks } else { BodyMode::Buffered }
+    }
+
+    fn body_need(&self, hook: Hook, exchange: &Exchange) -> BodyMode {
+        if self.is_wanted(exchange) { self.body_mode(hook) } else { BodyMode::None }
     }
 
     fn run(&self, hook: Hook, mut exchange: Box<Exchange>) -> Run<'_> {
@@ -271,7 +320,15 @@ impl Stage for ScoreStage {
         if body_follows || !self.is_wanted(&exchange) {
             return Run::Ended(exchange, go_on());
         }
-        let begun = match self.begin(&exchange) {
+        let observed = match hook {
+            Hook::RequestBody if self.spec.shadow => match self.observe(&mut exchange) {
+                Some(beginning) => Bytes::from(beginning),
+                None => return Run::Ended(exchange, go_on()),
+            },
+            Hook::RequestBody => exchange.body.clone(),
+            _ => Bytes::new(),
+        };
+        let begun = match self.begin(&exchange, &observed) {
             Ok(begun) => begun,
             Err(reason) => {
                 let result = self.settle(&mut exchange, Err((FailureKind::InvalidOutput, reason)));

@@ -110,7 +110,8 @@ impl ScriptStage {
     }
 }
 
-/// A run that waits. If the client goes, this is dropped, and what the run waits for and has left in its VM goes with it.
+/// A run that waits. If the request is cut off, this is dropped, and what the run waits for and has left in its VM goes with it;
+/// what it was lent goes home.
 struct Waiting<'a> {
     /// None: it has ended.
     run: Option<Run<'a>>,
@@ -122,6 +123,8 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(run) = &self.run else { return };
         run.abandon();
+        run.request().undo();
+        drop(run.request().take_back());
         if !self.keeps {
             run.forget();
         }

@@ -28,6 +28,9 @@ use crate::watch::reload_on_change;
 /// After the last request has ended: time for the last bytes of HTTP/2 connections to leave.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
+/// After requests were cut off: time for them to end. They wait for nobody, but for stages that want to hear of it.
+const CUT_OFF_TIME: Duration = Duration::from_secs(1);
+
 /// Why a start failed: problems of the configuration are shown as such.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -203,6 +206,10 @@ async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
         info!("drained");
     } else {
         warn!("not drained in time; requests in flight are cut off");
+        gateway.cut_requests_off();
+        // Each has its record to write, and its stages to tell.
+        let _ = tokio::time::timeout(CUT_OFF_TIME, gateway.idle()).await;
+        tokio::time::sleep(FLUSH_TIME).await;
     }
     tokio::task::spawn_blocking(move || proxies.shutdown_timeout(Duration::from_secs(1))).await?;
     Ok(())

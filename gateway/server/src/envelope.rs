@@ -30,11 +30,12 @@ pub enum Code {
     /// No endpoint could be reached.
     UpstreamUnavailable,
     DeadlineExceeded,
+    LoopDetected,
 }
 
 impl Code {
     /// Every code, for the reference and its tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::HeadTooLarge,
         Self::RequestTimeout,
@@ -51,6 +52,7 @@ impl Code {
         Self::UpstreamInvalid,
         Self::UpstreamUnavailable,
         Self::DeadlineExceeded,
+        Self::LoopDetected,
     ];
 
     /// Status, code as clients see it, and whether the same request may succeed later.
@@ -72,6 +74,7 @@ impl Code {
             Self::UpstreamInvalid => (StatusCode::BAD_GATEWAY, "UPSTREAM_UNAVAILABLE", true),
             Self::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "UPSTREAM_UNAVAILABLE", true),
             Self::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", true),
+            Self::LoopDetected => (StatusCode::LOOP_DETECTED, "LOOP_DETECTED", false),
         }
     }
 
@@ -93,7 +96,7 @@ impl Code {
             Self::Forbidden => "7",
             Self::PayloadTooLarge | Self::RateLimitExceeded => "8",
             Self::MethodNotAllowed | Self::NotImplemented => "12",
-            Self::Internal | Self::PluginFailed => "13",
+            Self::Internal | Self::PluginFailed | Self::LoopDetected => "13",
             Self::Overloaded | Self::UpstreamInvalid | Self::UpstreamUnavailable => "14",
             Self::Unauthenticated => "16",
         }

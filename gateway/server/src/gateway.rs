@@ -17,6 +17,7 @@ pub struct Gateway {
     pub access_log: AccessLog,
     requests_in_flight: AtomicU64,
     ended: tokio::sync::Notify,
+    cut_off: tokio::sync::watch::Sender<bool>,
 }
 
 impl Gateway {
@@ -28,6 +29,7 @@ impl Gateway {
             access_log,
             requests_in_flight: AtomicU64::new(0),
             ended: tokio::sync::Notify::new(),
+            cut_off: tokio::sync::watch::Sender::new(false),
         })
     }
 
@@ -39,6 +41,16 @@ impl Gateway {
     /// What the generation that serves now allows of its clients.
     pub fn limits(&self) -> Limits {
         self.snapshot.load().config.downstream.clone()
+    }
+
+    /// Ends the requests that are in flight, each with its record, as [`Self::idle`] tells.
+    pub fn cut_requests_off(&self) {
+        self.cut_off.send_replace(true);
+    }
+
+    /// Tells requests that they are cut off.
+    pub fn cut_off(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.cut_off.subscribe()
     }
 
     /// Puts a new generation in place: requests that begin from now on use it.

@@ -1,13 +1,14 @@
 //! One request and its response, as stages see them.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Version};
+use parking_lot::Mutex;
 
 use crate::{Accounts, BodyDesk, Edit, Edits, FieldError, Hook, Usage};
 
@@ -135,7 +136,49 @@ pub struct Exchange {
     pub scores: Vec<Score>,
     /// What stages took for as long as the request lasts (a place in a load scope, say): dropped when it ends.
     pub holds: Vec<Box<dyn Any + Send + Sync>>,
+    /// Index of the step whose stage has it, or had it last.
+    pub step: usize,
+    /// Where it goes if whoever has it is cut off; none: it is gone then.
+    pub home: Option<Arc<Home>>,
 }
+
+/// Where an exchange comes back to that was lent to a stage which was cut off in the middle of a hook.
+///
+/// A stage has the exchange itself, not a reference, and whoever cuts it off drops it with everything that it has. What is
+/// known of the request must outlive that: the client gets an answer in the form that it asked for, and the record what ran.
+#[derive(Default)]
+pub struct Home(Mutex<Option<Box<Exchange>>>);
+
+impl Home {
+    /// What came back, if anything did.
+    pub fn take(&self) -> Option<Box<Exchange>> {
+        self.0.lock().take()
+    }
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Home").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            let client = Client { address: NOWHERE, local: NOWHERE, tls: false, sni: None };
+            let nothing = RequestHead {
+                method: Method::GET,
+                path: PathAndQuery::from_static("/"),
+                headers: HeaderMap::new(),
+            };
+            let blank = Self::new(nothing, Arc::default(), Arc::default(), client);
+            let saved = Box::new(std::mem::replace(self, blank));
+            *home.0.lock() = Some(saved);
+        }
+    }
+}
+
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Exchange {
     /// A request that has arrived and has no body.
@@ -162,6 +205,8 @@ impl Exchange {
             depth: 0,
             scores: Vec::new(),
             holds: Vec::new(),
+            step: 0,
+            home: None,
         }
     }
 
@@ -225,6 +270,28 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn exchange() -> Exchange {
+        let request =
+            RequestHead { method: Method::PUT, path: PathAndQuery::from_static("/a"), headers: HeaderMap::new() };
+        let client = Client { address: NOWHERE, local: NOWHERE, tls: false, sni: None };
+        Exchange::new(request, "id".into(), "route".into(), client)
+    }
+
+    #[test]
+    fn an_exchange_that_is_dropped_comes_home_with_all_that_it_has() {
+        let home = Arc::new(Home::default());
+        let mut lent = Box::new(exchange());
+        (lent.home, lent.step) = (Some(Arc::clone(&home)), 3);
+        lent.attributes.set("k", b"v".to_vec()).unwrap();
+        assert!(home.take().is_none(), "it is away");
+        drop(lent);
+        let back = home.take().expect("it came back");
+        assert_eq!((&back.request.method, back.step, back.attributes.get("k")), (&Method::PUT, 3, Some(&b"v"[..])));
+        assert!(back.home.is_none(), "it is lent anew with a new address");
+        drop(back);
+        assert!(home.take().is_none(), "once is enough");
+    }
 
     #[test]
     fn an_attribute_can_be_set_and_replaced() {

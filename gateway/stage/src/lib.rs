@@ -22,7 +22,7 @@ mod usage;
 pub use desk::BodyDesk;
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
-pub use exchange::{Attributes, Client, Ended, Exchange, RequestHead, ResponseHead, Score};
+pub use exchange::{Attributes, Client, Ended, Exchange, Home, RequestHead, ResponseHead, Score};
 pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Progress, Step};
 pub use refusal::{ErrorCode, Refusal};
 pub use response::Response;
@@ -75,6 +75,18 @@ pub trait Stage: Send + Sync {
     fn body_mode(&self, hook: Hook) -> BodyMode {
         let _ = hook;
         BodyMode::Chunks
+    }
+
+    /// How a body hook that it has wants the body of the message in hand; at most what [`Stage::body_mode`] says. Asked when
+    /// the hooks for the head have run.
+    fn body_need(&self, hook: Hook, exchange: &Exchange) -> BodyMode {
+        let _ = exchange;
+        self.body_mode(hook)
+    }
+
+    /// Whether its response hooks see the answers that its own request hooks make, as filters of nginx do.
+    fn filters_own_answers(&self) -> bool {
+        false
     }
 
     /// Whether it may ask for the request's body while it looks at the head ([`Exchange::desk`]).

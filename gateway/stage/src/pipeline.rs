@@ -121,6 +121,12 @@ impl Step {
         let last_good = self.last_good.as_ref().filter(|stage| stage.has(hook));
         self.stage.body_mode(hook).max(last_good.map_or(BodyMode::None, |stage| stage.body_mode(hook)))
     }
+
+    fn body_need(&self, hook: Hook, exchange: &Exchange) -> BodyMode {
+        let last_good = self.last_good.as_ref().filter(|stage| stage.has(hook));
+        let last_good = last_good.map_or(BodyMode::None, |stage| stage.body_need(hook, exchange));
+        self.stage.body_need(hook, exchange).max(last_good)
+    }
 }
 
 /// Sees what every stage did: for metrics and logs.
@@ -179,6 +185,18 @@ impl Pipeline {
         !self.order(hook).is_empty()
     }
 
+    /// Whether any of the first `count` steps has this hook.
+    pub fn has_among(&self, hook: Hook, count: usize) -> bool {
+        self.order(hook).iter().any(|at| *at < count)
+    }
+
+    /// How many steps, from the first on, see an answer that this step's stage has made while it looked at the request: those
+    /// before it, and itself if it filters its own answers.
+    pub fn filtering(&self, step: usize) -> usize {
+        let own = self.steps.get(step).is_some_and(|step| step.stage.filters_own_answers());
+        if own { step + 1 } else { step }
+    }
+
     /// Whether a stage may ask for the request's body while it looks at the head.
     pub fn may_ask_for_body(&self) -> bool {
         let versions = |step: &Step| {
@@ -192,6 +210,15 @@ impl Pipeline {
         if hook.is_response() { self.response_body } else { self.request_body }
     }
 
+    /// [`Pipeline::body_mode`] for the first `count` steps and the message in hand, which not every stage wants.
+    pub fn body_need(&self, hook: Hook, count: usize, exchange: &Exchange) -> BodyMode {
+        if self.body_mode(hook) == BodyMode::None {
+            return BodyMode::None;
+        }
+        let steps = self.order(hook).iter().filter(|at| **at < count).filter_map(|at| self.steps.get(*at));
+        steps.map(|step| step.body_need(hook, exchange)).max().unwrap_or_default()
+    }
+
     fn order(&self, hook: Hook) -> &[usize] {
         self.orders.get(hook as usize).map(Vec::as_slice).unwrap_or_default()
     }
@@ -201,11 +228,23 @@ impl Pipeline {
     ///
     /// It has ended when this returns, unless a stage waits: most stages never do, and a future costs more than the rest.
     pub fn begin<'a>(&'a self, hook: Hook, exchange: Box<Exchange>, observer: &'a dyn Observer) -> Progress<'a> {
+        self.begin_among(hook, self.steps.len(), exchange, observer)
+    }
+
+    /// [`Pipeline::begin`] with the first `count` steps alone: what a response hook does with an answer that a later step, or
+    /// nobody, has made.
+    pub fn begin_among<'a>(
+        &'a self,
+        hook: Hook,
+        count: usize,
+        exchange: Box<Exchange>,
+        observer: &'a dyn Observer,
+    ) -> Progress<'a> {
         if !self.has(hook) {
             return Progress::Ended(exchange, Outcome::Continue);
         }
         let stopwatch = Stopwatch::start();
-        let mut pass = Pass { pipeline: self, hook, observer, position: 0, on_last_good: false, stopwatch };
+        let mut pass = Pass { pipeline: self, hook, observer, count, position: 0, on_last_good: false, stopwatch };
         match pass.advance(exchange) {
             Advance::Ended(exchange, outcome) => Progress::Ended(exchange, outcome),
             Advance::Waits(future) => Progress::Waits(Box::pin(pass.go_on(future))),
@@ -233,6 +272,8 @@ struct Pass<'a> {
     pipeline: &'a Pipeline,
     hook: Hook,
     observer: &'a dyn Observer,
+    /// Steps from this one on have no turn.
+    count: usize,
     /// Index into the hook's order of the step whose turn it is.
     position: usize,
     /// That step has failed and has its turn once more, on its last good version.
@@ -247,14 +288,20 @@ enum Advance<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn turn(&self) -> Option<(usize, &'a Step)> {
-        let at = *self.pipeline.order(self.hook).get(self.position)?;
-        Some((at, self.pipeline.steps.get(at)?))
+    fn turn(&mut self) -> Option<(usize, &'a Step)> {
+        loop {
+            let at = *self.pipeline.order(self.hook).get(self.position)?;
+            if at < self.count {
+                return Some((at, self.pipeline.steps.get(at)?));
+            }
+            self.position += 1;
+        }
     }
 
     /// Runs stages until one waits or all have run.
     fn advance(&mut self, mut exchange: Box<Exchange>) -> Advance<'a> {
-        while let Some((_, step)) = self.turn() {
+        while let Some((at, step)) = self.turn() {
+            exchange.step = at;
             let stage = if self.on_last_good { step.last_good.as_ref().unwrap_or(&step.stage) } else { &step.stage };
             match stage.run(self.hook, exchange) {
                 Run::Waits(future) => return Advance::Waits(future),
@@ -332,10 +379,9 @@ mod tests {
             RequestHead { method: Method::GET, path: PathAndQuery::from_static("/"), headers: HeaderMap::new() };
         let client =
             Client { address: ([127, 0, 0, 1], 1).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
-        Box::new(Exchange {
-            response: response.then(|| ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() }),
-            ..Exchange::new(request, "id".into(), "route".into(), client)
-        })
+        let mut exchange = Box::new(Exchange::new(request, "id".into(), "route".into(), client));
+        exchange.response = response.then(|| ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() });
+        exchange
     }
 
     /// What a stage of these tests does.

@@ -200,11 +200,10 @@ fn exchange(case: &Case, prepared: &Prepared) -> Box<Exchange> {
     let request = &case.request;
     let client = Client { address: request.client.0, local: ([127, 0, 0, 1], 80).into(), tls: request.tls, sni: None };
     let (id, route) = (request.id.as_str().into(), request.route.as_str().into());
-    Box::new(Exchange {
-        end_of_stream: false,
-        authority: Some(request.authority.as_str().into()),
-        ..Exchange::new(prepared.request.clone(), id, route, client)
-    })
+    let mut exchange = Box::new(Exchange::new(prepared.request.clone(), id, route, client));
+    exchange.end_of_stream = false;
+    exchange.authority = Some(request.authority.as_str().into());
+    exchange
 }
 
 type Stopped = (Hook, Outcome);

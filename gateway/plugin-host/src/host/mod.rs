@@ -123,6 +123,14 @@ pub(crate) struct Past {
     lines_written: u32,
 }
 
+/// A call that is cut off leaves no trace in what it was lent, as one that fails.
+impl Drop for HostState {
+    fn drop(&mut self) {
+        let (exchange, _) = self.end(true);
+        drop(exchange);
+    }
+}
+
 impl HostState {
     pub(crate) fn new(binding: Arc<Binding>, memory_limit: usize) -> Self {
         let call = Call {

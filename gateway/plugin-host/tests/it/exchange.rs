@@ -21,11 +21,10 @@ pub fn request(fields: &[(&'static str, &str)]) -> Box<Exchange> {
     let head = RequestHead { method: Method::GET, path, headers: headers(fields) };
     let client =
         Client { address: ([192, 0, 2, 1], 4711).into(), local: ([127, 0, 0, 1], 80).into(), tls: false, sni: None };
-    Box::new(Exchange {
-        end_of_stream: false,
-        authority: Some("example.com".into()),
-        ..Exchange::new(head, "request-1".into(), "route-1".into(), client)
-    })
+    let mut exchange = Box::new(Exchange::new(head, "request-1".into(), "route-1".into(), client));
+    exchange.end_of_stream = false;
+    exchange.authority = Some("example.com".into());
+    exchange
 }
 
 /// An exchange that makes [`crate::guest::Guest::when_told`] misbehave.

@@ -1,10 +1,9 @@
 //! Client connections: from accepted bytes to checked requests, one after the other or, with HTTP/2, side by side.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -21,12 +20,15 @@ use witgate_config::Downstream as Limits;
 use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
 use crate::http1::request::{self, Head};
-use crate::proxy::alarm::Alarm;
+use crate::proxy::closing::Closing;
+use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{Downstream, Http1, Http2};
 use crate::proxy::origin::{Incoming, Origin};
+use crate::proxy::session::Connected;
 use crate::proxy::relay;
 use crate::proxy::serve::serve;
 use crate::request_id;
+use crate::snapshot::Snapshot;
 use crate::telemetry::Record;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -42,12 +44,14 @@ const STREAMS_LIMIT: u32 = 128;
 
 /// After an answer to a refused head: how long, and for how many bytes, a client is read from so that the closing
 /// connection does not reset the answer away (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// How long a client that was answered may go on sending its body: closing at once would reset the connection and lose the
-/// answer on its way.
-const BODY_LINGER: Duration = Duration::from_secs(2);
+/// How long a client that was answered may go on sending its body, in all and without a byte: closing at once would reset the
+/// connection and lose the answer on its way. As nginx has it (`lingering_time`, `lingering_timeout`): a slow line takes its time,
+/// and one that has stopped will not go on.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// Serves every connection of a listener.
 #[derive(Clone)]
@@ -60,16 +64,20 @@ impl Connections {
         Self { gateway }
     }
 
-    async fn serve_http1(&self, mut client: Box<Http1>, mut alarm: Alarm, shutdown: &ShutdownWatch) {
+    async fn serve_http1(&self, mut client: Box<Http1>, mut timer: DeadlineTimer, mut closing: Closing) {
         let stream = client.wire.stream();
         let digest = stream.get_socket_digest();
         let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
         let local = digest.as_ref().and_then(|digest| digest.local_addr()?.as_inet().copied());
         let origin = Origin::new(address, local, stream.get_ssl_digest().as_deref());
-        let mut closing = Closing::new(shutdown);
         loop {
-            let limits = self.gateway.limits();
-            let head = match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
+            // Once, and when a request has begun: one that comes after a reload is judged by what was loaded.
+            let snapshot = match await_request(&mut client, &self.gateway, &mut timer, &mut closing).await {
+                Ok(snapshot) => snapshot,
+                Err(_) => return,
+            };
+            let limits = &snapshot.config.downstream;
+            let head = match read_head(&mut client, limits, &mut timer).await {
                 Ok(head) => head,
                 Err(End::Closed) => return,
                 Err(End::Refused(problem)) => {
@@ -77,12 +85,15 @@ impl Connections {
                 }
             };
             client.begin(&head);
-            if closing.has_begun() {
-                client.end_after_response();
-            }
             let incoming = Incoming::from_http1(head, client.body_length());
-            serve(&mut Downstream::Http1(&mut client), incoming, &origin, &mut alarm, &self.gateway).await;
-            if !finish(&mut client, &mut alarm).await {
+            let connected = Connected {
+                client: Downstream::Http1(&mut client),
+                timer: &mut timer,
+                closing: &mut closing,
+                origin: &origin,
+            };
+            serve(connected, incoming, &self.gateway, &snapshot).await;
+            if !finish(&mut client, &mut timer).await {
                 return;
             }
         }
@@ -127,7 +138,7 @@ impl Connections {
             scores: BTreeMap::new(),
             error: Some(&message),
         });
-        let _ = tokio::time::timeout(LINGER, async {
+        let _ = tokio::time::timeout(REFUSAL_LINGER, async {
             stream.write_all(&serialise(&answer, &id)).await?;
             stream.flush().await?;
             AsyncWriteExt::shutdown(&mut stream).await?;
@@ -147,16 +158,23 @@ impl Connections {
 
 /// Serves one request of the gateway to itself.
 pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &Origin) {
-    let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
+    let (mut client, mut timer) = (Box::new(Http1::new(stream)), DeadlineTimer::default());
     let mut closing = Closing::never();
-    let limits = gateway.limits();
-    match read_head(&mut client, &limits, &mut alarm, &mut closing).await {
+    let Ok(snapshot) = await_request(&mut client, gateway, &mut timer, &mut closing).await else { return };
+    let limits = &snapshot.config.downstream;
+    match read_head(&mut client, limits, &mut timer).await {
         Ok(head) => {
             client.begin(&head);
             client.end_after_response();
             let incoming = Incoming::from_http1(head, client.body_length());
-            serve(&mut Downstream::Http1(&mut client), incoming, origin, &mut alarm, gateway).await;
-            finish(&mut client, &mut alarm).await;
+            let connected = Connected {
+                client: Downstream::Http1(&mut client),
+                timer: &mut timer,
+                closing: &mut closing,
+                origin,
+            };
+            serve(connected, incoming, gateway, &snapshot).await;
+            finish(&mut client, &mut timer).await;
         }
         Err(End::Closed) => {}
         Err(End::Refused(problem)) => {
@@ -197,9 +215,10 @@ impl ServerApp for Connections {
             return None;
         }
         let encrypted = stream.get_ssl_digest().is_some();
-        let (mut client, mut alarm) = (Box::new(Http1::new(stream)), Alarm::default());
-        if encrypted || !begins_http2(&mut client, &self.gateway.limits(), &mut alarm, shutdown).await? {
-            self.serve_http1(client, alarm, shutdown).await;
+        let (mut client, mut timer) = (Box::new(Http1::new(stream)), DeadlineTimer::default());
+        let mut closing = Closing::new(shutdown, &self.gateway.cut_off());
+        if encrypted || !begins_http2(&mut client, &self.gateway.limits(), &mut timer, &mut closing).await? {
+            self.serve_http1(client, timer, closing).await;
             return None;
         }
         // Pingora wants to see the preface itself.
@@ -218,70 +237,21 @@ enum End {
     Refused(Problem),
 }
 
-/// Tells a connection that the gateway is going down; made once, for asking is cheaper than beginning to ask.
-struct Closing {
-    /// None: it is for a request of the gateway to itself, which whoever goes down waits for.
-    shutdown: Option<ShutdownWatch>,
-    begun: bool,
-    told: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Who is woken by it, once that is so.
-    listener: Option<Waker>,
-}
-
-impl Closing {
-    fn new(shutdown: &ShutdownWatch) -> Self {
-        let (mut shutdown, mut told) = (shutdown.clone(), shutdown.clone());
-        // An error means that nobody is left who could tell.
-        let told = Box::pin(async move { drop(told.wait_for(|going_down| *going_down).await) });
-        let begun = *shutdown.borrow_and_update();
-        Self { shutdown: Some(shutdown), begun, told, listener: None }
-    }
-
-    fn never() -> Self {
-        Self { shutdown: None, begun: false, told: Box::pin(std::future::pending()), listener: None }
-    }
-
-    /// Whether it is so by now; nobody is woken when it comes to that.
-    fn has_begun(&mut self) -> bool {
-        // Reading what it is takes a lock; that there is nothing new is seen without.
-        if let Some(shutdown) = &mut self.shutdown
-            && shutdown.has_changed().unwrap_or(true)
-        {
-            self.begun = *shutdown.borrow_and_update();
-            self.listener = None;
-        }
-        self.begun
-    }
-
-    /// Ready once it is so. Whoever asks first is woken then, and need not ask anew as long as nothing has changed.
-    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.has_begun() {
-            return Poll::Ready(());
-        }
-        let waker = context.waker();
-        if !self.listener.as_ref().is_some_and(|listener| listener.will_wake(waker)) {
-            ready!(self.told.as_mut().poll(context));
-            self.listener = Some(waker.clone());
-        }
-        Poll::Pending
-    }
-}
-
 /// Whether a clear-text connection speaks HTTP/2 with prior knowledge (RFC 9113, section 3.3). None: it is over.
 async fn begins_http2(
     client: &mut Http1,
     limits: &Limits,
-    alarm: &mut Alarm,
-    shutdown: &ShutdownWatch,
+    timer: &mut DeadlineTimer,
+    closing: &mut Closing,
 ) -> Option<bool> {
-    await_first_byte(client, limits.idle_timeout, alarm, &mut Closing::new(shutdown)).await.ok()?;
+    await_first_byte(client, limits.idle_timeout, timer, closing).await.ok()?;
     let end = Instant::now() + limits.header_timeout;
     poll_fn(|context| {
         while client.wire.input.len() < PREFACE.len() && PREFACE.starts_with(&client.wire.input) {
             match client.wire.poll_fill(context) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => return alarm.poll_at(context, Some(end)).map(|()| None),
+                Poll::Pending => return timer.poll_at(context, Some(end)).map(|()| None),
             }
         }
         Poll::Ready(Some(client.wire.input.starts_with(PREFACE)))
@@ -293,7 +263,7 @@ async fn begins_http2(
 async fn await_first_byte(
     client: &mut Http1,
     idle_timeout: Duration,
-    alarm: &mut Alarm,
+    timer: &mut DeadlineTimer,
     closing: &mut Closing,
 ) -> Result<(), End> {
     let mut until = None;
@@ -309,16 +279,27 @@ async fn await_first_byte(
         }
         client.wire.rest();
         let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);
-        alarm.poll_at(context, Some(until)).map(|()| Err(End::Closed))
+        timer.poll_at(context, Some(until)).map(|()| Err(End::Closed))
     })
     .await
 }
 
-/// Reads until a complete and valid head has come.
-async fn read_head(client: &mut Http1, limits: &Limits, alarm: &mut Alarm, closing: &mut Closing) -> Result<Head, End> {
+/// Waits for a request to begin, and takes the generation that serves it then.
+async fn await_request(
+    client: &mut Http1,
+    gateway: &Gateway,
+    timer: &mut DeadlineTimer,
+    closing: &mut Closing,
+) -> Result<Arc<Snapshot>, End> {
     if client.wire.input.is_empty() {
-        await_first_byte(client, limits.idle_timeout, alarm, closing).await?;
+        let idle_timeout = gateway.limits().idle_timeout;
+        await_first_byte(client, idle_timeout, timer, closing).await?;
     }
+    Ok(gateway.snapshot())
+}
+
+/// Reads until a complete and valid head has come.
+async fn read_head(client: &mut Http1, limits: &Limits, timer: &mut DeadlineTimer) -> Result<Head, End> {
     let mut scanned = 0;
     if let Some(end) = advance(&mut client.wire.input, &mut scanned, limits)? {
         return parse(&mut client.wire.input, end);
@@ -335,7 +316,7 @@ async fn read_head(client: &mut Http1, limits: &Limits, alarm: &mut Alarm, closi
                 return Poll::Ready(Ok(end));
             }
         }
-        alarm.poll_at(context, Some(until)).map(|()| {
+        timer.poll_at(context, Some(until)).map(|()| {
             let message = format!("The request head did not arrive within {:?}.", limits.header_timeout);
             Err(End::Refused(Problem::new(Code::RequestTimeout, message)))
         })
@@ -350,18 +331,16 @@ fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
     head.map_err(End::Refused)
 }
 
-/// After a response: takes what is left of the request off the connection, so that another one can follow. False: none can.
-async fn finish(client: &mut Http1, alarm: &mut Alarm) -> bool {
+/// After a response: takes what is left of the request off the connection, so that another one can follow, or the client can read
+/// the answer before its connection is reset (RFC 9112, section 9.6). False: none can follow.
+async fn finish(client: &mut Http1, timer: &mut DeadlineTimer) -> bool {
     let keep = client.keeps_alive();
-    if !keep {
-        let closed = |context: &mut Context<'_>| Poll::Ready(client.wire.poll_shutdown(context).is_ready());
-        poll_fn(closed).await;
-    }
+    client.shut_down().await;
     if client.is_body_done() {
         return keep;
     }
     // A client that still waits to be told to send will send nothing.
-    !client.waits_to_send() && relay::drain(&mut Downstream::Http1(client), alarm, BODY_LINGER).await && keep
+    !client.waits_to_send() && relay::drain(&mut Downstream::Http1(client), timer, LINGER, LINGER_PAUSE).await && keep
 }
 
 /// Looks for the end of the head in what has been read.
@@ -400,13 +379,20 @@ impl Http2Connection {
         let origin = Origin::new(address, local, digest.and_then(|digest| digest.ssl_digest.as_deref()));
         let parts = session.req_header().as_owned_parts();
         let mut client = Http2::new(session);
-        let mut alarm = Alarm::default();
+        let (mut timer, mut closing) = (DeadlineTimer::default(), Closing::never());
         let incoming = Incoming::from_http2(parts, client.body_length());
-        let downstream = &mut Downstream::Http2(&mut client);
-        serve(downstream, incoming, &origin, &mut alarm, &self.gateway).await;
+        let snapshot = self.gateway.snapshot();
+        let connected = Connected {
+            client: Downstream::Http2(&mut client),
+            timer: &mut timer,
+            closing: &mut closing,
+            origin: &origin,
+        };
+        serve(connected, incoming, &self.gateway, &snapshot).await;
         // A stream that is dropped while the client still sends is reset, which may overtake the answer.
+        let downstream = &mut Downstream::Http2(&mut client);
         if !downstream.is_body_done() {
-            relay::drain(downstream, &mut alarm, BODY_LINGER).await;
+            relay::drain(downstream, &mut timer, LINGER, LINGER_PAUSE).await;
         }
     }
 }
@@ -441,47 +427,7 @@ impl HttpServerApp for Http2Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::task::Wake;
-
-    use tokio::sync::watch;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicU32);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn whoever_waits_for_a_request_is_told_that_the_gateway_goes_down() {
-        let (sender, shutdown) = watch::channel(false);
-        let mut closing = Closing::new(&shutdown);
-        let [first, second] = [(); 2].map(|()| Arc::new(Count::default()));
-        let mut ask = |count: &Arc<Count>| {
-            let waker = Waker::from(Arc::clone(count));
-            closing.poll_begun(&mut Context::from_waker(&waker)).is_ready()
-        };
-        let woken = |count: &Count| count.0.swap(0, Ordering::Relaxed);
-        assert_eq!([ask(&first), ask(&first)], [false, false]);
-        // Another task has the connection now.
-        assert!(!ask(&second));
-        sender.send_replace(false);
-        assert_eq!([woken(&first), woken(&second)], [0, 1]);
-        // It is not so yet: they ask again, and are told again.
-        assert!(!ask(&second));
-        sender.send_replace(true);
-        assert_eq!(woken(&second), 1);
-        assert_eq!([ask(&second), ask(&first)], [true, true]);
-        // One that comes later.
-        assert!(Closing::new(&shutdown).has_begun());
-        drop(sender);
-        assert!(Closing::new(&shutdown).has_begun());
-    }
 
     fn output_size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
         size_of::<F>()
@@ -490,8 +436,8 @@ mod tests {
     /// Every open connection holds one, busy or idle: what is rarely run has to be in boxes of its own.
     #[test]
     fn the_future_of_a_connection_is_small() {
-        let size = output_size(|connections: &'static Connections, client, alarm, shutdown: &'static ShutdownWatch| {
-            connections.serve_http1(client, alarm, shutdown)
+        let size = output_size(|connections: &'static Connections, client, timer, closing| {
+            connections.serve_http1(client, timer, closing)
         });
         assert!(size < 6 * 1024, "{size} bytes");
     }

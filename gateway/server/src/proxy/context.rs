@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
-use witgate_stage::{Account, Exchange, RequestHead};
+use witgate_stage::{Account, Accounts, Exchange, RequestHead};
 
 use crate::envelope::rfc3339;
 use crate::gateway::Gateway;
-use crate::proxy::origin::{Incoming, Origin};
+use crate::proxy::downstream::Length;
+use crate::proxy::origin::{Arrival, Origin};
+use crate::proxy::slot::Slot;
 use crate::request_id;
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::{Record, StageRecord};
@@ -27,10 +29,12 @@ pub struct RequestCtx<'s> {
     pub id_field: HeaderValue,
     pub route: Option<&'s Arc<Route>>,
     pub deadline: Option<Instant>,
-    /// The heads, and what stages left; away while a stage has it, and lost with a stage that was cut off.
-    pub exchange: Option<Box<Exchange>>,
-    /// The request's head once more, if stages want to hear of its end even if the exchange is lost.
-    pub logged: Option<RequestHead>,
+    /// The heads, and what stages left.
+    pub exchange: Slot,
+    /// How many steps of the route, from the first on, see the answer whoever makes it: those that have seen the request.
+    pub reached: usize,
+    /// The client takes trailers.
+    pub takes_trailers: bool,
     pub facts: Facts,
 }
 
@@ -54,20 +58,28 @@ pub struct Facts {
 
 impl<'s> RequestCtx<'s> {
     /// Begins a request: starts the clock, and notes the id and what the record needs.
-    pub fn new(gateway: &'s Gateway, snapshot: &'s Snapshot, incoming: &Incoming, origin: &Origin) -> Self {
+    pub fn new(
+        gateway: &'s Gateway,
+        snapshot: &'s Snapshot,
+        head: RequestHead,
+        arrival: &Arrival,
+        origin: &Origin,
+    ) -> Self {
         gateway.request_began();
-        let mut facts = Facts {
-            client: origin.address,
-            method: incoming.method.clone(),
-            version: incoming.version,
-            ..Facts::default()
-        };
+        let version = arrival.version;
+        let mut facts =
+            Facts { client: origin.address, method: head.method.clone(), version, ..Facts::default() };
         if gateway.access_log.is_on() {
-            facts.path = Some(incoming.path.clone());
-            let host = incoming.headers.get(HOST).and_then(|host| host.to_str().ok());
-            facts.host = incoming.authority.as_ref().map(|name| name.as_str()).or(host).map(str::to_owned);
+            facts.path = Some(head.path.clone());
+            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+            facts.host = arrival.authority.as_ref().map(|name| name.as_str()).or(host).map(str::to_owned);
         }
-        let (id, id_field) = request_id::of(&incoming.headers);
+        let (id, id_field) = request_id::of(&head.headers);
+        let mut exchange = Exchange::new(head, Arc::clone(&id), Arc::default(), origin.client.clone());
+        exchange.end_of_stream = arrival.body == Length::Known(0);
+        exchange.authority = arrival.authority.as_ref().map(|name| Arc::from(name.as_str()));
+        exchange.accounts = gateway.access_log.is_on().then(Accounts::default);
+        (exchange.version, exchange.depth) = (version, origin.depth);
         Self {
             gateway,
             snapshot,
@@ -76,20 +88,15 @@ impl<'s> RequestCtx<'s> {
             id_field,
             route: None,
             deadline: None,
-            exchange: None,
-            logged: None,
+            exchange: Slot::new(exchange),
+            reached: 0,
+            takes_trailers: false,
             facts,
         }
     }
 
-    /// Whether what stages take is to be noted for the record.
-    pub fn wants_accounts(&self) -> bool {
-        self.gateway.access_log.is_on()
-    }
-
-    /// Empty if the exchange was lost with a stage that was cut off.
     fn stage_records(&self) -> Vec<StageRecord<'_>> {
-        let accounts = self.exchange.as_ref().and_then(|exchange| exchange.accounts.as_ref());
+        let accounts = self.exchange.get().and_then(|exchange| exchange.accounts.as_ref());
         let Some((route, accounts)) = self.route.zip(accounts) else { return Vec::new() };
         let record = |account: &Account| {
             let Account { step, hook, runs, failures, elapsed, usage } = *account;
@@ -111,7 +118,7 @@ impl<'s> RequestCtx<'s> {
     }
 
     fn scores(&self) -> BTreeMap<&str, f32> {
-        let scores = self.exchange.iter().flat_map(|exchange| &exchange.scores);
+        let scores = self.exchange.get().into_iter().flat_map(|exchange| &exchange.scores);
         scores.map(|score| (&*score.stage, score.value)).collect()
     }
 
@@ -157,6 +164,7 @@ pub fn protocol(version: Version) -> &'static str {
 
 impl Drop for RequestCtx<'_> {
     fn drop(&mut self) {
+        self.exchange.recover();
         let metrics = self.route.map_or(&self.snapshot.unmatched, |route| &route.metrics);
         metrics.request_ended(&self.facts.method, self.facts.status, self.started.elapsed());
         if self.gateway.access_log.is_on() {

@@ -6,6 +6,7 @@ use witgate_stage::Outcome;
 
 use crate::envelope::{Answer, Code, Problem};
 use crate::proxy::downstream::ClientError;
+use crate::proxy::panic::Panic;
 use crate::proxy::upstream::UpstreamError;
 
 /// Why a request was not served by an upstream.
@@ -21,6 +22,12 @@ pub enum Failure {
     Upstream(UpstreamError),
     /// The deadline passed.
     Late,
+    /// The gateway ends, and has waited long enough for the request.
+    CutOff,
+    /// The gateway's own code panicked.
+    Panicked(Panic),
+    /// What must hold within the gateway does not: a mistake in its code.
+    Broken(&'static str),
 }
 
 impl From<Problem> for Failure {
@@ -58,29 +65,37 @@ impl fmt::Display for Failure {
                 write!(f, "the endpoint sent something else than HTTP: {what}")
             }
             Self::Upstream(UpstreamError::Stuck) => f.write_str("the endpoint takes nothing of the request"),
+            Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint sent nothing for too long"),
             Self::Late => f.write_str("cut off at its deadline"),
+            Self::CutOff => f.write_str("cut off when draining took too long"),
+            Self::Panicked(panic) => panic.fmt(f),
+            Self::Broken(what) => write!(f, "the gateway is wrong: {what}"),
         }
     }
 }
 
-/// What a client is told.
+/// What a client is told of a failure.
 #[derive(Debug)]
-pub enum Told {
+pub enum ClientReply {
     Problem(Problem),
     Answer(Answer),
     /// It has left.
-    Nothing,
+    Nothing(Failure),
 }
 
-/// What a client is told of a failure.
-pub fn told(failure: Failure) -> Told {
+/// The one table of what clients are told of which failure.
+pub fn client_reply(failure: Failure) -> ClientReply {
     let late = || Problem::new(Code::DeadlineExceeded, "The upstream did not answer in time.");
-    Told::Problem(match failure {
+    ClientReply::Problem(match failure {
         Failure::Problem(problem) => problem,
-        Failure::Answer(answer) => return Told::Answer(*answer),
-        // Told apart before.
-        Failure::Stopped(_) => Problem::new(Code::Internal, "The gateway could not serve the request."),
-        Failure::Client(ClientError::Gone(_)) => return Told::Nothing,
+        Failure::Answer(answer) => return ClientReply::Answer(*answer),
+        // Stops of stages are told apart before.
+        Failure::Stopped(_) | Failure::Panicked(_) | Failure::Broken(_) => {
+            Problem::new(Code::Internal, "The gateway could not serve the request.")
+        }
+        Failure::CutOff => Problem::new(Code::Overloaded, "The gateway is shutting down; try again.")
+            .retry_after(std::time::Duration::from_secs(1)),
+        failure @ Failure::Client(ClientError::Gone(_)) => return ClientReply::Nothing(failure),
         Failure::Client(ClientError::Silent) => {
             Problem::new(Code::RequestTimeout, "The request body did not arrive in time.")
         }
@@ -93,6 +108,6 @@ pub fn told(failure: Failure) -> Told {
         Failure::Upstream(UpstreamError::Closed(_) | UpstreamError::Invalid(_)) => {
             Problem::new(Code::UpstreamInvalid, "The upstream broke off or sent something that is not HTTP.")
         }
-        Failure::Upstream(UpstreamError::Stuck) | Failure::Late => late(),
+        Failure::Upstream(UpstreamError::Stuck | UpstreamError::Silent) | Failure::Late => late(),
     })
 }

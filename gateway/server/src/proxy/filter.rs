@@ -7,14 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use witgate_stage::{BodyDesk, BodyMode, Exchange, Hook, Outcome};
+use witgate_stage::{BodyDesk, Exchange, Hook, Outcome, Progress};
 
 use crate::envelope::{Code, Problem};
-use crate::proxy::alarm::Alarm;
-use crate::proxy::downstream::{ClientError, Downstream};
+use crate::proxy::downstream::ClientError;
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{RequestFlow, Times};
-use crate::proxy::upstream::Upstream;
+use crate::proxy::relay::{Exchanged, RequestFlow};
+use crate::proxy::session::Session;
+use crate::proxy::slot::Slot;
 use crate::snapshot::Route;
 
 /// Most bytes that one call of a hook gets of a body that is passed on piece by piece.
@@ -26,6 +26,8 @@ type Running = Pin<Box<dyn Future<Output = (Box<Exchange>, Outcome)> + Send>>;
 pub struct Filter {
     route: Arc<Route>,
     hook: Hook,
+    /// Steps that see it, from the first on.
+    count: usize,
     running: Option<Running>,
 }
 
@@ -36,10 +38,9 @@ pub struct Piece {
 }
 
 impl Filter {
-    /// None: no stage wants the body piece by piece.
-    pub fn new(route: &Arc<Route>, hook: Hook) -> Option<Self> {
-        let wanted = route.pipeline.body_mode(hook) == BodyMode::Chunks;
-        wanted.then(|| Self { route: Arc::clone(route), hook, running: None })
+    /// Of the first `count` steps.
+    pub fn new(route: &Arc<Route>, hook: Hook, count: usize) -> Self {
+        Self { route: Arc::clone(route), hook, count, running: None }
     }
 
     /// Whether a piece is with the stages.
@@ -52,21 +53,26 @@ impl Filter {
         exchange.body = bytes;
         exchange.end_of_stream = last;
         exchange.heads_sent = true;
-        let (route, hook) = (Arc::clone(&self.route), self.hook);
-        self.running = Some(Box::pin(async move { route.pipeline.run(hook, exchange, &*route).await }));
+        let (route, hook, count) = (Arc::clone(&self.route), self.hook, self.count);
+        self.running = Some(Box::pin(async move {
+            match route.pipeline.begin_among(hook, count, exchange, &*route) {
+                Progress::Ended(exchange, outcome) => (exchange, outcome),
+                Progress::Waits(run) => run.await,
+            }
+        }));
     }
 
-    /// Ready with what became of the piece; puts the exchange back.
+    /// Ready with what became of the piece; puts the exchange into its slot.
     pub fn poll(
         &mut self,
         context: &mut Context<'_>,
-        home: &mut Option<Box<Exchange>>,
+        slot: &mut Slot,
     ) -> Poll<Result<Piece, Failure>> {
         let Some(running) = &mut self.running else { return Poll::Pending };
         let (mut exchange, outcome) = ready!(running.as_mut().poll(context));
         self.running = None;
         let piece = Piece { bytes: std::mem::take(&mut exchange.body), last: exchange.end_of_stream };
-        *home = Some(exchange);
+        slot.put(exchange);
         // The other direction may wait for the exchange.
         context.waker().wake_by_ref();
         Poll::Ready(if matches!(outcome, Outcome::Continue) {
@@ -81,16 +87,11 @@ impl Filter {
 ///
 /// # Errors
 /// It is too long, malformed, or does not come.
-pub async fn hold_request(
-    downstream: &mut Downstream<'_>,
-    flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    (times, limit): (Times, usize),
-) -> Result<Bytes, Failure> {
+pub async fn hold_request(session: &mut Session<'_>, flow: &mut RequestFlow, limit: usize) -> Result<Bytes, Failure> {
     let (mut held, mut moved) = (BytesMut::new(), Instant::now());
     poll_fn(|context| {
         loop {
-            match downstream.poll_body(context)? {
+            match session.client.poll_body(context)? {
                 Poll::Ready(Some(count)) => {
                     flow.spend(count)?;
                     if held.len() + count > limit {
@@ -98,17 +99,16 @@ pub async fn hold_request(
                             format!("The request body exceeds the {limit} bytes that this route can hold back.");
                         return Poll::Ready(Err(Problem::new(Code::PayloadTooLarge, message).into()));
                     }
-                    held.extend_from_slice(downstream.data(count));
-                    downstream.consume(count);
+                    held.extend_from_slice(session.client.data(count));
+                    session.client.consume(count);
                     moved = Instant::now();
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(std::mem::take(&mut held).freeze())),
                 Poll::Pending => break,
             }
         }
-        alarm
-            .poll_at(context, times.or(Some(moved + times.pause)))
-            .map(|()| Err(if times.is_late() { Failure::Late } else { ClientError::Silent.into() }))
+        let until = moved + session.pause();
+        session.poll_over(context, Some(until)).map(|over| Err(over.into_failure(|| ClientError::Silent.into())))
     })
     .await
 }
@@ -118,29 +118,21 @@ pub async fn hold_request(
 /// # Errors
 /// The body is too long, malformed, or does not come; the client is gone, or it is late.
 pub async fn serve_desk<T>(
-    downstream: &mut Downstream<'_>,
+    session: &mut Session<'_>,
     flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    (times, limit): (Times, usize),
+    limit: usize,
     (desk, run): (&BodyDesk, impl Future<Output = T>),
 ) -> Result<T, Failure> {
     let mut run = pin!(run);
     loop {
-        let asked = poll_fn(|context| {
-            if let Poll::Ready(output) = run.as_mut().poll(context) {
-                return Poll::Ready(Ok(Some(output)));
-            }
-            if desk.is_asked() {
-                return Poll::Ready(Ok(None));
-            }
-            if let Poll::Ready(error) = downstream.poll_gone(context) {
-                return Poll::Ready(Err(ClientError::Gone(error).into()));
-            }
-            alarm.poll_at(context, times.deadline).map(|()| Err(Failure::Late))
-        });
+        let asked = session.bounded(poll_fn(|context| match run.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if desk.is_asked() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }));
         match asked.await? {
             Some(output) => return Ok(output),
-            None => desk.give(hold_request(downstream, flow, alarm, (times, limit)).await?),
+            None => desk.give(hold_request(session, flow, limit).await?),
         }
     }
 }
@@ -150,15 +142,15 @@ pub async fn serve_desk<T>(
 /// # Errors
 /// It is too long or breaks off, or the client is gone.
 pub async fn hold_response(
-    downstream: &mut Downstream<'_>,
-    upstream: &mut Upstream,
-    flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    (home, times, limit): (&mut Option<Box<Exchange>>, Times, usize),
+    session: &mut Session<'_>,
+    exchanged: &mut Exchanged,
+    limit: usize,
 ) -> Result<Bytes, Failure> {
     let mut held = BytesMut::new();
+    let Exchanged { upstream, endpoint, flow } = exchanged;
     poll_fn(|context| {
-        flow.poll(context, downstream, upstream, home)?;
+        flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
+        let before = held.len();
         loop {
             match upstream.poll_body(context)? {
                 Poll::Ready(Some(count)) => {
@@ -173,7 +165,10 @@ pub async fn hold_response(
                 Poll::Pending => break,
             }
         }
-        flow.poll_over(context, downstream, alarm, times).map(Err)
+        if held.len() > before {
+            flow.note_moved();
+        }
+        flow.poll_over(context, session, endpoint).map(Err)
     })
     .await
 }

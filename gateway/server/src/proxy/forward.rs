@@ -1,7 +1,7 @@
 //! The request as the upstream gets it.
 
 use http::Version;
-use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA};
+use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
 
 use crate::proxy::origin::Origin;
 use crate::request_id;
@@ -61,8 +61,18 @@ pub fn prepare(
     if endpoint.http2 {
         headers.remove(http::header::TRANSFER_ENCODING);
         headers.remove(http::header::UPGRADE);
-        headers.remove(TRAILER);
     }
+}
+
+/// Passes of this gateway, or of others of its kind, that a request may have behind it: more than any chain of gateways that
+/// somebody has built on purpose, and few enough that a loop costs next to nothing.
+const PASSES_LIMIT: usize = 8;
+
+/// Whether the request goes round in circles: its `Via` says how often it has been here (RFC 9110, sections 7.6 and 7.6.3).
+pub fn is_loop(headers: &HeaderMap) -> bool {
+    let hops = headers.get_all(VIA).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let own = hops.filter(|hop| hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1) == Some(b"witgate"));
+    own.count() > PASSES_LIMIT
 }
 
 /// Whether the client takes fields behind the body (RFC 9110, section 10.1.4).

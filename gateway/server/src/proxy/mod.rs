@@ -7,10 +7,11 @@
 //!
 //! Either side speaks HTTP/1, by [`crate::http1`], or HTTP/2, by Pingora and `h2`: `downstream` and `upstream` hide which.
 
-mod alarm;
-mod answer;
+mod attempt;
+mod closing;
 pub mod connection;
 mod context;
+mod deadline_timer;
 mod downstream;
 mod failure;
 mod filter;
@@ -19,9 +20,14 @@ mod h2_sender;
 mod hop;
 mod origin;
 pub mod outbound;
+mod panic;
 mod relay;
+mod reply;
 mod request;
 mod serve;
+mod session;
+mod slot;
+mod stages;
 #[cfg(feature = "lua")]
 pub mod subrequests;
 mod tunnel;

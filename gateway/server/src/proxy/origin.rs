@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Version};
+use http::Version;
 use pingora::protocols::tls::SslDigest;
-use witgate_stage::Client;
+use witgate_stage::{Client, RequestHead};
 
 use crate::envelope::{Code, Problem};
 use crate::http1::field::Names;
@@ -49,14 +49,18 @@ fn field(address: Option<SocketAddr>) -> Option<HeaderValue> {
 
 /// A request as it arrived, in either version of HTTP.
 pub struct Incoming {
-    pub method: Method,
-    pub path: PathAndQuery,
+    pub head: RequestHead,
+    pub arrival: Arrival,
+}
+
+/// What of a request that arrived is not for stages.
+pub struct Arrival {
     /// Of `:authority`, or of a target in absolute form.
     pub authority: Option<Authority>,
     pub version: Version,
-    pub headers: HeaderMap,
     pub names: Names,
     pub body: Length,
+    /// The client asked to leave HTTP for another protocol.
     pub upgrade: bool,
 }
 
@@ -64,34 +68,34 @@ impl Incoming {
     /// `body`: as the connection reads it.
     pub fn from_http1(head: request::Head, body: Length) -> Self {
         let request::Head { method, path, authority, version, headers, names, upgrade, .. } = head;
-        Self { method, path, authority, version, headers, names, body, upgrade }
+        Self {
+            head: RequestHead { method, path, headers },
+            arrival: Arrival { authority, version, names, body, upgrade },
+        }
     }
 
     /// `body`: as the stream's head tells.
     pub fn from_http2(parts: http::request::Parts, body: Length) -> Self {
         let http::request::Parts { method, uri, version, headers, .. } = parts;
         let uri = uri.into_parts();
+        // CONNECT has none; `*` is no path, so routing refuses it.
+        let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("*"));
         Self {
-            method,
-            // CONNECT has none; `*` is no path, so routing refuses it.
-            path: uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("*")),
-            authority: uri.authority,
-            version,
-            headers,
-            names: Names::default(),
-            body,
-            upgrade: false,
+            head: RequestHead { method, path, headers },
+            arrival: Arrival { authority: uri.authority, version, names: Names::default(), body, upgrade: false },
         }
     }
+}
 
+impl Arrival {
     /// The host that the client asked for. HTTP/2 has it in `:authority`; a `host` field beside it must say the same
     /// (RFC 9113, section 8.3.1).
     ///
     /// # Errors
     /// It is malformed, or given more than once.
-    pub fn host(&self) -> Result<Option<&str>, Problem> {
+    pub fn host<'a>(&'a self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Problem> {
         let malformed = |what| Problem::new(Code::InvalidRequest, format!("Malformed request: {what}."));
-        let mut hosts = self.headers.get_all(HOST).iter();
+        let mut hosts = headers.get_all(HOST).iter();
         let host = hosts.next().map(HeaderValue::to_str).transpose().map_err(|_| malformed("Host is not text"))?;
         if hosts.next().is_some() {
             return Err(malformed("Host is given more than once"));

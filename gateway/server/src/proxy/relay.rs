@@ -1,79 +1,57 @@
 //! Moves a request's body to the endpoint and a response to the client, both at once and neither faster than the slower
 //! side takes it.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use witgate_stage::Exchange;
 
-use crate::proxy::alarm::Alarm;
+use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{ClientError, Downstream};
 use crate::proxy::failure::Failure;
 use crate::proxy::filter::{Filter, PIECE_LIMIT, Piece};
-use crate::proxy::request;
-use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError, WRITE_TIMEOUT};
+use crate::proxy::session::{self, Session};
+use crate::proxy::slot::Slot;
+use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
+use crate::proxy::{hop, request};
+use crate::snapshot::Endpoint;
 
-/// Time limits of a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    pub deadline: Option<Instant>,
-    /// Longest pause of a client within a body.
-    pub pause: Duration,
+/// A request that is with an endpoint: the connection, and what is left of the request's body.
+pub struct Exchanged {
+    pub upstream: Upstream,
+    pub endpoint: Arc<Endpoint>,
+    pub flow: RequestFlow,
 }
 
-impl Times {
-    /// The earlier of the deadline and a moment.
-    pub fn or(self, moment: Option<Instant>) -> Option<Instant> {
-        match (self.deadline, moment) {
-            (Some(deadline), Some(moment)) => Some(deadline.min(moment)),
-            (deadline, moment) => deadline.or(moment),
-        }
-    }
-
-    pub fn is_late(self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+impl Exchanged {
+    /// Keeps the connection for others, if it is in a state for that.
+    pub async fn release(self) {
+        let Self { upstream, endpoint, .. } = self;
+        upstream.release(&endpoint).await;
     }
 }
 
-/// Runs `work` while the client is there and the deadline has not passed.
-///
-/// # Errors
-/// The client is gone, or it is late; `work` is dropped then.
-pub async fn bounded<T>(
-    downstream: &mut Downstream<'_>,
-    alarm: &mut Alarm,
-    deadline: Option<Instant>,
-    work: impl Future<Output = T>,
-) -> Result<T, Failure> {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Poll::Ready(output) = work.as_mut().poll(context) {
-            return Poll::Ready(Ok(output));
-        }
-        if let Poll::Ready(error) = downstream.poll_gone(context) {
-            return Poll::Ready(Err(ClientError::Gone(error).into()));
-        }
-        alarm.poll_at(context, deadline).map(|()| Err(Failure::Late))
-    })
-    .await
-}
-
-/// Who the request's body waits for.
+/// What an exchange with an endpoint waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
+    /// For the client, to send more of it.
     Client,
+    /// For the endpoint, to take more of it.
     Endpoint,
+    /// For the endpoint, to send more of the response.
+    Response,
 }
 
 /// A request's body on its way to the endpoint.
 pub struct RequestFlow {
     /// All of it has been handed over, or the endpoint takes no more.
     done: bool,
+    /// And has left for the endpoint.
+    flushed: bool,
     broken: bool,
     /// Bytes that the client may still send; none: no limit.
     allowance: Option<u64>,
@@ -93,6 +71,7 @@ impl RequestFlow {
     pub fn new(limit: Option<u64>, now: Instant) -> Self {
         Self {
             done: false,
+            flushed: false,
             broken: false,
             allowance: limit,
             limit: limit.unwrap_or(u64::MAX),
@@ -131,10 +110,10 @@ impl RequestFlow {
 
     /// Begins again, for another endpoint.
     pub fn restart(&mut self) {
-        (self.done, self.broken, self.passed) = (false, false, 0);
+        (self.done, self.flushed, self.broken, self.passed) = (false, false, false, 0);
     }
 
-    /// Moves what can be moved. `home`: where the exchange is while no stage has it.
+    /// Moves what can be moved. `slot`: where the exchange is while no stage has it.
     ///
     /// # Errors
     /// The body cannot be completed.
@@ -143,8 +122,11 @@ impl RequestFlow {
         context: &mut Context<'_>,
         downstream: &mut Downstream<'_>,
         upstream: &mut Upstream,
-        home: &mut Option<Box<Exchange>>,
+        slot: &mut Slot,
     ) -> Result<(), Failure> {
+        if self.done && self.flushed {
+            return Ok(());
+        }
         let mut moved = false;
         while !self.done && !self.broken {
             match upstream.poll_room(context) {
@@ -156,7 +138,7 @@ impl RequestFlow {
                     break;
                 }
             }
-            match self.poll_piece(context, downstream, upstream, home)? {
+            match self.poll_piece(context, downstream, upstream, slot)? {
                 Poll::Ready(()) => moved = true,
                 Poll::Pending => {
                     self.waiting = Waiting::Client;
@@ -164,8 +146,12 @@ impl RequestFlow {
                 }
             }
         }
-        if !self.broken && matches!(upstream.poll_flush(context), Poll::Ready(Err(_))) {
-            self.broken = true;
+        if !self.broken {
+            match upstream.poll_flush(context) {
+                Poll::Ready(Ok(())) => self.flushed = true,
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Pending => self.flushed = false,
+            }
         }
         if moved {
             self.moved = Instant::now();
@@ -179,7 +165,7 @@ impl RequestFlow {
         context: &mut Context<'_>,
         downstream: &mut Downstream<'_>,
         upstream: &mut Upstream,
-        home: &mut Option<Box<Exchange>>,
+        slot: &mut Slot,
     ) -> Result<Poll<()>, Failure> {
         if let Some(held) = &self.held {
             let piece = held.slice(self.passed..held.len().min(self.passed + PIECE_LIMIT));
@@ -192,12 +178,12 @@ impl RequestFlow {
             return Ok(Poll::Ready(()));
         }
         if let Some(filter) = self.filter.as_mut().filter(|filter| filter.is_busy()) {
-            let Poll::Ready(piece) = filter.poll(context, home)? else { return Ok(Poll::Pending) };
+            let Poll::Ready(piece) = filter.poll(context, slot)? else { return Ok(Poll::Pending) };
             self.pass(&piece, downstream, upstream);
             return Ok(Poll::Ready(()));
         }
         // The other direction's stages have the exchange: it comes back, and with it a wake-up.
-        if self.filter.is_some() && home.is_none() {
+        if self.filter.is_some() && !slot.is_here() {
             return Ok(Poll::Pending);
         }
         let Poll::Ready(count) = downstream.poll_body(context)? else { return Ok(Poll::Pending) };
@@ -217,9 +203,7 @@ impl RequestFlow {
             (Some(filter), count) => {
                 let bytes = Bytes::copy_from_slice(downstream.data(count.unwrap_or(0)));
                 downstream.consume(bytes.len());
-                if let Some(exchange) = home.take() {
-                    filter.begin(exchange, bytes, count.is_none());
-                }
+                filter.begin(slot.lend()?, bytes, count.is_none());
             }
         }
         Ok(Poll::Ready(()))
@@ -245,90 +229,102 @@ impl RequestFlow {
         Ok(())
     }
 
-    /// Until when somebody has to move.
-    fn patience(&self, pause: Duration) -> Option<Instant> {
-        let limit = match self.waiting {
-            Waiting::Client => pause,
-            Waiting::Endpoint => WRITE_TIMEOUT,
-        };
-        (!self.done && !self.broken).then(|| self.moved + limit)
+    /// Somebody has moved: in this direction, or the other, for nothing is idle while one of them moves.
+    pub fn note_moved(&mut self) {
+        self.moved = Instant::now();
     }
 
-    /// Ready once nothing is left to wait for: the client is gone, the request is late, or nobody has moved for too long.
+    /// Who has to move next, and until when.
+    fn patience(&self, pause: Duration, endpoint: &Endpoint) -> (Option<Instant>, Waiting) {
+        let (limit, waiting) = match self.waiting {
+            _ if self.broken || self.done && self.flushed => (endpoint.read_timeout, Waiting::Response),
+            Waiting::Client => (Some(pause), Waiting::Client),
+            _ => (Some(endpoint.write_timeout), Waiting::Endpoint),
+        };
+        (limit.map(|limit| self.moved + limit), waiting)
+    }
+
+    /// Ready once nothing is left to wait for: the client is gone, the request is over, or nobody has moved for too long.
     pub fn poll_over(
         &self,
         context: &mut Context<'_>,
-        downstream: &mut Downstream<'_>,
-        alarm: &mut Alarm,
-        times: Times,
+        session: &mut Session<'_>,
+        endpoint: &Endpoint,
     ) -> Poll<Failure> {
-        if downstream.is_body_done()
-            && let Poll::Ready(error) = downstream.poll_gone(context)
+        if session.client.is_body_done()
+            && let Poll::Ready(error) = session.client.poll_gone(context)
         {
             return Poll::Ready(ClientError::Gone(error).into());
         }
-        alarm.poll_at(context, times.or(self.patience(times.pause))).map(|()| match self.waiting {
-            _ if times.is_late() => Failure::Late,
-            Waiting::Client => ClientError::Silent.into(),
-            Waiting::Endpoint => UpstreamError::Stuck.into(),
+        let (until, waiting) = self.patience(session.pause(), endpoint);
+        session.poll_over(context, until).map(|over| {
+            over.into_failure(|| match waiting {
+                Waiting::Client => ClientError::Silent.into(),
+                Waiting::Endpoint => UpstreamError::Stuck.into(),
+                Waiting::Response => UpstreamError::Silent.into(),
+            })
         })
     }
 }
 
-/// Sends the request and waits for the head of the final response, or of one that switches protocols.
+/// Waits for the head of the final response, or of one that switches protocols, while the request is sent.
 ///
 /// # Errors
 /// There will be none.
 pub async fn await_head(
-    downstream: &mut Downstream<'_>,
-    upstream: &mut Upstream,
-    flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    (method, home, times): (&Method, &mut Option<Box<Exchange>>, Times),
+    session: &mut Session<'_>,
+    exchanged: &mut Exchanged,
+    method: &Method,
 ) -> Result<ResponseParts, Failure> {
+    let Exchanged { upstream, endpoint, flow } = exchanged;
     poll_fn(|context| {
-        flow.poll(context, downstream, upstream, home)?;
+        flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
         loop {
             match upstream.poll_head(context, method) {
                 Poll::Ready(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
                     return Poll::Ready(Ok(head));
                 }
                 Poll::Ready(Ok(head)) if head.status.is_informational() => {
-                    // The gateway has said 100 itself, once it wanted the body.
-                    if let (Downstream::Http1(client), false) = (&mut *downstream, head.status == StatusCode::CONTINUE)
-                    {
-                        client.interim(head.status, &head.reason, (&head.headers, &head.names));
-                        let _ = client.wire.poll_flush(context);
-                    }
+                    pass_interim(session, head);
+                    let _ = session.client.poll_flush(context);
+                    flow.note_moved();
                 }
                 Poll::Ready(result) => return Poll::Ready(result.map_err(Failure::from)),
                 Poll::Pending => break,
             }
         }
-        flow.poll_over(context, downstream, alarm, times).map(Err)
+        flow.poll_over(context, session, endpoint).map(Err)
     })
     .await
+}
+
+/// An interim response of the endpoint, for the client.
+fn pass_interim(session: &mut Session<'_>, head: ResponseParts) {
+    // The gateway has said 100 itself, once it wanted the body.
+    if head.status == StatusCode::CONTINUE {
+        return;
+    }
+    let ResponseParts { status, reason, mut headers, names } = head;
+    hop::strip(&mut headers, false);
+    session.client.interim(status, &reason, (&headers, &names));
 }
 
 /// Waits until no stage has the exchange.
 ///
 /// # Errors
 /// The request is over.
-pub async fn settle(
-    downstream: &mut Downstream<'_>,
-    upstream: &mut Upstream,
-    flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    (home, times): (&mut Option<Box<Exchange>>, Times),
-) -> Result<(), Failure> {
-    if home.is_some() {
+pub async fn settle(session: &mut Session<'_>, exchanged: &mut Exchanged) -> Result<(), Failure> {
+    if session.ctx.exchange.is_here() {
         return Ok(());
     }
+    let Exchanged { upstream, flow, .. } = exchanged;
     poll_fn(|context| {
         if let Some(filter) = flow.filter.as_mut().filter(|filter| filter.is_busy()) {
-            match filter.poll(context, home) {
-                Poll::Ready(piece) => flow.pass(&piece?, downstream, upstream),
-                Poll::Pending => return alarm.poll_at(context, times.deadline).map(|()| Err(Failure::Late)),
+            match filter.poll(context, &mut session.ctx.exchange) {
+                Poll::Ready(piece) => flow.pass(&piece?, &mut session.client, upstream),
+                Poll::Pending => {
+                    return session.poll_over(context, None).map(|over| Err(over.into_failure(|| Failure::Late)));
+                }
             }
         }
         Poll::Ready(Ok(()))
@@ -336,148 +332,132 @@ pub async fn settle(
     .await
 }
 
-/// How a response's body is passed on.
-pub struct PassOn<'p> {
-    /// Where the exchange is while no stage has it.
-    pub home: &'p mut Option<Box<Exchange>>,
-    /// The stages that want the body piece by piece.
-    pub filter: Option<Filter>,
-    pub times: Times,
-    /// Fields behind the body go on, too.
-    pub trailers: bool,
-}
-
-/// Passes the response's body on, whose head has been written, and what is left of the request's.
+/// Passes on a response's body, whose head has been written, and what is left of the request's. `filter`: the stages that want it
+/// piece by piece.
 ///
 /// # Errors
 /// The response cannot be completed.
 pub async fn stream(
-    downstream: &mut Downstream<'_>,
-    upstream: &mut Upstream,
-    flow: &mut RequestFlow,
-    alarm: &mut Alarm,
-    PassOn { home, filter, times, trailers }: PassOn<'_>,
+    session: &mut Session<'_>,
+    mut exchanged: Box<Exchanged>,
+    mut filter: Option<Filter>,
 ) -> Result<(), Failure> {
-    let (mut done, mut waits, mut moved) = (false, 0, None);
+    let Exchanged { upstream, endpoint, flow } = &mut *exchanged;
+    let (mut done, mut waits, mut taken) = (false, 0, None);
     let gone = |error: io::Error| Failure::from(ClientError::Gone(error));
-    let mut filter = filter;
     poll_fn(|context| {
-        flow.poll(context, downstream, upstream, home)?;
+        flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
+        let mut moved = false;
         while !done {
-            match downstream.poll_room(context) {
+            match session.client.poll_room(context) {
                 Poll::Ready(room) => room.map_err(gone)?,
                 Poll::Pending => break,
             }
-            if let Some(filter) = &mut filter {
-                match poll_filtered(context, downstream, upstream, (filter, home))? {
-                    Poll::Ready(false) => continue,
-                    Poll::Ready(true) => {
-                        downstream.end(upstream.take_trailers().filter(|_| trailers));
-                        done = true;
-                    }
-                    Poll::Pending => {}
-                }
-                break;
-            }
-            match upstream.poll_body(context) {
-                Poll::Ready(Ok(Some(count))) => {
-                    downstream.push(upstream.data(count));
-                    upstream.consume(count);
-                }
-                Poll::Ready(Ok(None)) => {
-                    downstream.end(upstream.take_trailers().filter(|_| trailers));
-                    done = true;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => break,
+            let next = match &mut filter {
+                Some(filter) => poll_filtered(context, session, upstream, filter)?,
+                None => poll_unfiltered(context, session, upstream)?,
+            };
+            let Poll::Ready(last) = next else { break };
+            moved = true;
+            if last {
+                let trailers = upstream.take_trailers().filter(|_| session.ctx.takes_trailers);
+                session.client.end(trailers);
+                done = true;
             }
         }
-        match downstream.poll_flush(context) {
+        match session.client.poll_flush(context) {
             Poll::Ready(Ok(())) if done => return Poll::Ready(Ok(())),
             Poll::Ready(sent) => sent.map_err(gone)?,
             Poll::Pending => {}
         }
-        if downstream.is_body_done()
-            && let Poll::Ready(error) = downstream.poll_gone(context)
+        if moved {
+            flow.note_moved();
+        }
+        let unsent = session.client.unsent();
+        if unsent == 0 {
+            taken = None;
+            waits = 0;
+            return flow.poll_over(context, session, endpoint).map(Err);
+        }
+        // The client is the one to wait for.
+        if session.client.is_body_done()
+            && let Poll::Ready(error) = session.client.poll_gone(context)
         {
             return Poll::Ready(Err(gone(error)));
         }
-        let unsent = downstream.unsent();
-        let since = moved.get_or_insert_with(Instant::now);
+        let since = taken.get_or_insert_with(Instant::now);
         if unsent != waits {
             (waits, *since) = (unsent, Instant::now());
         }
-        let patience = (unsent > 0).then(|| *since + times.pause).or_else(|| flow.patience(times.pause));
-        alarm
-            .poll_at(context, times.or(patience))
-            .map(|()| Err(if times.is_late() { Failure::Late } else { gone(io::ErrorKind::TimedOut.into()) }))
+        let until = *since + session.pause();
+        session.poll_over(context, Some(until)).map(|over| Err(over.into_failure(session::takes_nothing)))
     })
-    .await
+    .await?;
+    exchanged.release().await;
+    Ok(())
+}
+
+/// Moves a piece of a response as it is. True: it has ended.
+fn poll_unfiltered(
+    context: &mut Context<'_>,
+    session: &mut Session<'_>,
+    upstream: &mut Upstream,
+) -> Result<Poll<bool>, Failure> {
+    Ok(match upstream.poll_body(context)? {
+        Poll::Ready(Some(count)) => {
+            session.client.push(upstream.data(count));
+            upstream.consume(count);
+            Poll::Ready(false)
+        }
+        Poll::Ready(None) => Poll::Ready(true),
+        Poll::Pending => Poll::Pending,
+    })
 }
 
 /// Moves one piece of a response through the stages. True: it was the last.
 fn poll_filtered(
     context: &mut Context<'_>,
-    downstream: &mut Downstream<'_>,
+    session: &mut Session<'_>,
     upstream: &mut Upstream,
-    (filter, home): (&mut Filter, &mut Option<Box<Exchange>>),
+    filter: &mut Filter,
 ) -> Result<Poll<bool>, Failure> {
+    let slot = &mut session.ctx.exchange;
     if filter.is_busy() {
-        let Poll::Ready(piece) = filter.poll(context, home)? else { return Ok(Poll::Pending) };
+        let Poll::Ready(piece) = filter.poll(context, slot)? else { return Ok(Poll::Pending) };
         if !piece.bytes.is_empty() {
-            downstream.push(&piece.bytes);
+            session.client.push(&piece.bytes);
         }
         return Ok(Poll::Ready(piece.last));
     }
     // The request's stages have the exchange: it comes back, and with it a wake-up.
-    if home.is_none() {
+    if !slot.is_here() {
         return Ok(Poll::Pending);
     }
     let Poll::Ready(count) = upstream.poll_body(context)? else { return Ok(Poll::Pending) };
     let bytes = Bytes::copy_from_slice(upstream.data(count.unwrap_or(0).min(PIECE_LIMIT)));
     upstream.consume(bytes.len());
-    if let Some(exchange) = home.take() {
-        filter.begin(exchange, bytes, count.is_none());
-    }
+    filter.begin(slot.lend()?, bytes, count.is_none());
     Ok(Poll::Ready(false))
 }
 
-/// Sends what has been written to the client.
-///
-/// # Errors
-/// It is gone, or takes nothing for too long.
-pub async fn flush(downstream: &mut Downstream<'_>, alarm: &mut Alarm, pause: Duration) -> Result<(), Failure> {
-    let (mut waits, mut moved) = (0, None);
-    poll_fn(|context| {
-        if let Poll::Ready(sent) = downstream.poll_flush(context) {
-            return Poll::Ready(sent.map_err(|error| ClientError::Gone(error).into()));
-        }
-        let unsent = downstream.unsent();
-        let moved = moved.get_or_insert_with(Instant::now);
-        if unsent != waits {
-            (waits, *moved) = (unsent, Instant::now());
-        }
-        alarm
-            .poll_at(context, Some(*moved + pause))
-            .map(|()| Err(ClientError::Gone(io::ErrorKind::TimedOut.into()).into()))
-    })
-    .await
-}
-
-/// Takes the rest of the request's body off the connection, for at most `time`. True: its end was reached.
-pub async fn drain(downstream: &mut Downstream<'_>, alarm: &mut Alarm, time: Duration) -> bool {
-    let until = Instant::now() + time;
+/// Takes the rest of the request's body off a connection whose client has its answer, as long as it comes: for at most `time` in all, and
+/// `pause` without anything. True: its end was reached.
+pub async fn drain(client: &mut Downstream<'_>, timer: &mut DeadlineTimer, time: Duration, pause: Duration) -> bool {
+    let end = Instant::now() + time;
+    let mut until = end.min(Instant::now() + pause);
     poll_fn(|context| {
         loop {
-            match downstream.poll_body(context) {
-                Poll::Ready(Ok(Some(count))) => downstream.consume(count),
+            match client.poll_body(context) {
+                Poll::Ready(Ok(Some(count))) => client.consume(count),
                 Poll::Ready(Ok(None)) => return Poll::Ready(true),
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
-                Poll::Pending => return alarm.poll_at(context, Some(until)).map(|()| false),
+                Poll::Pending => return timer.poll_at(context, Some(until)).map(|()| false),
             }
-            if Instant::now() >= until {
+            let now = Instant::now();
+            if now >= end {
                 return Poll::Ready(false);
             }
+            until = end.min(now + pause);
         }
     })
     .await

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::thread::LocalKey;
 
 use bytes::BytesMut;
 use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as TcpStream;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 /// First size of a buffer: most heads and small bodies fit.
@@ -147,6 +149,20 @@ impl Wire {
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    /// Has the connection reset when it is dropped, so that nobody takes its end for that of a message. Over TLS that is seen without,
+    /// for no closing alert is sent.
+    pub fn reset_on_close(&mut self) {
+        if let Some(tcp) = self.stream.as_any().downcast_ref::<TcpStream>() {
+            let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+            let size = size_of::<libc::linger>() as libc::socklen_t;
+            // SAFETY: the descriptor is that of a stream which lives, and the option is a `linger` of that size.
+            #[expect(unsafe_code, reason = "no crate here sets it on a stream of Pingora's")]
+            let _ = unsafe {
+                libc::setsockopt(tcp.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
+            };
+        }
     }
 
     /// Gives all memory back that is not in use: for a connection that may be idle for long.

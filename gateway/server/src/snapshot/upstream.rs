@@ -31,6 +31,8 @@ pub struct Endpoint {
     pub http2: bool,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    pub read_timeout: Option<Duration>,
+    pub write_timeout: Duration,
     /// Sent as `Host` for a client that named none.
     pub host: HeaderValue,
 }
@@ -136,6 +138,8 @@ fn prepare(
         peer,
         http2: upstream.protocol == config::Protocol::Http2,
         idle_timeout: upstream.idle_timeout,
+        read_timeout: Some(Duration::from_secs(60)),
+        write_timeout: Duration::from_secs(30),
         host: HeaderValue::from_str(&address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
     }
 }

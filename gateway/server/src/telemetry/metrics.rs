@@ -86,6 +86,8 @@ pub struct Metrics {
     /// Those of plugins.
     pub custom: Arc<CustomMetrics>,
     pub heads_refused: IntCounter,
+    /// Requests that met a fault of the gateway.
+    pub panics: IntCounter,
     plugin_gauges: IntGaugeVec,
     breakers: IntGaugeVec,
     fallbacks: IntGaugeVec,
@@ -154,6 +156,10 @@ impl Metrics {
             heads_refused: register!(IntCounter::new(
                 "witgate_heads_refused_total",
                 "Request heads refused before routing: malformed, too large or too slow."
+            )),
+            panics: register!(IntCounter::new(
+                "witgate_panics_total",
+                "Requests that were answered with 500 because the gateway itself failed; each has a record and a log line."
             )),
             plugin_gauges: register!(IntGaugeVec::new(plugin_gauges, &["plugin", "state"])),
             breakers: register!(IntGaugeVec::new(breakers, &["plugin"])),

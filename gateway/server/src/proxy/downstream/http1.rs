@@ -1,5 +1,6 @@
 //! Clients that speak HTTP/1.
 
+use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -17,6 +18,10 @@ use crate::proxy::wire::Wire;
 /// Bytes of later requests that are read ahead while one is served; beyond it the client has to wait.
 const AHEAD_LIMIT: usize = 64 * 1024;
 
+/// What is left of a body that nobody wants and that is taken off the connection all the same, so that it serves again: some round
+/// trips of the client's.
+const SOON: u64 = 64 * 1024;
+
 /// A client's connection, and the request on it that is being served.
 #[derive(Debug)]
 pub struct Http1 {
@@ -28,6 +33,8 @@ pub struct Http1 {
     /// Another request may follow.
     keep_alive: bool,
     framing: Framing,
+    /// The response breaks off where a close would be its end.
+    broken: bool,
     /// Body bytes of this request and its response.
     pub received: u64,
     pub sent: u64,
@@ -42,6 +49,7 @@ impl Http1 {
             waits_to_send: false,
             keep_alive: false,
             framing: Framing::None,
+            broken: false,
             received: 0,
             sent: 0,
         }
@@ -56,13 +64,40 @@ impl Http1 {
         self.version = head.version;
         self.waits_to_send = head.expects_continue && !self.body.is_done();
         self.keep_alive = head.keep_alive;
-        self.framing = Framing::None;
+        (self.framing, self.broken) = (Framing::None, false);
         (self.received, self.sent) = (0, 0);
     }
 
     /// Closes the connection after this response.
     pub fn end_after_response(&mut self) {
         self.keep_alive = false;
+    }
+
+    /// See [`super::Downstream::refuse_body`].
+    pub fn refuse_body(&mut self) {
+        // Whether the body of a client that waits to send follows all the same is its own choice: nobody can tell what comes
+        // next.
+        let soon = self.body.left().is_some_and(|left| left <= SOON);
+        self.keep_alive &= self.body.is_done() || (soon && !self.waits_to_send);
+    }
+
+    /// Makes sure that the client sees that its response is not whole.
+    pub fn abort(&mut self) {
+        self.keep_alive = false;
+        // The end of the connection would be the end of such a body.
+        self.broken |= self.framing == Framing::UntilClose;
+    }
+
+    /// Tells the client that nothing more comes, if so it is: that is the end of some responses.
+    pub async fn shut_down(&mut self) {
+        if self.keep_alive {
+            return;
+        }
+        if self.broken {
+            return self.wire.reset_on_close();
+        }
+        let wire = &mut self.wire;
+        poll_fn(|context| Poll::Ready(drop(wire.poll_shutdown(context)))).await;
     }
 
     pub fn body_length(&self) -> Length {

@@ -26,6 +26,13 @@ pub enum Length {
     Unknown,
 }
 
+impl Length {
+    /// Of a body that is there.
+    pub fn of(body: &Bytes) -> Self {
+        Self::Known(u64::try_from(body.len()).unwrap_or(u64::MAX))
+    }
+}
+
 /// What went wrong on the client's side.
 #[derive(Debug)]
 pub enum ClientError {
@@ -146,36 +153,50 @@ impl Downstream<'_> {
         }
     }
 
-    /// Body bytes of the request that were taken, and of the response.
+    /// Body bytes of the request that were taken, and of the response that were sent.
     pub fn counts(&self) -> (u64, u64) {
-        either!(self, stream => (stream.received, stream.sent))
+        let (received, written) = either!(self, stream => (stream.received, stream.sent));
+        // What waits may have framing in it as well: a body that was cut off counts a little short.
+        (received, written.saturating_sub(u64::try_from(self.unsent()).unwrap_or(u64::MAX)))
     }
 
     /// Makes sure that the client sees that its response is not whole.
     pub fn abort(&mut self) {
         match self {
-            Self::Http1(stream) => stream.end_after_response(),
+            Self::Http1(stream) => stream.abort(),
             Self::Http2(stream) => stream.reset(),
         }
     }
 
-    /// A whole answer of the gateway's own.
-    ///
-    /// # Errors
-    /// The client is gone.
-    pub fn answer(
-        &mut self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &Bytes,
-        length: Length,
-    ) -> Result<(), ClientError> {
-        let reason = status.canonical_reason().unwrap_or_default().as_bytes();
-        self.respond(status, reason, (headers, &Names::default()), length)?;
-        if matches!(length, Length::Known(1..)) {
-            self.push(body);
-            self.end(None);
+    /// Passes an interim response on (RFC 9110, section 15.2), to clients that know them.
+    pub fn interim(&mut self, status: StatusCode, reason: &[u8], fields: FieldsRef<'_>) {
+        match self {
+            Self::Http1(stream) => stream.interim(status, reason, fields),
+            Self::Http2(_) => {}
         }
-        Ok(())
+    }
+
+    /// Waits until a response that has been flushed can be read to its end, as far as that is up to the gateway.
+    pub async fn settle(&mut self) {
+        match self {
+            Self::Http1(stream) => stream.shut_down().await,
+            // The connection's own task sends it.
+            Self::Http2(_) => tokio::task::yield_now().await,
+        }
+    }
+
+    /// The request's body has not come, and will not be waited for: the connection serves no other request, unless so little is
+    /// left that it is soon taken off.
+    pub fn refuse_body(&mut self) {
+        if let Self::Http1(stream) = self {
+            stream.refuse_body();
+        }
+    }
+
+    /// The connection serves no other request.
+    pub fn end_after_response(&mut self) {
+        if let Self::Http1(stream) = self {
+            stream.end_after_response();
+        }
     }
 }

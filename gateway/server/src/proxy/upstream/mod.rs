@@ -28,8 +28,6 @@ use http2::Http2;
 /// whose peer has vanished go away.
 pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Longest time for which an endpoint may take nothing of a request: as long as a client may pause.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes connections, with TLS where an endpoint wants it.
 static TRANSPORT: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
@@ -49,6 +47,8 @@ pub enum UpstreamError {
     Invalid(String),
     /// It takes nothing of the request's body.
     Stuck,
+    /// It sends nothing of the response.
+    Silent,
 }
 
 /// A connection or stream that carries one request.
