@@ -8,9 +8,10 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("witgate-http", &[]),
     ("witgate-config", &[]),
-    ("witgate-route", &[]),
+    ("witgate-route", &["witgate-http"]),
     ("witgate-stage", &[]),
     ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
@@ -21,6 +22,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
         &[
             "witgate-authoring",
             "witgate-config",
+            "witgate-http",
             "witgate-inference",
             "witgate-route",
             "witgate-script",
@@ -40,7 +42,7 @@ const OWNED: [(&str, &str); 5] = [
 ];
 
 /// Rooms that must stay pure, and what would make them impure however far down it is.
-const PURE: [&str; 3] = ["witgate-config", "witgate-route", "witgate-stage"];
+const PURE: [&str; 4] = ["witgate-http", "witgate-config", "witgate-route", "witgate-stage"];
 const IMPURE: [&str; 5] = ["pingora", "wasmtime", "mlua", "tokio", "mio"];
 
 /// Packages of the repository that are no rooms: they see the gateway from outside. Tests start the binary, plugin

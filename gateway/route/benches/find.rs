@@ -1,11 +1,11 @@
-//! Cost of finding a route, by number of routes and kind of match, and of bringing host and path into normal form.
+//! Cost of finding a route, by number of routes and kind of match.
 
 #![allow(clippy::expect_used, reason = "a bench may end at once")]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use witgate_route::{BuildError, Host, Matcher, Path, RouteTable, host_of, normalise};
+use witgate_route::{BuildError, Host, Matcher, Path, RouteTable};
 
 /// A tenth of the routes on hosts of their own, half of the paths exact, as in a gateway before a few dozen services.
 fn table(routes: usize) -> Result<RouteTable<usize>, BuildError> {
@@ -35,16 +35,5 @@ fn find(c: &mut Criterion) {
     group.finish();
 }
 
-fn normal_form(c: &mut Criterion) {
-    let mut group = c.benchmark_group("normal_form");
-    for (case, path) in [("normal", "/api/v1/resource-7/items/12"), ("escapes", "/api/%76%31/../v2/caf%c3%a9")] {
-        group.bench_function(BenchmarkId::new("path", case), |b| b.iter(|| normalise(black_box(path))));
-    }
-    for (case, authority) in [("lower", "www.example.com:8080"), ("mixed", "WWW.Example.com:8080")] {
-        group.bench_function(BenchmarkId::new("host", case), |b| b.iter(|| host_of(black_box(authority))));
-    }
-    group.finish();
-}
-
-criterion_group!(benches, find, normal_form);
+criterion_group!(benches, find);
 criterion_main!(benches);

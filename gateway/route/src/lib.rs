@@ -1,6 +1,6 @@
 //! From a request's host and path to the best route. Pure: no I/O, no clock, no state.
 //!
-//! [`host_of`] and [`normalise`] bring what a client sent into the one form that routes are compared in; both borrow when
+//! [`host_of`](witgate_http::host::host_of) and [`normalise`](witgate_http::path::normalise) bring what a client sent into the one form that routes are compared in; both borrow when
 //! there is nothing to change. [`RouteTable::find`] then answers without allocating, in time that grows with the labels
 //! of the host and the segments of the path, not with the number of routes.
 //!
@@ -24,7 +24,8 @@
 //! that is less strict. A slash at the end counts for exact paths (`/a` and `/a/` are two), and not for prefixes.
 //!
 //! ```
-//! use witgate_route::{Host, Matcher, Path, RouteTable, host_of, normalise};
+//! use witgate_http::{host::host_of, path::normalise};
+//! use witgate_route::{Host, Matcher, Path, RouteTable};
 //!
 //! let table = RouteTable::build([
 //!     (Matcher { host: None, path: Path::Prefix("/".into()) }, "default"),
@@ -37,11 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod host;
-mod path;
 mod table;
 mod tree;
 
-pub use host::{HOST_LIMIT, HostError, host_of};
-pub use path::{PathError, normalise};
 pub use table::{BuildError, Host, Matcher, Path, RouteTable};

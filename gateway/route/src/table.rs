@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::host::host_name;
+use witgate_http::host::{HostError, host_name};
+use witgate_http::path::{PathError, normalise};
+
 use crate::tree::PathTree;
-use crate::{HostError, PathError, normalise};
 
 /// When a route applies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,7 +76,7 @@ impl<T> RouteTable<T> {
         Ok(table)
     }
 
-    /// The best route for a host as [`host_of`](crate::host_of) gives it and a path as [`normalise`] gives it.
+    /// The best route for a host as [`host_of`](witgate_http::host::host_of) gives it and a path as [`normalise`] gives it.
     /// Allocates nothing.
     pub fn find(&self, host: Option<&str>, path: &str) -> Option<&T> {
         host.and_then(|host| self.find_by_host(host, path)).or_else(|| self.any.find(path))

@@ -4,7 +4,9 @@
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use witgate_route::{BuildError, Host, HostError, Matcher, Path, PathError, RouteTable, host_of, normalise};
+use witgate_http::host::HostError;
+use witgate_http::path::PathError;
+use witgate_route::{BuildError, Host, Matcher, Path, RouteTable};
 
 /// A matcher from its short form: `host path`, where `-` is any host, `*.` starts a wildcard and `/*` ends a prefix.
 fn matcher(text: &str) -> Matcher {
@@ -172,25 +174,5 @@ proptest! {
     fn find_takes_anything(host in prop::option::of(".*"), path in ".*") {
         let table = build(&["- /a/*", "*.c /", "b.c /a"]).unwrap();
         let _ = table.find(host.as_deref(), &path);
-    }
-
-    #[test]
-    fn a_host_is_its_own_normal_form(authority in "([a-zA-Z.]{0,9}|\\[[0-9A-F:]{0,9}\\]|.*)(:[0-9]{0,5})?") {
-        if let Ok(host) = host_of(&authority) {
-            let again = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
-            prop_assert_eq!(host_of(&again).unwrap(), host);
-        }
-    }
-
-    #[test]
-    fn a_normal_path_stays_as_it_is_and_has_no_dot_segment(
-        path in "(/([ab]|\\.|%2[eE]|%2[fF]|%[0-9a-fA-F]{2}|é|;){0,3}){1,6}|.*",
-    ) {
-        if let Ok(normal) = normalise(&path) {
-            prop_assert!(normal.starts_with('/'));
-            prop_assert!(!normal.split('/').any(|segment| segment == "." || segment == ".."), "{}", normal);
-            prop_assert!(normal.is_ascii());
-            prop_assert_eq!(normalise(&normal), Ok(normal.as_ref().into()));
-        }
     }
 }

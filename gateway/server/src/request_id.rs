@@ -3,33 +3,17 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
-
-/// Field that carries the id, in requests and responses.
-pub const FIELD: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest id taken over from a client: enough for every usual scheme (a UUID has 36), short enough for logs.
-const LENGTH_LIMIT: usize = 128;
+use http::header::HeaderValue;
+use witgate_http::request_id::given;
 
 /// The client's id if it sent exactly one valid one, else a new one; also as a field's value.
-///
-/// Valid are letters, digits and `-._~+/=:@`: what UUIDs, ULIDs, base64 and trace ids are made of, and nothing that
-/// could break a log line.
 pub fn of(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
-    let mut values = headers.get_all(&FIELD).iter();
-    if let (Some(value), None) = (values.next(), values.next())
-        && let Ok(id) = value.to_str()
-        && is_valid(id)
-    {
-        return (Arc::from(id), value.clone());
+    if let Some((id, field)) = given(headers) {
+        return (Arc::from(id), field.clone());
     }
     let id = mint();
     let field = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""));
     (id, field)
-}
-
-fn is_valid(id: &str) -> bool {
-    (1..=LENGTH_LIMIT).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(&b))
 }
 
 /// 128 random bits as 32 hexadecimal digits: unique without coordination, not secret.
@@ -46,6 +30,7 @@ pub fn mint() -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use witgate_http::request_id::FIELD;
 
     fn headers(values: &[&str]) -> HeaderMap {
         values.iter().map(|v| (FIELD, v.parse().unwrap())).collect()

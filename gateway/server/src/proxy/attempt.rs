@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use http::Method;
 use tracing::warn;
+use witgate_http::http1::write::Framing;
 
 use crate::envelope::{Code, Problem};
-use crate::http1::write::Framing;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::{self, Exchanged, RequestFlow};

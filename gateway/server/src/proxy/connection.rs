@@ -16,10 +16,10 @@ use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use witgate_config::Downstream as Limits;
+use witgate_http::http1::request::{self, Head};
 
 use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
-use crate::http1::request::{self, Head};
 use crate::proxy::closing::Closing;
 use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{Downstream, Http1, Http2};
@@ -328,7 +328,7 @@ async fn read_head(client: &mut Http1, limits: &Limits, timer: &mut DeadlineTime
 fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
     let head = request::parse(input.get(..end).unwrap_or_default());
     input.advance(end);
-    head.map_err(End::Refused)
+    head.map_err(|error| End::Refused(error.into()))
 }
 
 /// After a response: takes what is left of the request off the connection, so that another one can follow, or the client can read
@@ -353,7 +353,7 @@ fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Limits) -> Result<
     let too_large = || {
         End::Refused(Problem::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes.")))
     };
-    match request::scan(read, *scanned).map_err(End::Refused)? {
+    match request::scan(read, *scanned).map_err(|error| End::Refused(error.into()))? {
         request::Progress::Complete { end } if end > limit => Err(too_large()),
         request::Progress::Complete { end } => Ok(Some(end)),
         request::Progress::Partial { .. } if read.len() > limit => Err(too_large()),

@@ -2,9 +2,9 @@
 
 use http::Version;
 use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
+use witgate_http::request_id;
 
 use crate::proxy::origin::Origin;
-use crate::request_id;
 use crate::snapshot::Endpoint;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -6,8 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 use http::HeaderMap;
-
-use crate::http1::write::may_trail;
+use witgate_http::trailer::may_trail;
 
 /// Most that waits for the peer's window before the sender has to wait.
 const WAITING_LIMIT: usize = 64 * 1024;

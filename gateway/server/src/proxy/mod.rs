@@ -5,7 +5,7 @@
 //! ways, through stages by a `filter`), or `tunnel` for what leaves HTTP. What goes wrong is a `failure`, and `answer` tells the client. The access record
 //! is written when the request's `context` is dropped.
 //!
-//! Either side speaks HTTP/1, by [`crate::http1`], or HTTP/2, by Pingora and `h2`: `downstream` and `upstream` hide which.
+//! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by Pingora and `h2`: `downstream` and `upstream` hide which.
 
 mod attempt;
 mod closing;
@@ -17,7 +17,6 @@ mod failure;
 mod filter;
 mod forward;
 mod h2_sender;
-mod hop;
 mod origin;
 pub mod outbound;
 mod panic;

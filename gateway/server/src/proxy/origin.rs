@@ -8,10 +8,10 @@ use http::uri::{Authority, PathAndQuery};
 use http::Version;
 use pingora::protocols::tls::SslDigest;
 use witgate_stage::{Client, RequestHead};
+use witgate_http::http1::field::Names;
+use witgate_http::http1::request;
 
 use crate::envelope::{Code, Problem};
-use crate::http1::field::Names;
-use crate::http1::request;
 use crate::listen::Sni;
 use crate::proxy::downstream::Length;
 

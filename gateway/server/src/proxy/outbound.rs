@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
+use witgate_http::hop;
+use witgate_http::http1::field::Names;
+use witgate_http::http1::write::Framing;
 use witgate_plugin_host::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
 
-use crate::http1::field::Names;
-use crate::http1::write::Framing;
-use crate::proxy::hop;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
 use crate::snapshot::{self, Endpoint};
 

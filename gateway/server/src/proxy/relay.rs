@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use witgate_http::hop;
 
 use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{ClientError, Downstream};
@@ -17,7 +18,7 @@ use crate::proxy::filter::{Filter, PIECE_LIMIT, Piece};
 use crate::proxy::session::{self, Session};
 use crate::proxy::slot::Slot;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
-use crate::proxy::{hop, request};
+use crate::proxy::request;
 use crate::snapshot::Endpoint;
 
 /// A request that is with an endpoint: the connection, and what is left of the request's body.

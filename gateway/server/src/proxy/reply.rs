@@ -8,10 +8,12 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use witgate_inference::protocol::ServerResponse;
 use witgate_stage::{BodyMode, Hook, ResponseHead};
+use witgate_http::hop;
+use witgate_http::http1::field::Names;
+use witgate_http::http1::response::is_bodiless;
+use witgate_http::request_id;
 
 use crate::envelope::{Answer, Audience, Problem, render};
-use crate::http1::field::Names;
-use crate::http1::response::is_bodiless;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::{self, ClientReply, Failure};
@@ -19,8 +21,7 @@ use crate::proxy::filter::{self, Filter};
 use crate::proxy::relay::{self, Exchanged};
 use crate::proxy::session::Session;
 use crate::proxy::upstream::ResponseParts;
-use crate::proxy::{hop, stages};
-use crate::request_id;
+use crate::proxy::stages;
 use crate::snapshot::Route;
 
 /// An answer to a request, before the response stages have seen it.

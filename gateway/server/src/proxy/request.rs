@@ -6,14 +6,15 @@ use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
 use witgate_stage::RequestHead;
+use witgate_http::hop;
+use witgate_http::http1::field::Names;
 
 use crate::envelope::{Code, Problem};
-use crate::http1::field::Names;
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::Failure;
 use crate::proxy::origin::Arrival;
-use crate::proxy::{forward, hop};
+use crate::proxy::forward;
 use crate::snapshot::{Route, Snapshot};
 
 /// A request that has a route.
@@ -60,13 +61,9 @@ fn locate<'s>(
     arrival: &Arrival,
 ) -> Result<(&'s Arc<Route>, Option<PathAndQuery>), Problem> {
     let authority = arrival.host(&head.headers)?;
-    let host = authority
-        .map(witgate_route::host_of)
-        .transpose()
-        .map_err(|error| Problem::new(Code::InvalidRequest, format!("Malformed host: {error}.")))?;
+    let host = authority.map(witgate_http::host::host_of).transpose()?;
     let path = head.path.path();
-    let normal = witgate_route::normalise(path)
-        .map_err(|error| Problem::new(Code::InvalidRequest, format!("Malformed path: {error}.")))?;
+    let normal = witgate_http::path::normalise(path)?;
     let route = snapshot.routes.find(host.as_deref(), &normal);
     let route = route.ok_or_else(|| Problem::new(Code::NotFound, "No route matches this host and path."))?;
     let target = (normal != path).then(|| match head.path.query() {

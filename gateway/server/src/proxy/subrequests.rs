@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use witgate_http::http1::body::Progress;
+use witgate_http::http1::field::Names;
+use witgate_http::http1::write::{self, Connection, Framing};
+use witgate_http::http1::{body, response};
 use witgate_script::{Subrequest, Subrequests, Subresponse};
 
 use crate::gateway::Gateway;
-use crate::http1::body::Progress;
-use crate::http1::field::Names;
-use crate::http1::write::{self, Connection, Framing};
-use crate::http1::{body, response};
 use crate::proxy::connection;
 use crate::proxy::origin::Origin;
 

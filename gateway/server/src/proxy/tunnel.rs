@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, StatusCode};
 use witgate_stage::{Hook, ResponseHead};
+use witgate_http::hop;
+use witgate_http::request_id;
 
 use crate::envelope::Answer;
 use crate::proxy::closing::Closing;
@@ -20,8 +22,7 @@ use crate::proxy::relay::Exchanged;
 use crate::proxy::session::Session;
 use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
 use crate::proxy::wire::Wire;
-use crate::proxy::{hop, stages};
-use crate::request_id;
+use crate::proxy::stages;
 
 /// One direction.
 #[derive(Debug, Default)]

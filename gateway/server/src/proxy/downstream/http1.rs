@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use http::header::HeaderMap;
 use http::{StatusCode, Version};
 use pingora::protocols::Stream;
+use witgate_http::http1::body::{Decoder, Progress};
+use witgate_http::http1::field::Names;
+use witgate_http::http1::request::{self, Body};
+use witgate_http::http1::write::{self, Connection, Framing};
 
 use super::{ClientError, Length};
-use crate::http1::body::{Decoder, Progress};
-use crate::http1::field::Names;
-use crate::http1::request::{self, Body};
-use crate::http1::write::{self, Connection, Framing};
 use crate::proxy::wire::Wire;
 
 /// Bytes of later requests that are read ahead while one is served; beyond it the client has to wait.

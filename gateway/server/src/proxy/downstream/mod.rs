@@ -11,9 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-
-use crate::http1::body::BodyError;
-use crate::http1::field::Names;
+use witgate_http::http1::body::BodyError;
+use witgate_http::http1::field::Names;
 
 /// How long a message's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use bytes::{Buf, Bytes};
 use http::header::HeaderMap;
 use http::{Method, StatusCode};
 use pingora::protocols::Stream;
+use witgate_http::http1::body::{Decoder, Progress};
+use witgate_http::http1::field::Names;
+use witgate_http::http1::response;
+use witgate_http::http1::write::{self, Framing};
 
 use super::UpstreamError;
-use crate::http1::body::{Decoder, Progress};
-use crate::http1::field::Names;
-use crate::http1::response;
-use crate::http1::write::{self, Framing};
 use crate::proxy::wire::Wire;
 
 /// Most bytes of a response's head: as much as clients may send.

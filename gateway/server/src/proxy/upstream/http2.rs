@@ -11,10 +11,10 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v2::client::Http2Session;
+use witgate_http::http1::field::Names;
 
 use super::UpstreamError;
 use super::http1::ResponseParts;
-use crate::http1::field::Names;
 use crate::proxy::h2_sender::Sender;
 
 /// A stream of a connection to an endpoint.
@@ -99,7 +99,7 @@ impl Http2 {
     }
 
     pub fn body_left(&self, status: StatusCode) -> Option<u64> {
-        if self.bodiless || crate::http1::response::is_bodiless(status) || self.session.response_finished() {
+        if self.bodiless || witgate_http::http1::response::is_bodiless(status) || self.session.response_finished() {
             return Some(0);
         }
         let length = self.session.response_header()?.headers.get(CONTENT_LENGTH);

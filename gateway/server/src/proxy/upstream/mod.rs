@@ -17,9 +17,9 @@ use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession;
+use witgate_http::http1::field::Names;
+use witgate_http::http1::write::{self, Connection, Framing};
 
-use crate::http1::field::Names;
-use crate::http1::write::{self, Connection, Framing};
 use crate::snapshot::Endpoint;
 use http1::Http1;
 use http2::Http2;

@@ -1,10 +1,11 @@
 //! Messages on their way out.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
 use super::field::Names;
+use crate::trailer::may_trail;
 
 /// How the body of an outgoing message is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,30 +161,6 @@ pub fn end(out: &mut Vec<u8>, framing: Framing, trailers: Option<&HeaderMap>) {
         field(out, name.as_str().as_bytes(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Whether a field may come after the body: not what decides about framing, routing or access (RFC 9110, section 6.5.1).
-pub fn may_trail(name: &HeaderName) -> bool {
-    use http::header as h;
-    const NEVER: [HeaderName; 16] = [
-        h::AUTHORIZATION,
-        h::CACHE_CONTROL,
-        CONNECTION,
-        h::CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        h::CONTENT_RANGE,
-        h::CONTENT_TYPE,
-        h::COOKIE,
-        h::EXPECT,
-        h::HOST,
-        h::PROXY_AUTHORIZATION,
-        h::SET_COOKIE,
-        h::TE,
-        h::TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    !NEVER.contains(name)
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub enum PathError {
 
 /// The normal form of `path`, which has neither query nor fragment: escapes of unreserved characters decoded, the other
 /// escapes in upper case, dot segments removed (also those written `%2e`), bytes outside ASCII percent-encoded (RFC 3987,
-/// section 3.1). Borrowed if it was normal already. Empty segments (`//`) stay, see the crate's documentation; an escaped
+/// section 3.1). Borrowed if it was normal already. Empty segments (`//`) stay, for there are services to
+/// which they mean something; an escaped
 /// slash stays escaped, since decoding it would make two segments of one.
 ///
 /// What services read in more than one way is refused, because a route chosen by one reading would guard nothing under

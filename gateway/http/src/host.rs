@@ -48,8 +48,11 @@ pub fn host_of(authority: &str) -> Result<Cow<'_, str>, HostError> {
     host_name(name)
 }
 
-/// `name`, without a dot at the end and in lower case.
-pub(crate) fn host_name(name: &str) -> Result<Cow<'_, str>, HostError> {
+/// `name`, without a dot at the end and in lower case. Borrowed if it was so already.
+///
+/// # Errors
+/// It is no name of a host: [`HostError`] says why.
+pub fn host_name(name: &str) -> Result<Cow<'_, str>, HostError> {
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() {
         return Err(HostError::Empty);
