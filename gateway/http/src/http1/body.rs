@@ -23,6 +23,8 @@ pub enum BodyError {
     TrailersTooLarge,
     #[error("the connection closed before the body's end")]
     Truncated,
+    #[error("its length is not what Content-Length says, or its trailers do not end it")]
+    Length,
 }
 
 /// What the buffer holds of a body.

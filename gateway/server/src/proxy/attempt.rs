@@ -13,7 +13,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::{self, Exchanged, RequestFlow};
 use crate::proxy::request::Admitted;
 use crate::proxy::session::Session;
-use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
+use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
 use crate::proxy::forward;
 use crate::snapshot;
 
@@ -38,7 +38,7 @@ pub async fn ask(
     let headers = &mut session.ctx.exchange.here()?.request.headers;
     let (id, version) = (&session.ctx.id_field, session.ctx.facts.version);
     forward::prepare(headers, admitted.authority.as_ref(), id, version, session.origin, &endpoint);
-    let mut tries = 1;
+    let (mut tries, mut refused) = (1, 0);
     let mut fresh = false;
     loop {
         session.ctx.facts.endpoint = Some(endpoint.address);
@@ -71,6 +71,14 @@ pub async fn ask(
                     && is_idempotent(&session.ctx.facts.method) =>
             {
                 fresh = true;
+                (endpoint, flow) = (exchanged.endpoint, exchanged.flow);
+                flow.restart();
+            }
+            // The endpoint says that it has done nothing with it, whatever it asks for (RFC 9113, section 8.7).
+            Err(Failure::Upstream(UpstreamError::Unprocessed(_)))
+                if refused < UNPROCESSED_LIMIT && exchanged.flow.is_untouched(&session.client) =>
+            {
+                refused += 1;
                 (endpoint, flow) = (exchanged.endpoint, exchanged.flow);
                 flow.restart();
             }

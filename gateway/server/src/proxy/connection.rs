@@ -1,4 +1,4 @@
-//! Client connections: from accepted bytes to checked requests, one after the other or, with HTTP/2, side by side.
+//! Client connections: which version they speak, and those of HTTP/1: from bytes to checked requests, one after the other.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -8,10 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, HttpSession, default_h2_options};
-use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +19,8 @@ use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
 use crate::proxy::closing::Closing;
 use crate::proxy::deadline_timer::DeadlineTimer;
-use crate::proxy::downstream::{Downstream, Http1, Http2};
+use crate::proxy::downstream::{Downstream, Http1};
+use crate::proxy::http2;
 use crate::proxy::origin::{Incoming, Origin};
 use crate::proxy::session::Connected;
 use crate::proxy::relay;
@@ -33,14 +31,6 @@ use crate::telemetry::Record;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Flow-control windows of HTTP/2, in bytes. The protocol's default of 64 KiB throttles a single upload to a few
-/// megabytes a second over a long link; a connection can make the gateway hold at most the second figure.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// Requests at once on one HTTP/2 connection; browsers use up to 100 (RFC 9113, section 5.1.2).
-const STREAMS_LIMIT: u32 = 128;
 
 /// After an answer to a refused head: how long, and for how many bytes, a client is read from so that the closing
 /// connection does not reset the answer away (RFC 9112, section 9.6).
@@ -97,19 +87,6 @@ impl Connections {
                 return;
             }
         }
-    }
-
-    async fn serve_http2(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let limits = self.gateway.limits();
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(limits.idle_timeout);
-        let connection = Http2Connection {
-            gateway: Arc::clone(&self.gateway),
-            options,
-            header_limit: u32::try_from(limits.header_limit).unwrap_or(u32::MAX),
-        };
-        Arc::new(connection).process_new(stream, shutdown).await;
     }
 
     /// Answers a head that cannot become a request, and closes.
@@ -211,7 +188,7 @@ fn serialise(answer: &Answer, id: &str) -> Vec<u8> {
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            self.serve_http2(stream, shutdown).await;
+            Box::pin(http2::serve(&self.gateway, stream, BytesMut::new(), shutdown)).await;
             return None;
         }
         let encrypted = stream.get_ssl_digest().is_some();
@@ -221,11 +198,8 @@ impl ServerApp for Connections {
             self.serve_http1(client, timer, closing).await;
             return None;
         }
-        // Pingora wants to see the preface itself.
         let (stream, read) = client.wire.into_parts();
-        let mut tcp = stream.into_any().downcast::<TcpStream>().ok()?;
-        tcp.rewind(&read);
-        self.serve_http2(tcp, shutdown).await;
+        Box::pin(http2::serve(&self.gateway, stream, read, shutdown)).await;
         None
     }
 }
@@ -361,67 +335,6 @@ fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Limits) -> Result<
             *scanned = upto;
             Ok(None)
         }
-    }
-}
-
-/// One HTTP/2 connection, under the limits of the generation that was current when it began.
-struct Http2Connection {
-    gateway: Arc<Gateway>,
-    options: HttpServerOptions,
-    header_limit: u32,
-}
-
-impl Http2Connection {
-    async fn serve(&self, session: HttpSession) {
-        let digest = session.digest();
-        let address = session.client_addr().and_then(|address| address.as_inet().copied());
-        let local = session.server_addr().and_then(|address| address.as_inet().copied());
-        let origin = Origin::new(address, local, digest.and_then(|digest| digest.ssl_digest.as_deref()));
-        let parts = session.req_header().as_owned_parts();
-        let mut client = Http2::new(session);
-        let (mut timer, mut closing) = (DeadlineTimer::default(), Closing::never());
-        let incoming = Incoming::from_http2(parts, client.body_length());
-        let snapshot = self.gateway.snapshot();
-        let connected = Connected {
-            client: Downstream::Http2(&mut client),
-            timer: &mut timer,
-            closing: &mut closing,
-            origin: &origin,
-        };
-        serve(connected, incoming, &self.gateway, &snapshot).await;
-        // A stream that is dropped while the client still sends is reset, which may overtake the answer.
-        let downstream = &mut Downstream::Http2(&mut client);
-        if !downstream.is_body_done() {
-            relay::drain(downstream, &mut timer, LINGER, LINGER_PAUSE).await;
-        }
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Http2Connection {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        _shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if let ServerSession::H2(session) = session {
-            self.serve(session).await;
-        }
-        None
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        let mut options = default_h2_options();
-        options
-            .max_header_list_size(self.header_limit)
-            .max_concurrent_streams(STREAMS_LIMIT)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
-        Some(options)
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
     }
 }
 

@@ -6,10 +6,19 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 use http::HeaderMap;
+use http::header::HeaderName;
 use witgate_http::trailer::may_trail;
 
 /// Most that waits for the peer's window before the sender has to wait.
 const WAITING_LIMIT: usize = 64 * 1024;
+
+/// Fields that no message of HTTP/2 may have (RFC 9113, section 8.2.2); `h2` sends none that has one.
+pub fn is_of_http1(name: &HeaderName) -> bool {
+    // By length first, as most are none of these.
+    let name = name.as_str();
+    matches!(name.len(), 2 | 7 | 10 | 16 | 17)
+        && matches!(name, "te" | "upgrade" | "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding")
+}
 
 /// What follows the last byte of a body.
 #[derive(Debug)]
@@ -84,9 +93,13 @@ impl Sender {
         }
         match std::mem::replace(&mut self.end, End::Sent) {
             End::Due(Some(trailers)) => {
-                let allowed = trailers.iter().filter(|(name, _)| may_trail(name));
-                let trailers = allowed.map(|(name, value)| (name.clone(), value.clone())).collect();
-                self.stream.send_trailers(trailers).map_err(io::Error::other)?;
+                let allowed = trailers.iter().filter(|(name, _)| may_trail(name) && !is_of_http1(name));
+                let trailers: HeaderMap = allowed.map(|(name, value)| (name.clone(), value.clone())).collect();
+                if trailers.is_empty() {
+                    self.stream.send_data(Bytes::new(), true).map_err(io::Error::other)?;
+                } else {
+                    self.stream.send_trailers(trailers).map_err(io::Error::other)?;
+                }
             }
             End::Due(None) => self.stream.send_data(Bytes::new(), true).map_err(io::Error::other)?,
             other => self.end = other,

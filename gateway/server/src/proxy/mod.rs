@@ -5,18 +5,21 @@
 //! ways, through stages by a `filter`), or `tunnel` for what leaves HTTP. What goes wrong is a `failure`, and `answer` tells the client. The access record
 //! is written when the request's `context` is dropped.
 //!
-//! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by Pingora and `h2`: `downstream` and `upstream` hide which.
+//! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by `h2`: `downstream` and `upstream` hide which. Clients' connections
+//! of HTTP/2 are kept by `http2`, and no fault of the gateway concerns more than one request (`panic`).
 
 mod attempt;
 mod closing;
 pub mod connection;
 mod context;
 mod deadline_timer;
+mod date;
 mod downstream;
 mod failure;
 mod filter;
 mod forward;
 mod h2_sender;
+mod http2;
 mod origin;
 pub mod outbound;
 mod panic;

@@ -73,18 +73,6 @@ impl Incoming {
             arrival: Arrival { authority, version, names, body, upgrade },
         }
     }
-
-    /// `body`: as the stream's head tells.
-    pub fn from_http2(parts: http::request::Parts, body: Length) -> Self {
-        let http::request::Parts { method, uri, version, headers, .. } = parts;
-        let uri = uri.into_parts();
-        // CONNECT has none; `*` is no path, so routing refuses it.
-        let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("*"));
-        Self {
-            head: RequestHead { method, path, headers },
-            arrival: Arrival { authority: uri.authority, version, names: Names::default(), body, upgrade: false },
-        }
-    }
 }
 
 impl Arrival {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use witgate_http::hop;
 
 use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{ClientError, Downstream};
@@ -305,9 +304,8 @@ fn pass_interim(session: &mut Session<'_>, head: ResponseParts) {
     if head.status == StatusCode::CONTINUE {
         return;
     }
-    let ResponseParts { status, reason, mut headers, names } = head;
-    hop::strip(&mut headers, false);
-    session.client.interim(status, &reason, (&headers, &names));
+    let ResponseParts { status, reason, headers, names } = head;
+    session.client.interim(status, &reason, headers, &names);
 }
 
 /// Waits until no stage has the exchange.

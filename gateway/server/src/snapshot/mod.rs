@@ -105,7 +105,7 @@ pub struct Route {
     pub buffer_limit: usize,
     pub metrics: Arc<RouteMetrics>,
     /// In the order of the pipeline's steps.
-    stage_metrics: Vec<Arc<StageMetrics>>,
+    pub stage_metrics: Vec<Arc<StageMetrics>>,
 }
 
 impl std::fmt::Debug for Route {

@@ -86,6 +86,7 @@ pub struct Metrics {
     /// Those of plugins.
     pub custom: Arc<CustomMetrics>,
     pub heads_refused: IntCounter,
+    http2_ended: IntCounterVec,
     /// Requests that met a fault of the gateway.
     pub panics: IntCounter,
     plugin_gauges: IntGaugeVec,
@@ -135,6 +136,10 @@ impl Metrics {
         let reload_last = Opts::new("witgate_reload_last_timestamp_seconds", "Unix time of the last attempt.");
         let plugin_gauges = Opts::new("witgate_plugin_instances", "Instances of plugins, and what became of them.");
         let breakers = Opts::new("witgate_plugin_breaker", "0: closed, 1: half-open, 2: open; calls fail at once.");
+        let http2_ended = Opts::new(
+            "witgate_http2_connections_ended_total",
+            "Connections of HTTP/2 that the gateway ended for what the client did, by the code of its GOAWAY.",
+        );
         let parity = Opts::new(
             "witgate_model_parity_difference",
             "Largest difference between outputs of a model's last two versions on recorded inputs.",
@@ -157,6 +162,7 @@ impl Metrics {
                 "witgate_heads_refused_total",
                 "Request heads refused before routing: malformed, too large or too slow."
             )),
+            http2_ended: register!(IntCounterVec::new(http2_ended, &["reason"])),
             panics: register!(IntCounter::new(
                 "witgate_panics_total",
                 "Requests that were answered with 500 because the gateway itself failed; each has a record and a log line."
@@ -190,6 +196,20 @@ impl Metrics {
             key: (Arc::clone(route), Arc::clone(plugin)),
             hooks: std::array::from_fn(|_| OnceLock::new()),
         })
+    }
+
+    /// A client's connection was ended for what the client did.
+    pub fn http2_ended(&self, reason: h2::Reason) {
+        // Names of RFC 9113, section 7, of those that can come up.
+        let label = match reason {
+            h2::Reason::PROTOCOL_ERROR => "PROTOCOL_ERROR",
+            h2::Reason::FLOW_CONTROL_ERROR => "FLOW_CONTROL_ERROR",
+            h2::Reason::FRAME_SIZE_ERROR => "FRAME_SIZE_ERROR",
+            h2::Reason::COMPRESSION_ERROR => "COMPRESSION_ERROR",
+            h2::Reason::ENHANCE_YOUR_CALM => "ENHANCE_YOUR_CALM",
+            _ => "other",
+        };
+        self.http2_ended.with_label_values(&[label]).inc();
     }
 
     pub fn reload_ended(&self, outcome: ReloadOutcome) {

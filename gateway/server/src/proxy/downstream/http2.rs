@@ -1,55 +1,90 @@
 //! Clients that speak HTTP/2: one stream.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::v2::server::HttpSession;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_LENGTH, DATE, EXPECT, HeaderMap};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use witgate_http::hop;
+use witgate_http::http1::body::BodyError;
 
 use super::{ClientError, Length};
-use crate::proxy::h2_sender::Sender;
+use crate::proxy::h2_sender::{Sender, is_of_http1};
+use crate::proxy::date;
 
 /// A stream of a client's connection: one request.
 pub struct Http2 {
-    session: HttpSession,
+    body: RecvStream,
+    respond: SendResponse<Bytes>,
     sender: Option<Sender>,
+    is_head: bool,
+    /// The client sends its body when it is told to (RFC 9110, section 10.1.1).
+    waits_to_send: bool,
     chunk: Bytes,
     body_done: bool,
+    trailers: Option<HeaderMap>,
     pub received: u64,
     pub sent: u64,
 }
 
 impl Http2 {
-    pub fn new(session: HttpSession) -> Self {
-        let body_done = session.is_body_empty();
-        Self { session, sender: None, chunk: Bytes::new(), body_done, received: 0, sent: 0 }
+    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, head: &Parts) -> Self {
+        let body_done = body.is_end_stream();
+        let expects = |headers: &HeaderMap| {
+            headers.get_all(EXPECT).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        };
+        Self {
+            body,
+            respond,
+            sender: None,
+            is_head: head.method == Method::HEAD,
+            waits_to_send: !body_done && expects(&head.headers),
+            chunk: Bytes::new(),
+            body_done,
+            trailers: None,
+            received: 0,
+            sent: 0,
+        }
     }
 
-    /// As far as the head tells.
-    pub fn body_length(&self) -> Length {
-        if self.body_done {
-            return Length::Known(0);
-        }
-        let length = self.session.req_header().headers.get(CONTENT_LENGTH);
-        length.and_then(|value| value.to_str().ok()?.parse().ok()).map_or(Length::Unknown, Length::Known)
+    /// Whether the response has no body whatever its fields say, for the request's method has none.
+    pub fn is_head(&self) -> bool {
+        self.is_head
+    }
+
+    /// Whether the head of the final response has been sent.
+    pub fn has_responded(&self) -> bool {
+        self.sender.is_some()
     }
 
     pub fn is_body_done(&self) -> bool {
         self.body_done && self.chunk.is_empty()
     }
 
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
+    }
+
     /// Ready with the number of body bytes at hand, or none at the body's end.
     pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<usize>, ClientError>> {
         while self.chunk.is_empty() && !self.body_done {
-            match ready!(self.session.poll_read_body_bytes(context)) {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Poll::Ready(Err(ClientError::Gone(io::Error::other(error)))),
-                None => self.body_done = true,
+            match self.body.poll_data(context) {
+                Poll::Ready(Some(Ok(chunk))) => self.chunk = chunk,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(broken(error))),
+                Poll::Ready(None) => {
+                    self.trailers = ready!(self.body.poll_trailers(context)).map_err(broken)?;
+                    self.body_done = true;
+                }
+                Poll::Pending => {
+                    if std::mem::take(&mut self.waits_to_send) && self.sender.is_none() && self.received == 0 {
+                        self.interim(StatusCode::CONTINUE, HeaderMap::new());
+                    }
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(Ok((!self.chunk.is_empty()).then_some(self.chunk.len())))
@@ -59,9 +94,12 @@ impl Http2 {
         self.chunk.get(..count).unwrap_or_default()
     }
 
+    /// Lets the client send as much again.
     pub fn consume(&mut self, count: usize) {
         self.received += u64::try_from(count).unwrap_or(u64::MAX);
         self.chunk.advance(count);
+        // It cannot be more than has come.
+        let _ = self.body.flow_control().release_capacity(count);
     }
 
     /// Ready once the client has given the stream up.
@@ -69,29 +107,38 @@ impl Http2 {
         if let Some(sender) = &mut self.sender {
             return sender.poll_reset(context);
         }
-        match ready!(Pin::new(&mut self.session.idle()).poll(context)) {
+        match ready!(self.respond.poll_reset(context)) {
             Ok(reason) => Poll::Ready(io::Error::other(format!("stream reset: {reason}"))),
             Err(error) => Poll::Ready(io::Error::other(error)),
         }
+    }
+
+    /// Sends an interim response (RFC 9110, section 15.2). The client may be gone; that shows with the final one.
+    pub fn interim(&mut self, status: StatusCode, mut headers: HeaderMap) {
+        if self.sender.is_some() {
+            return;
+        }
+        clean(&mut headers);
+        headers.remove(CONTENT_LENGTH);
+        let mut response = Response::new(());
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
+        let _ = self.respond.send_informational(response);
     }
 
     /// Sends the head of the final response.
     ///
     /// # Errors
     /// The client has given the stream up.
-    pub fn respond(&mut self, status: StatusCode, headers: HeaderMap, length: Length) -> Result<(), ClientError> {
-        let broken = |error: Box<pingora::Error>| ClientError::Gone(io::Error::other(error));
-        let mut head = ResponseHeader::build_no_case(status, Some(headers.len() + 1)).map_err(broken)?;
-        let mut last = None;
-        for (name, value) in headers {
-            last = name.or(last);
-            if let Some(name) = last.as_ref().filter(|name| **name != TRANSFER_ENCODING) {
-                head.append_header(name, value).map_err(broken)?;
-            }
+    pub fn respond(&mut self, status: StatusCode, mut headers: HeaderMap, length: Length) -> Result<(), ClientError> {
+        clean(&mut headers);
+        if !headers.contains_key(DATE) {
+            headers.insert(DATE, date::now());
         }
+        let mut response = Response::new(());
+        (*response.status_mut(), *response.headers_mut()) = (status, headers);
         let end = matches!(length, Length::None | Length::Described | Length::Known(0));
-        self.session.write_response_header(Box::new(head), end).map_err(broken)?;
-        self.sender = self.session.take_response_body_writer().map(|stream| Sender::new(stream, end));
+        let stream = self.respond.send_response(response, end);
+        self.sender = Some(Sender::new(stream.map_err(|error| ClientError::Gone(io::Error::other(error)))?, end));
         Ok(())
     }
 
@@ -124,7 +171,24 @@ impl Http2 {
     pub fn reset(&mut self) {
         match &mut self.sender {
             Some(sender) => sender.reset(),
-            None => self.session.shutdown(),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
         }
     }
+}
+
+/// Removes what a message of HTTP/2 must not have (RFC 9113, section 8.2.2).
+fn clean(headers: &mut HeaderMap) {
+    hop::strip(headers, false);
+    if headers.keys().any(is_of_http1) {
+        let names: Vec<_> = headers.keys().filter(|name| is_of_http1(name)).cloned().collect();
+        names.iter().for_each(|name| drop(headers.remove(name)));
+    }
+}
+
+fn broken(error: h2::Error) -> ClientError {
+    // `h2` has counted the body against its length, or found trailers that end nothing (RFC 9113, section 8.1.1).
+    if error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) && error.is_reset() {
+        return ClientError::Malformed(BodyError::Length);
+    }
+    ClientError::Gone(io::Error::other(error))
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use witgate_http::http1::body::BodyError;
 use witgate_http::http1::field::Names;
+use witgate_http::hop;
 
 /// How long a message's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +80,22 @@ impl Downstream<'_> {
     }
 
     pub fn take_trailers(&mut self) -> Option<HeaderMap> {
-        match self {
-            Self::Http1(stream) => stream.take_trailers(),
-            // Pingora reads none.
-            Self::Http2(_) => None,
-        }
+        either!(self, stream => stream.take_trailers())
     }
 
     /// Ready once the client has closed or given up. Only while no body is left to read.
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         either!(self, stream => stream.poll_gone(context))
+    }
+
+    /// Sends an interim response of an endpoint's (RFC 9110, section 15.2), without what concerned the endpoint's connection,
+    /// to a client that knows them; [`Self::poll_flush`] takes it on its way. Does nothing once the final one has begun.
+    pub fn interim(&mut self, status: StatusCode, reason: &[u8], mut headers: HeaderMap, names: &Names) {
+        hop::strip(&mut headers, false);
+        match self {
+            Self::Http1(stream) => stream.interim(status, reason, (&headers, names)),
+            Self::Http2(stream) => stream.interim(status, headers),
+        }
     }
 
     /// Sends the head of the final response.
@@ -164,14 +171,6 @@ impl Downstream<'_> {
         match self {
             Self::Http1(stream) => stream.abort(),
             Self::Http2(stream) => stream.reset(),
-        }
-    }
-
-    /// Passes an interim response on (RFC 9110, section 15.2), to clients that know them.
-    pub fn interim(&mut self, status: StatusCode, reason: &[u8], fields: FieldsRef<'_>) {
-        match self {
-            Self::Http1(stream) => stream.interim(status, reason, fields),
-            Self::Http2(_) => {}
         }
     }
 
