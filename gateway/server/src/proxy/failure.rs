@@ -64,6 +64,7 @@ impl fmt::Display for Failure {
             Self::Upstream(UpstreamError::Invalid(what)) => {
                 write!(f, "the endpoint sent something else than HTTP: {what}")
             }
+            Self::Upstream(UpstreamError::Unprocessed(error)) => write!(f, "the endpoint did not take the request: {error}"),
             Self::Upstream(UpstreamError::Stuck) => f.write_str("the endpoint takes nothing of the request"),
             Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint sent nothing for too long"),
             Self::Late => f.write_str("cut off at its deadline"),
@@ -104,6 +105,9 @@ pub fn client_reply(failure: Failure) -> ClientReply {
         }
         Failure::Upstream(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout) => {
             Problem::new(Code::UpstreamUnavailable, "The upstream cannot be reached.")
+        }
+        Failure::Upstream(UpstreamError::Unprocessed(_)) => {
+            Problem::new(Code::UpstreamUnavailable, "The upstream did not take the request; try again.")
         }
         Failure::Upstream(UpstreamError::Closed(_) | UpstreamError::Invalid(_)) => {
             Problem::new(Code::UpstreamInvalid, "The upstream broke off or sent something that is not HTTP.")

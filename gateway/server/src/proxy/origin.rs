@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap, HeaderValue};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::Authority;
 use http::Version;
 use pingora::protocols::tls::SslDigest;
 use witgate_stage::{Client, RequestHead};

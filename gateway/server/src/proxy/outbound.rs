@@ -13,7 +13,7 @@ use witgate_http::http1::field::Names;
 use witgate_http::http1::write::Framing;
 use witgate_plugin_host::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
 
-use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
+use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
 use crate::snapshot::{self, Endpoint};
 
 /// An upstream as plugins reach it.
@@ -40,7 +40,7 @@ impl OutboundTarget for Target {
 }
 
 async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<OutboundReply, OutboundError> {
-    let (mut tries, mut fresh) = (1, false);
+    let (mut tries, mut fresh, mut refused) = (1, false, 0);
     let mut endpoint = Arc::clone(group.next());
     loop {
         let reused = if fresh { None } else { Upstream::reuse(&endpoint, Instant::now()) };
@@ -65,7 +65,8 @@ async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<Outbound
                 hop::strip(&mut headers, false);
                 return Ok(OutboundReply { status, headers, body });
             }
-            // As for a client's request that met a closed connection.
+            // As for a client's request that the endpoint has done nothing with, or that met a closed connection.
+            Err(UpstreamError::Unprocessed(_)) if refused < UNPROCESSED_LIMIT => refused += 1,
             Err(UpstreamError::Closed(_)) if upstream.may_be_stale() && call.method.is_safe() => fresh = true,
             Err(_) => return Err(OutboundError::Unavailable),
         }

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Version};
 use witgate_http::http1::field::{FIELDS_LIMIT, Names};
+use witgate_stage::RequestHead;
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::downstream::Length;

@@ -2,42 +2,67 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE};
 use http::uri::PathAndQuery;
-use http::{Method, StatusCode, Uri};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::v2::client::Http2Session;
+use http::{Method, Request, Uri, response};
 use witgate_http::http1::field::Names;
+use witgate_http::http1::response::is_bodiless;
 
 use super::UpstreamError;
 use super::http1::ResponseParts;
-use crate::proxy::h2_sender::Sender;
+use super::http2_pool::Place;
+use crate::proxy::h2_sender::{Sender, is_of_http1};
 
 /// A stream of a connection to an endpoint.
 pub struct Http2 {
-    pub session: Http2Session,
+    place: Place,
     /// The connection is encrypted.
     tls: bool,
+    response: Option<ResponseFuture>,
     sender: Option<Sender>,
+    body: Option<RecvStream>,
+    /// The request's method has responses without a body.
     bodiless: bool,
+    length: Option<u64>,
     chunk: Bytes,
     body_done: bool,
+    /// Something of the response has arrived.
+    answered: bool,
     trailers: Option<HeaderMap>,
 }
 
 impl Http2 {
-    pub fn new(session: Http2Session, tls: bool) -> Self {
-        Self { session, tls, sender: None, bodiless: false, chunk: Bytes::new(), body_done: false, trailers: None }
+    pub fn new(place: Place, tls: bool) -> Self {
+        Self {
+            place,
+            tls,
+            response: None,
+            sender: None,
+            body: None,
+            bodiless: false,
+            length: None,
+            chunk: Bytes::new(),
+            body_done: false,
+            answered: false,
+            trailers: None,
+        }
+    }
+
+    /// Whether the connection was used before, and nothing of a response has come.
+    pub fn may_be_stale(&self) -> bool {
+        self.place.reused && !self.answered
     }
 
     /// Sends the head of a request.
     ///
     /// # Errors
-    /// The connection does not take it.
+    /// The connection does not take it: nothing was sent.
     pub fn send(
         &mut self,
         method: &Method,
@@ -45,19 +70,29 @@ impl Http2 {
         headers: &HeaderMap,
         end: bool,
     ) -> Result<(), UpstreamError> {
-        let broken = |error: Box<pingora::Error>| UpstreamError::Closed(io::Error::other(error));
-        let mut head = RequestHeader::build_no_case(method.clone(), path.as_str().as_bytes(), Some(headers.len()))
-            .map_err(broken)?;
         // `:authority` stands for `Host`; some servers refuse a request with both (RFC 9113, section 8.3.1).
         let authority = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
         let uri = Uri::builder().scheme(if self.tls { "https" } else { "http" }).authority(authority);
         let uri = uri.path_and_query(path.clone()).build();
-        head.set_uri(uri.map_err(|error| UpstreamError::Invalid(format!("no valid request for HTTP/2: {error}")))?);
-        for (name, value) in headers.iter().filter(|(name, _)| *name != HOST) {
-            head.append_header(name, value).map_err(broken)?;
+        let uri = uri.map_err(|error| UpstreamError::Invalid(format!("no valid request for HTTP/2: {error}")))?;
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut()) = (method.clone(), uri);
+        let fields = request.headers_mut();
+        fields.reserve(headers.len());
+        for (name, value) in headers {
+            if *name != HOST && (!is_of_http1(name) || (*name == TE && value == "trailers")) {
+                fields.append(name, value.clone());
+            }
         }
-        self.session.write_request_header(Box::new(head), end).map_err(broken)?;
-        self.sender = self.session.take_request_body_writer().map(|stream| Sender::new(stream, end));
+        let sent = self.place.sender.send_request(request, end);
+        let (response, stream) = sent.map_err(|error| {
+            if error.is_go_away() || error.is_io() {
+                UpstreamError::Unprocessed(io::Error::other(error))
+            } else {
+                UpstreamError::Invalid(format!("no valid request for HTTP/2: {error}"))
+            }
+        })?;
+        (self.response, self.sender) = (Some(response), Some(Sender::new(stream, end)));
         self.bodiless = *method == Method::HEAD;
         Ok(())
     }
@@ -82,40 +117,40 @@ impl Http2 {
         self.sender.as_mut().map_or(Poll::Ready(Ok(())), |sender| sender.poll_flush(context))
     }
 
-    /// Ready with the head of the final response.
+    /// Ready with a head: of an interim response, or of the final one.
     pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseParts, UpstreamError>> {
-        if let Err(error) = ready!(self.session.poll_read_response_header(context)) {
-            return Poll::Ready(Err(UpstreamError::Closed(io::Error::other(error))));
-        }
-        let Some(head) = self.session.response_header() else {
+        let Some(response) = &mut self.response else {
             return Poll::Ready(Err(UpstreamError::Invalid("no response head".to_owned())));
         };
-        Poll::Ready(Ok(ResponseParts {
-            status: head.status,
-            reason: Bytes::from_static(head.status.canonical_reason().unwrap_or_default().as_bytes()),
-            headers: head.headers.clone(),
-            names: Names::default(),
-        }))
+        if let Some(interim) = ready!(response.poll_informational(context)) {
+            self.answered = true;
+            return Poll::Ready(interim.map_err(broken).map(|interim| parts_of(interim.into_parts().0)));
+        }
+        let (head, body) = ready!(Pin::new(response).poll(context)).map_err(broken)?.into_parts();
+        self.answered = true;
+        self.response = None;
+        self.length = match head.headers.get(CONTENT_LENGTH) {
+            _ if self.bodiless || is_bodiless(head.status) || body.is_end_stream() => Some(0),
+            // `h2` has read it, and counts the body against it.
+            length => length.and_then(|length| length.to_str().ok()?.parse().ok()),
+        };
+        self.body = Some(body);
+        Poll::Ready(Ok(parts_of(head)))
     }
 
-    pub fn body_left(&self, status: StatusCode) -> Option<u64> {
-        if self.bodiless || witgate_http::http1::response::is_bodiless(status) || self.session.response_finished() {
-            return Some(0);
-        }
-        let length = self.session.response_header()?.headers.get(CONTENT_LENGTH);
-        length.and_then(|length: &HeaderValue| length.to_str().ok()?.parse().ok())
+    /// Bytes of the response's body, if they are known beforehand.
+    pub fn body_left(&self) -> Option<u64> {
+        self.length
     }
 
     /// Ready with the number of body bytes at hand, or none at the body's end.
     pub fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<usize>, UpstreamError>> {
-        let broken = |error: io::Error| UpstreamError::Closed(error);
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
         while self.chunk.is_empty() && !self.body_done {
-            match ready!(self.session.poll_read_response_body(context)) {
-                Some(Ok(chunk)) => self.chunk = chunk,
-                Some(Err(error)) => return Poll::Ready(Err(broken(io::Error::other(error)))),
+            match ready!(body.poll_data(context)) {
+                Some(chunk) => self.chunk = chunk.map_err(broken)?,
                 None => {
-                    let trailers = ready!(pin!(self.session.read_trailers()).poll(context));
-                    self.trailers = trailers.map_err(|error| broken(io::Error::other(error)))?;
+                    self.trailers = ready!(body.poll_trailers(context)).map_err(broken)?;
                     self.body_done = true;
                 }
             }
@@ -127,11 +162,43 @@ impl Http2 {
         self.chunk.get(..count).unwrap_or_default()
     }
 
+    /// Lets the endpoint send as much again.
     pub fn consume(&mut self, count: usize) {
         self.chunk.advance(count);
+        if let Some(body) = &mut self.body {
+            // It cannot be more than has come.
+            let _ = body.flow_control().release_capacity(count);
+        }
     }
 
     pub fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take()
     }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        if self.response.is_some() && !self.answered {
+            self.place.doubt();
+        }
+    }
+}
+
+fn parts_of(head: response::Parts) -> ResponseParts {
+    let reason = Bytes::from_static(head.status.canonical_reason().unwrap_or_default().as_bytes());
+    ResponseParts { status: head.status, reason, headers: head.headers, names: Names::default() }
+}
+
+/// What became of the stream.
+fn broken(error: h2::Error) -> UpstreamError {
+    let reason = error.reason();
+    // Streams above what a GOAWAY says was processed, or refused before anything was done (RFC 9113, section 8.7). Of a GOAWAY,
+    // `h2` tells no other streams.
+    if error.is_remote() && (error.is_go_away() || reason == Some(Reason::REFUSED_STREAM)) {
+        return UpstreamError::Unprocessed(io::Error::other(error));
+    }
+    if error.is_library() {
+        return UpstreamError::Invalid(format!("malformed HTTP/2: {error}"));
+    }
+    UpstreamError::Closed(io::Error::other(error))
 }

@@ -2,6 +2,7 @@
 
 pub mod http1;
 mod http2;
+mod http2_pool;
 mod pool;
 
 pub use http1::ResponseParts;
@@ -15,8 +16,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::Stream;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::write::{self, Connection, Framing};
 
@@ -29,10 +29,20 @@ use http2::Http2;
 pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 
+/// How often a request is sent again because endpoints said that they had done nothing with it: once for a connection that was
+/// ending and once more for bad luck. One that refuses everything is not asked for ever.
+pub const UNPROCESSED_LIMIT: u32 = 2;
+
 /// Makes connections, with TLS where an endpoint wants it.
 static TRANSPORT: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
-/// Makes and shares connections of HTTP/2.
-static HTTP2: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
+
+/// A new connection, without anything said on it.
+async fn open_transport(endpoint: &Endpoint) -> Result<Stream, UpstreamError> {
+    TRANSPORT.new_stream(&endpoint.peer).await.map_err(|error| match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamError::ConnectTimeout,
+        _ => UpstreamError::Unreachable(error),
+    })
+}
 
 /// What went wrong on the endpoint's side.
 #[derive(Debug)]
@@ -49,6 +59,9 @@ pub enum UpstreamError {
     Stuck,
     /// It sends nothing of the response.
     Silent,
+    /// It has said that it has done nothing with the request, which may be sent again, whatever its method (RFC 9113,
+    /// section 8.7); or the connection ended before it was sent.
+    Unprocessed(io::Error),
 }
 
 /// A connection or stream that carries one request.
@@ -81,25 +94,21 @@ impl Upstream {
     /// # Errors
     /// The endpoint cannot be reached.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, UpstreamError> {
-        let failed = |error: Box<pingora::Error>| match error.etype() {
-            ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => UpstreamError::ConnectTimeout,
-            _ => UpstreamError::Unreachable(error),
-        };
         if endpoint.http2 {
-            let (session, _) = HTTP2.get_http_session(&endpoint.peer).await.map_err(failed)?;
-            return match session {
-                HttpSession::H2(session) => Ok(Self::Http2(Box::new(Http2::new(session, endpoint.peer.is_tls())))),
-                _ => Err(UpstreamError::Invalid("the endpoint does not speak HTTP/2".to_owned())),
-            };
+            let place = http2_pool::place(endpoint).await?;
+            return Ok(Self::Http2(Box::new(Http2::new(place, endpoint.peer.is_tls()))));
         }
-        let stream = TRANSPORT.new_stream(&endpoint.peer).await.map_err(failed)?;
+        let stream = open_transport(endpoint).await?;
         let connection = Box::new(Http1::new(stream));
         Ok(Self::Http1 { connection, key: endpoint.key, idle_timeout: endpoint.idle_timeout, reused: false })
     }
 
     /// Whether the endpoint may have closed the connection before it saw this request.
     pub fn may_be_stale(&self) -> bool {
-        matches!(self, Self::Http1 { connection, reused: true, .. } if !connection.has_answered())
+        match self {
+            Self::Http1 { connection, reused, .. } => *reused && !connection.has_answered(),
+            Self::Http2(stream) => stream.may_be_stale(),
+        }
     }
 
     /// Writes a request's head.
@@ -165,11 +174,8 @@ impl Upstream {
     }
 
     /// Bytes of the response's body, if they are known beforehand.
-    pub fn body_left(&self, status: StatusCode) -> Option<u64> {
-        match self {
-            Self::Http1 { connection, .. } => connection.body_left(),
-            Self::Http2(stream) => stream.body_left(status),
-        }
+    pub fn body_left(&self, _status: StatusCode) -> Option<u64> {
+        either!(self, stream => stream.body_left())
     }
 
     /// Ready with the number of body bytes at hand, or none at the body's end.
@@ -190,17 +196,11 @@ impl Upstream {
     }
 
     /// Keeps the connection for others, if it is in a state for that.
-    pub async fn release(self, endpoint: &Endpoint) {
-        match self {
-            Self::Http1 { connection, key, idle_timeout, .. } => {
-                if connection.is_reusable() {
-                    pool::put(key, connection, idle_timeout);
-                }
-            }
-            Self::Http2(stream) => {
-                let session = HttpSession::H2(stream.session);
-                Box::pin(HTTP2.release_http_session(session, &endpoint.peer, Some(endpoint.idle_timeout))).await;
-            }
+    pub async fn release(self, _endpoint: &Endpoint) {
+        if let Self::Http1 { connection, key, idle_timeout, .. } = self
+            && connection.is_reusable()
+        {
+            pool::put(key, connection, idle_timeout);
         }
     }
 }
