@@ -1,10 +1,11 @@
 //! Harness of the end-to-end suites in `it/`: the real binary, real sockets, real components.
 //!
 //! [`gateway`] starts the gateway on free ports with a configuration of its own; [`upstream`] is a service behind it
-//! whose every answer the test decides; [`client`] sends exactly what it is told.
+//! whose every answer the test decides; [`client`] and [`http2`] send exactly what they are told.
 
 pub mod client;
 pub mod gateway;
+pub mod http2;
 pub mod nginx;
 pub mod redis;
 pub mod upstream;

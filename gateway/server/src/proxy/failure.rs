@@ -64,7 +64,9 @@ impl fmt::Display for Failure {
             Self::Upstream(UpstreamError::Invalid(what)) => {
                 write!(f, "the endpoint sent something else than HTTP: {what}")
             }
-            Self::Upstream(UpstreamError::Unprocessed(error)) => write!(f, "the endpoint did not take the request: {error}"),
+            Self::Upstream(UpstreamError::Unprocessed(error)) => {
+                write!(f, "the endpoint did not take the request: {error}")
+            }
             Self::Upstream(UpstreamError::Stuck) => f.write_str("the endpoint takes nothing of the request"),
             Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint sent nothing for too long"),
             Self::Late => f.write_str("cut off at its deadline"),

@@ -108,6 +108,8 @@ impl Http2 {
             return sender.poll_reset(context);
         }
         match ready!(self.respond.poll_reset(context)) {
+            // `h2` has found its body malformed: that shows when it is read, and wakes whoever reads it.
+            Ok(Reason::PROTOCOL_ERROR) if !self.body_done => Poll::Pending,
             Ok(reason) => Poll::Ready(io::Error::other(format!("stream reset: {reason}"))),
             Err(error) => Poll::Ready(io::Error::other(error)),
         }

@@ -38,7 +38,8 @@ impl Stage for Faulty {
                 panic!("broken later")
             })),
             _ => {
-                let response = Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from("fine") };
+                let response =
+                    Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from("fine") };
                 Run::Ended(exchange, Ok(Verdict::Respond(Box::new(response))))
             }
         }
