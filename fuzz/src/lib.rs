@@ -1,14 +1,16 @@
-//! What the fuzz targets have in common: a model server in front of a double of the models, and what has to be true of
-//! its answers.
+//! What the fuzz targets have in common: what has to be true of messages of HTTP ([`http`]); a model server in front of a
+//! double of the models, and what has to be true of its answers.
 
 #[path = "../../gateway/inference/tests/double/mod.rs"]
 mod double;
+#[path = "../../gateway/http/tests/oracle/mod.rs"]
+pub mod http;
 
 use std::sync::{Arc, LazyLock};
 
+use ::http::{HeaderMap, HeaderValue, Method};
 use bytes::Bytes;
 use double::Double;
-use http::{HeaderMap, HeaderValue, Method};
 use tokio::runtime::{Builder, Runtime};
 use witgate_inference::protocol::{ModelServer, ServerRequest, ServerResponse, ServerSettings};
 
@@ -54,7 +56,7 @@ pub fn post(path: &str, json_length: Option<usize>, body: &[u8]) {
 pub fn call(method: &str, message: &[u8]) {
     let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
     let body = [&[0][..], &length, message].concat();
-    let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
+    let headers = HeaderMap::from_iter([(::http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
     let response = ask(&format!("/inference.GRPCInferenceService/{method}"), &headers, body.into());
     let status = response.trailers.as_ref().expect("trailers")["grpc-status"].to_str().expect("digits").to_owned();
     assert!(["0", "3", "4", "5", "7", "8", "12"].contains(&status.as_str()), "{status}");

@@ -1,6 +1,6 @@
 //! Fields that concern one connection alone (RFC 9110, section 7.6.1).
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderName, TE, UPGRADE};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -12,7 +12,9 @@ const END_TO_END: [&str; 4] = ["content-length", "content-type", "host", "transf
 /// Removes what concerned the sender's connection alone, and with it what `Connection` names. Before any stage runs: a
 /// client that could name a field which a stage sets could take its own identity away.
 ///
-/// Framing stays, for stages to read: the message is framed anew when it is sent. `Upgrade` stays if it means something.
+/// Framing stays, for stages to read: the message is framed anew when it is sent. `Upgrade` stays if it means something, and
+/// so does `TE`, which a client has to name in `Connection` (RFC 9110, section 10.1.4): it says whether trailers are welcome,
+/// until the request is sent on.
 pub fn strip(headers: &mut HeaderMap, upgrade: bool) {
     // Nearly always there is none of them, and looking at all names once takes less time than looking up each of these.
     if !headers.keys().any(is_of_one_connection) {
@@ -44,7 +46,7 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let names = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|field| *field != UPGRADE && !END_TO_END.contains(&field.as_str()))
+        .filter(|field| *field != UPGRADE && *field != TE && !END_TO_END.contains(&field.as_str()))
         .collect()
 }
 
@@ -75,6 +77,10 @@ mod tests {
         assert_eq!(left, ["content-length", "host", "x-end"]);
         strip(&mut tunnel, true);
         assert!(tunnel.contains_key("upgrade") && !tunnel.contains_key("x-hop"));
+        let mut trailers =
+            HeaderMap::from_iter([(CONNECTION, "close, TE".parse().unwrap()), (TE, "trailers".parse().unwrap())]);
+        strip(&mut trailers, false);
+        assert!(trailers.contains_key(TE) && !trailers.contains_key(CONNECTION));
         for alone in ["connection", "http2-settings", "keep-alive", "proxy-connection", "upgrade"] {
             let mut headers = HeaderMap::from_iter([(HeaderName::from_static(alone), "x".parse().unwrap())]);
             strip(&mut headers, false);

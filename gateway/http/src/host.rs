@@ -77,6 +77,13 @@ pub fn host_name(name: &str) -> Result<Cow<'_, str>, HostError> {
     Ok(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
+/// The port of an authority that [`host_of`] takes; none where it says nothing about it.
+pub fn port_of(authority: &str) -> Option<u16> {
+    let after_address = authority.rfind(']').map_or(0, |end| end + 1);
+    let (_, port) = authority.get(after_address..)?.split_once(':')?;
+    port.parse().ok()
+}
+
 /// The port may be empty (RFC 3986, section 3.2.3).
 fn check_port(port: &str) -> Result<(), HostError> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -106,6 +113,20 @@ mod tests {
             assert_eq!(host_of(authority).unwrap(), "::1", "{authority}");
         }
         assert_eq!(host_of("[2001:DB8::A]").unwrap(), "2001:db8::a");
+    }
+
+    #[test]
+    fn a_port_is_what_stands_behind_the_host() {
+        for (authority, port) in [
+            ("a.test", None),
+            ("a.test:", None),
+            ("a.test:8080", Some(8080)),
+            ("[::1]", None),
+            ("[::1]:", None),
+            ("[::1]:443", Some(443)),
+        ] {
+            assert_eq!(port_of(authority), port, "{authority}");
+        }
     }
 
     #[test]

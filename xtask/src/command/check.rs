@@ -1,4 +1,5 @@
-//! Format, lints and documentation of all workspaces and of the first plugin in Rust, with warnings as errors.
+//! Format, lints and documentation of all workspaces and of the first plugin in Rust, with warnings as errors; that the
+//! fuzz targets and the gateway without scripts compile.
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -20,6 +21,13 @@ pub fn run() -> Result<(), Failure> {
     progress.step("clippy: gateway");
     let clippy = ["clippy", "--release", "--workspace"];
     process::complete(Host::cargo().args(clippy).arg("--all-targets").args(DENY_WARNINGS))?;
+    progress.step("clippy: gateway without scripts");
+    let without_scripts = ["-p", "witgate-server", "--no-default-features"];
+    process::complete(Host::cargo().args(["clippy", "--release"]).args(without_scripts).args(DENY_WARNINGS))?;
+    progress.step("clippy: fuzz targets");
+    // Without the fuzzer itself, which needs a C++ compiler.
+    let targets = ["--manifest-path", "fuzz/Cargo.toml", "--no-default-features", "--locked"];
+    process::complete(Host::cargo().arg("clippy").args(targets).args(DENY_WARNINGS))?;
     for guests in [PLUGINS, TEST_GUESTS] {
         progress.step(&format!("clippy: {}", guests.title));
         process::complete(guests.cargo().args(clippy).args(["--target", WASM_TARGET]).args(DENY_WARNINGS))?;

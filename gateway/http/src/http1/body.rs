@@ -43,6 +43,7 @@ pub enum Progress {
 pub struct Decoder {
     state: State,
     trailers: Option<HeaderMap>,
+    lenient: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +64,25 @@ enum State {
 
 impl Decoder {
     pub fn length(length: u64) -> Self {
-        Self { state: if length == 0 { State::End } else { State::Length(length) }, trailers: None }
+        Self::new(if length == 0 { State::End } else { State::Length(length) })
     }
 
     pub fn chunked() -> Self {
-        Self { state: State::Size, trailers: None }
+        Self::new(State::Size)
     }
 
     /// A response whose connection's end is its own.
     pub fn until_close() -> Self {
-        Self { state: State::UntilClose, trailers: None }
+        Self::new(State::UntilClose)
+    }
+
+    fn new(state: State) -> Self {
+        Self { state, trailers: None, lenient: false }
+    }
+
+    /// Of an upstream's response: its trailers are read as its head is.
+    pub fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     pub fn is_done(&self) -> bool {
@@ -120,7 +130,7 @@ impl Decoder {
                     }
                     _ => return Err(BodyError::ChunkEnd),
                 },
-                State::Trailers => match trailers(buffer)? {
+                State::Trailers => match trailers(buffer, self.lenient)? {
                     None => return Ok(Progress::More),
                     Some(trailers) => {
                         self.trailers = trailers;
@@ -183,7 +193,7 @@ fn size_line(buffer: &mut BytesMut) -> Result<Option<u64>, BodyError> {
 }
 
 /// The fields behind the last chunk; none: they are not complete.
-fn trailers(buffer: &mut BytesMut) -> Result<Option<Option<HeaderMap>>, BodyError> {
+fn trailers(buffer: &mut BytesMut, lenient: bool) -> Result<Option<Option<HeaderMap>>, BodyError> {
     if buffer.starts_with(b"\r\n") {
         buffer.advance(2);
         return Ok(Some(None));
@@ -195,9 +205,10 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Option<HeaderMap>>, BodyErro
         return Err(BodyError::TrailersTooLarge);
     }
     let section = buffer.get(..end).unwrap_or_default();
+    let split = if lenient { field::split_lenient } else { field::split };
     let mut fields = Fields::default();
     for line in section.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
-        let (name, value) = field::split(line).map_err(|_| BodyError::Trailer)?;
+        let (name, value) = split(line).map_err(|_| BodyError::Trailer)?;
         fields.add(section, name, value).map_err(|_| BodyError::Trailer)?;
         if fields.map.len() > field::FIELDS_LIMIT {
             return Err(BodyError::TrailersTooLarge);
@@ -263,6 +274,7 @@ mod tests {
             (b"3\r\nabc\n0\r\n\r\n", BodyError::ChunkEnd),
             (b"0\r\nno colon\r\n\r\n", BodyError::Trailer),
             (b"0\r\n folded: x\r\n\r\n", BodyError::Trailer),
+            (b"0\r\nspaced : x\r\n\r\n", BodyError::Trailer),
             (b"3\r\nab", BodyError::Truncated),
             (b"3\r\nabc\r\n", BodyError::Truncated),
             (b"0\r\n", BodyError::Truncated),

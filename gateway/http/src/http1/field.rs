@@ -23,11 +23,27 @@ pub enum FieldError {
 /// # Errors
 /// The line is no field line.
 pub fn split(line: &[u8]) -> Result<(&[u8], &[u8]), FieldError> {
+    parts(line, |name| name)
+}
+
+/// As [`split`], for messages of upstreams: white space before the colon is taken away (RFC 9112, section 5.1).
+///
+/// # Errors
+/// The line is no field line.
+pub fn split_lenient(line: &[u8]) -> Result<(&[u8], &[u8]), FieldError> {
+    parts(line, |name| match name {
+        [.., b' ' | b'\t'] => name.trim_ascii_end(),
+        _ => name,
+    })
+}
+
+fn parts(line: &[u8], trimmed: impl Fn(&[u8]) -> &[u8]) -> Result<(&[u8], &[u8]), FieldError> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(FieldError::Folded);
     }
     let colon = memchr::memchr(b':', line).ok_or(FieldError::NoColon)?;
     let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
+    let name = trimmed(name);
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
         return Err(FieldError::Name);
     }

@@ -5,6 +5,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Version};
 
 use super::field::{self, ConnectionOptions, FIELDS_LIMIT, FieldError, Fields, Names, is_token};
+use crate::authority::{AuthorityError, Scheme, is_host, settle};
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +39,8 @@ pub enum HeadError {
     HostMissing,
     #[error("Host is given more than once")]
     HostRepeated,
-    #[error("Host and the request target name different hosts")]
-    HostDiffers,
+    #[error("{0}")]
+    Authority(#[from] AuthorityError),
     #[error("both Content-Length and Transfer-Encoding are given")]
     Ambiguous,
     #[error("Content-Length is not a decimal number")]
@@ -96,7 +97,7 @@ pub struct Head {
     pub method: Method,
     /// As the client wrote it: not in normal form yet.
     pub path: PathAndQuery,
-    /// Of a target in absolute form.
+    /// Of a target in absolute form; `Host` says the same.
     pub authority: Option<Authority>,
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,
@@ -128,8 +129,11 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
         facts.add(name, value)?;
         fields.add(head, name, value)?;
     }
-    let body = facts.check(line.version, line.authority.as_ref().map(|name| name.as_str().as_bytes()))?;
-    let Fields { map: headers, names } = fields;
+    let body = facts.check(line.version)?;
+    let Fields { map: mut headers, names } = fields;
+    if let Some((scheme, authority)) = &line.authority {
+        settle(&mut headers, Some(authority), Some(*scheme))?;
+    }
     let options = if facts.connections > 0 { ConnectionOptions::of(&headers) } else { ConnectionOptions::default() };
     let is_11 = line.version == Version::HTTP_11;
     Ok(Head {
@@ -145,7 +149,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
         keep_alive: if is_11 { !options.close } else { options.keep_alive && !options.close },
         method: line.method,
         path: line.path,
-        authority: line.authority,
+        authority: line.authority.map(|(_, authority)| authority),
         version: line.version,
         headers,
         names,
@@ -168,7 +172,7 @@ fn lines(mut head: &[u8]) -> impl Iterator<Item = &[u8]> {
 struct RequestLine {
     method: Method,
     path: PathAndQuery,
-    authority: Option<Authority>,
+    authority: Option<(Scheme, Authority)>,
     version: Version,
 }
 
@@ -204,10 +208,11 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
     }
     let (path, authority) = match absolute(target) {
         _ if target.starts_with(b"/") || (target == b"*" && method == Method::OPTIONS) => (target, None),
-        Some((authority, path)) => (path, Some(authority)),
+        Some((scheme, authority, path)) => (path, Some((scheme, authority))),
         None => return Err(HeadError::Target),
     };
-    let authority = authority.map(Authority::try_from).transpose().map_err(|_| HeadError::Url)?;
+    let authority = authority.map(|(scheme, authority)| Authority::try_from(authority).map(|name| (scheme, name)));
+    let authority = authority.transpose().map_err(|_| HeadError::Url)?;
     let path = match path.first() {
         None => PathAndQuery::from_static("/"),
         // `http://host?query`
@@ -217,20 +222,22 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
     Ok(RequestLine { method, path, authority, version })
 }
 
-/// Authority and rest of an `http` or `https` URL.
-fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
-    let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
-        let (head, rest) = target.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme).then_some(rest)
+/// Scheme, authority and rest of an `http` or `https` URL.
+fn absolute(target: &[u8]) -> Option<(Scheme, &[u8], &[u8])> {
+    let schemes = [(&b"http://"[..], Scheme::Http), (b"https://", Scheme::Https)];
+    let (scheme, rest) = schemes.into_iter().find_map(|(prefix, scheme)| {
+        let (head, rest) = target.split_at_checked(prefix.len())?;
+        head.eq_ignore_ascii_case(prefix).then_some((scheme, rest))
     })?;
-    rest.split_at_checked(rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len()))
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end)?;
+    Some((scheme, authority, rest))
 }
 
 /// What the fields say about host and framing.
 #[derive(Default)]
 struct Facts<'a> {
     hosts: usize,
-    host: &'a [u8],
     lengths: usize,
     codings: usize,
     upgrades: usize,
@@ -246,7 +253,6 @@ impl<'a> Facts<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
-                self.host = value;
                 if !is_host(value) {
                     return Err(HeadError::Host);
                 }
@@ -268,14 +274,11 @@ impl<'a> Facts<'a> {
     }
 
     /// RFC 9112, sections 3.2, 6.1 and 6.3.
-    fn check(&self, version: Version, authority: Option<&[u8]>) -> Result<Body, HeadError> {
+    fn check(&self, version: Version) -> Result<Body, HeadError> {
         match (self.hosts, version) {
             (0, Version::HTTP_10) | (1, _) => {}
             (0, _) => return Err(HeadError::HostMissing),
             _ => return Err(HeadError::HostRepeated),
-        }
-        if authority.is_some_and(|authority| self.hosts > 0 && !authority.eq_ignore_ascii_case(self.host)) {
-            return Err(HeadError::HostDiffers);
         }
         if self.codings > 0 && self.lengths > 0 {
             return Err(HeadError::Ambiguous);
@@ -304,16 +307,10 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Bytes of `uri-host [ ":" port ]` (RFC 9110, section 7.2); empty is allowed and means none.
-fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|byte| {
-        matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-            || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%' | b':' | b'[' | b']')
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
 
     fn verdict(head: &str) -> Result<(), HeadError> {
@@ -338,6 +335,21 @@ mod tests {
     }
 
     #[test]
+    fn the_host_of_an_absolute_target_is_what_the_field_says() {
+        for (target, host, expected) in [
+            ("http://a.test:80/x", "Host: a.test\r\n", "a.test:80"),
+            ("http://a.test/x", "Host: A.Test:80\r\n", "a.test"),
+            ("https://a.test:443", "Host: a.test\r\n", "a.test:443"),
+            ("http://A.test?y", "Host: a.test.\r\n", "A.test"),
+            ("/x", "Host: a.test:80\r\n", "a.test:80"),
+        ] {
+            let head = parse(format!("GET {target} HTTP/1.1\r\n{host}\r\n").as_bytes()).unwrap();
+            assert_eq!(head.headers[HOST], expected, "{target} {host}");
+        }
+        assert_eq!(parse(b"GET http://a/ HTTP/1.0\r\n\r\n").unwrap().headers[HOST], "a");
+    }
+
+    #[test]
     fn ambiguous_and_malformed_heads_are_refused_with_the_reason() {
         for (head, error) in [
             ("GET  / HTTP/1.1\nHost: a\n\n", HeadError::RequestLine),
@@ -349,7 +361,8 @@ mod tests {
             ("CONNECT a:443 HTTP/1.1\nHost: a\n\n", HeadError::Connect),
             ("GET x HTTP/1.1\nHost: a\n\n", HeadError::Target),
             ("GET * HTTP/1.1\nHost: a\n\n", HeadError::Target),
-            ("GET http://b/ HTTP/1.1\nHost: a\n\n", HeadError::HostDiffers),
+            ("GET https://a:80/ HTTP/1.1\nHost: a\n\n", HeadError::Authority(AuthorityError::Differs)),
+            ("GET http://b/ HTTP/1.1\nHost: a\n\n", HeadError::Authority(AuthorityError::Differs)),
             ("GET / HTTP/1.1\n\n", HeadError::HostMissing),
             ("GET / HTTP/1.1\nHost: a\nHost: a\n\n", HeadError::HostRepeated),
             ("GET / HTTP/1.1\nHost: a, b\n\n", HeadError::Host),

@@ -11,7 +11,7 @@ use super::field::{self, ConnectionOptions, FIELDS_LIMIT, Fields, Names};
 #[derive(Debug)]
 pub struct Head {
     pub status: StatusCode,
-    /// The words behind the status.
+    /// The reason phrase behind the status.
     pub reason: Bytes,
     pub headers: HeaderMap,
     pub names: Names,
@@ -64,7 +64,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
         if at >= FIELDS_LIMIT {
             return Err(HeadError::TooManyFields);
         }
-        let (name, value) = field::split(line)?;
+        let (name, value) = field::split_lenient(line)?;
         fields.add(head, name, value)?;
     }
     let Fields { map: headers, names } = fields;
@@ -114,7 +114,7 @@ pub fn framing(head: &Head, method: &Method) -> Result<Decoder, HeadError> {
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(Decoder::chunked()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(Decoder::chunked().lenient()),
         _ => Err(HeadError::Coding),
     }
 }
@@ -134,7 +134,11 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
+    use crate::http1::body::Progress;
+    use crate::http1::field::FieldError;
 
     fn head(text: &str) -> Result<Head, HeadError> {
         parse(text.replace('\n', "\r\n").as_bytes())
@@ -164,6 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn white_space_before_a_colon_is_taken_away() {
+        let head = head("HTTP/1.1 200 OK\nX-Legacy : on\nX-Tabbed\t \t: 1\nTransfer-Encoding : chunked\nx-after:2\n\n")
+            .unwrap();
+        let fields: Vec<_> =
+            head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(fields, [("x-legacy", "on"), ("x-tabbed", "1"), ("transfer-encoding", "chunked"), ("x-after", "2")]);
+        let mut names = head.names.cursor();
+        let written: Vec<_> = head.headers.keys().map(|name| names.original(name)).collect();
+        assert_eq!(written, [&b"X-Legacy"[..], b"X-Tabbed", b"Transfer-Encoding", b"x-after"]);
+        let mut decoder = framing(&head, &Method::GET).unwrap();
+        assert_eq!(decoder.left(), None, "its framing counts");
+        let mut body = BytesMut::from(&b"0\r\nX-Sum : 1\r\n\r\n"[..]);
+        assert_eq!(decoder.advance(&mut body), Ok(Progress::End));
+        assert_eq!(decoder.take_trailers().unwrap()["x-sum"], "1");
+    }
+
+    #[test]
     fn the_end_is_found_however_the_bytes_arrive() {
         for text in [&b"HTTP/1.1 200 OK\r\nx: y\r\n\r\nbody"[..], b"HTTP/1.1 200 OK\nx: y\n\nbody"] {
             let end = text.len() - 4;
@@ -182,7 +203,15 @@ mod tests {
         {
             assert_eq!(head(text).unwrap_err(), HeadError::StatusLine, "{text}");
         }
-        assert!(matches!(head("HTTP/1.1 200 OK\nx y\n\n"), Err(HeadError::Field(_))));
+        for (line, error) in [
+            ("x y", FieldError::NoColon),
+            ("x y: z", FieldError::Name),
+            (": z", FieldError::Name),
+            (" : z", FieldError::Folded),
+            (" x: z", FieldError::Folded),
+        ] {
+            assert_eq!(head(&format!("HTTP/1.1 200 OK\n{line}\n\n")).unwrap_err(), HeadError::Field(error), "{line}");
+        }
         let many = "x: y\n".repeat(FIELDS_LIMIT + 1);
         assert_eq!(head(&format!("HTTP/1.1 200 OK\n{many}\n")).unwrap_err(), HeadError::TooManyFields);
     }
