@@ -83,7 +83,10 @@ fn a_stage_that_is_cut_off_loses_nothing_of_the_request() {
         let chunked: &[(&str, &str)] = if body.is_empty() { &[] } else { &[("transfer-encoding", "chunked")] };
         let fields = [&[("accept", "text/html")], chunked].concat();
         let answer = request(gateway.address(), "POST", path, &fields, body);
-        assert_eq!((answer.status, answer.header("content-type").as_deref()), (status, Some("text/html; charset=utf-8")));
+        assert_eq!(
+            (answer.status, answer.header("content-type").as_deref()),
+            (status, Some("text/html; charset=utf-8"))
+        );
         assert_eq!(answer.header("x-early").as_deref(), Some("first"), "what an earlier stage has set");
         let filtered = (answer.header("x-seen-first"), answer.header("x-seen-last"));
         assert_eq!(filtered, (Some(status.to_string()), None), "{path}: the stages before the one that was cut off");
@@ -134,7 +137,8 @@ fn trailers_pass_stages_that_want_the_body_whole_or_in_pieces() {
 /// Switches to whatever `protocol` says, and echoes.
 fn switching(protocol: &'static str) -> Upstream {
     Upstream::new(move |_, stream| {
-        let head = format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{protocol}server: secret/1\r\n\r\n");
+        let head =
+            format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{protocol}server: secret/1\r\n\r\n");
         let _ = stream.write_all(head.as_bytes());
         let mut byte = [0];
         while matches!(stream.read(&mut byte), Ok(1)) {
@@ -158,7 +162,10 @@ fn stages_see_the_head_of_a_protocol_upgrade() {
     let mut connection = Connection::open(gateway.address());
     connection.send(UPGRADE);
     let head = connection.head().expect("a head");
-    assert_eq!((head.status, head.header("x-access"), head.header("x-filter")), (101, Some("1".into()), Some("101".into())));
+    assert_eq!(
+        (head.status, head.header("x-access"), head.header("x-filter")),
+        (101, Some("1".into()), Some("101".into()))
+    );
     assert_eq!((head.header("server"), head.header("upgrade").as_deref()), (None, Some("websocket")));
     connection.send("x");
     let mut byte = [0];
@@ -212,19 +219,19 @@ fn requests_that_are_cut_off_when_draining_takes_too_long_are_recorded_as_such()
         false
     });
     let tunnel = switching("upgrade: websocket\r\n");
-    let mut gateway = Gateway::with(
-        &format!(
-            "{}{}[scripts.s]\nlog = \"ngx.log(ngx.WARN, 'LOGGED ', ngx.var.uri)\"\n{}{}{}",
-            upstream.config("u"),
-            tunnel.config("t"),
-            route("waiting", "u", "s", "deadline = \"none\""),
-            route("begun", "u", "s", "deadline = \"none\""),
-            route("r", "t", "s", ""),
-        ),
-    );
+    let mut gateway = Gateway::with(&format!(
+        "{}{}[scripts.s]\nlog = \"ngx.log(ngx.WARN, 'LOGGED ', ngx.var.uri)\"\n{}{}{}",
+        upstream.config("u"),
+        tunnel.config("t"),
+        route("waiting", "u", "s", "deadline = \"none\""),
+        route("begun", "u", "s", "deadline = \"none\""),
+        route("r", "t", "s", ""),
+    ));
     let connections = ["waiting", "begun"].map(|path| {
         let mut connection = Connection::open(gateway.address());
-        connection.send(format!("POST /{path} HTTP/1.1\r\nhost: a\r\nx-request-id: {path}\r\ncontent-length: 5\r\n\r\nhello"));
+        connection.send(format!(
+            "POST /{path} HTTP/1.1\r\nhost: a\r\nx-request-id: {path}\r\ncontent-length: 5\r\n\r\nhello"
+        ));
         has_arrived.recv().expect("the upstream has the request");
         connection
     });
@@ -254,7 +261,9 @@ fn requests_that_are_cut_off_when_draining_takes_too_long_are_recorded_as_such()
         let line = lines.iter().find(|line| line.contains(&format!("\"request_id\":\"{id}\""))).expect("a record");
         serde_json::from_str(&line[4..]).expect("JSON")
     };
-    for (id, status, bytes_in, bytes_out) in [("waiting", 503, 5, None), ("begun", 200, 5, Some(10)), ("tunnel", 101, 3, Some(3))] {
+    for (id, status, bytes_in, bytes_out) in
+        [("waiting", 503, 5, None), ("begun", 200, 5, Some(10)), ("tunnel", 101, 3, Some(3))]
+    {
         let record = record(id);
         assert_eq!((&record["status"], &record["bytes_in"]), (&status.into(), &bytes_in.into()), "{record}");
         assert!(bytes_out.is_none_or(|bytes: u64| record["bytes_out"] == bytes), "{record}");
@@ -298,8 +307,7 @@ fn a_stream_is_not_idle_while_one_side_moves() {
 #[test]
 fn an_early_refusal_reaches_a_client_that_sends_first_and_reads_then() {
     let upstream = Upstream::saying("ok");
-    let gateway =
-        Gateway::with(&format!("{}{}", upstream.config("u"), route("r", "u", "", "body_limit = \"1KiB\"")));
+    let gateway = Gateway::with(&format!("{}{}", upstream.config("u"), route("r", "u", "", "body_limit = \"1KiB\"")));
     let mut connection = Connection::open(gateway.address());
     let piece = vec![b'x'; 100_000];
     connection.send(format!("POST /r HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 40 * piece.len()));
@@ -327,7 +335,10 @@ fn a_cut_response_is_seen_as_such_by_a_client_of_http_1_0() {
     connection.send("GET /r HTTP/1.0\r\nhost: a\r\n\r\n");
     let mut got = Vec::new();
     let end = connection.stream().read_to_end(&mut got);
-    assert_eq!(end.expect_err("a reset, for a close would be the body's end").kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        end.expect_err("a reset, for a close would be the body's end").kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
 }
 
 #[test]
@@ -348,7 +359,8 @@ fn a_request_is_judged_by_the_limits_of_the_moment_when_it_begins() {
 
 #[test]
 fn a_request_that_comes_back_again_and_again_is_not_sent_on() {
-    let gateway = Gateway::with("[upstreams.u]\nendpoints = [\"127.0.0.1:1\"]\n[[routes]]\nname = \"r\"\nupstream = \"u\"\n");
+    let gateway =
+        Gateway::with("[upstreams.u]\nendpoints = [\"127.0.0.1:1\"]\n[[routes]]\nname = \"r\"\nupstream = \"u\"\n");
     gateway.reconfigure(&format!(
         "[upstreams.u]\nendpoints = [\"{}\"]\n[[routes]]\nname = \"r\"\nupstream = \"u\"\n",
         gateway.address()

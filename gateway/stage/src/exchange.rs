@@ -166,11 +166,8 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
             let client = Client { address: NOWHERE, local: NOWHERE, tls: false, sni: None };
-            let nothing = RequestHead {
-                method: Method::GET,
-                path: PathAndQuery::from_static("/"),
-                headers: HeaderMap::new(),
-            };
+            let nothing =
+                RequestHead { method: Method::GET, path: PathAndQuery::from_static("/"), headers: HeaderMap::new() };
             let blank = Self::new(nothing, Arc::default(), Arc::default(), client);
             let saved = Box::new(std::mem::replace(self, blank));
             *home.0.lock() = Some(saved);

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
 use http::Method;
+use http::header::CONTENT_LENGTH;
 use tracing::warn;
 use witgate_http::http1::write::Framing;
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::Failure;
+use crate::proxy::forward;
 use crate::proxy::relay::{self, Exchanged, RequestFlow};
 use crate::proxy::request::Admitted;
 use crate::proxy::session::Session;
 use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
-use crate::proxy::forward;
 use crate::snapshot;
 
 /// Sends the request to an endpoint, the next one if the first cannot be reached, and waits for the response's head.

@@ -22,9 +22,9 @@ use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{Downstream, Http1};
 use crate::proxy::http2;
 use crate::proxy::origin::{Incoming, Origin};
-use crate::proxy::session::Connected;
 use crate::proxy::relay;
 use crate::proxy::serve::serve;
+use crate::proxy::session::Connected;
 use crate::request_id;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Record;
@@ -144,12 +144,8 @@ pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &O
             client.begin(&head);
             client.end_after_response();
             let incoming = Incoming::from_http1(head, client.body_length());
-            let connected = Connected {
-                client: Downstream::Http1(&mut client),
-                timer: &mut timer,
-                closing: &mut closing,
-                origin,
-            };
+            let connected =
+                Connected { client: Downstream::Http1(&mut client), timer: &mut timer, closing: &mut closing, origin };
             serve(connected, incoming, gateway, &snapshot).await;
             finish(&mut client, &mut timer).await;
         }

@@ -67,8 +67,7 @@ impl<'s> RequestCtx<'s> {
     ) -> Self {
         gateway.request_began();
         let version = arrival.version;
-        let mut facts =
-            Facts { client: origin.address, method: head.method.clone(), version, ..Facts::default() };
+        let mut facts = Facts { client: origin.address, method: head.method.clone(), version, ..Facts::default() };
         if gateway.access_log.is_on() {
             facts.path = Some(head.path.clone());
             let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());

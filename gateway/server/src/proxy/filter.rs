@@ -63,11 +63,7 @@ impl Filter {
     }
 
     /// Ready with what became of the piece; puts the exchange into its slot.
-    pub fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        slot: &mut Slot,
-    ) -> Poll<Result<Piece, Failure>> {
+    pub fn poll(&mut self, context: &mut Context<'_>, slot: &mut Slot) -> Poll<Result<Piece, Failure>> {
         let Some(running) = &mut self.running else { return Poll::Pending };
         let (mut exchange, outcome) = ready!(running.as_mut().poll(context));
         self.running = None;

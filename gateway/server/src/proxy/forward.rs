@@ -71,7 +71,8 @@ const PASSES_LIMIT: usize = 8;
 /// Whether the request goes round in circles: its `Via` says how often it has been here (RFC 9110, sections 7.6 and 7.6.3).
 pub fn is_loop(headers: &HeaderMap) -> bool {
     let hops = headers.get_all(VIA).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let own = hops.filter(|hop| hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1) == Some(b"witgate"));
+    let own = hops
+        .filter(|hop| hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1) == Some(b"witgate"));
     own.count() > PASSES_LIMIT
 }
 

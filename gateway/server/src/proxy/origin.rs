@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::Version;
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::Authority;
-use http::Version;
 use pingora::protocols::tls::SslDigest;
-use witgate_stage::{Client, RequestHead};
 use witgate_http::http1::field::Names;
 use witgate_http::http1::request;
+use witgate_stage::{Client, RequestHead};
 
 use crate::envelope::{Code, Problem};
 use crate::listen::Sni;

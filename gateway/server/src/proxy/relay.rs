@@ -14,10 +14,10 @@ use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{ClientError, Downstream};
 use crate::proxy::failure::Failure;
 use crate::proxy::filter::{Filter, PIECE_LIMIT, Piece};
+use crate::proxy::request;
 use crate::proxy::session::{self, Session};
 use crate::proxy::slot::Slot;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
-use crate::proxy::request;
 use crate::snapshot::Endpoint;
 
 /// A request that is with an endpoint: the connection, and what is left of the request's body.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use witgate_inference::protocol::ServerResponse;
-use witgate_stage::{BodyMode, Hook, ResponseHead};
 use witgate_http::hop;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::response::is_bodiless;
 use witgate_http::request_id;
+use witgate_inference::protocol::ServerResponse;
+use witgate_stage::{BodyMode, Hook, ResponseHead};
 
 use crate::envelope::{Answer, Audience, Problem, render};
 use crate::proxy::context::RequestCtx;
@@ -20,8 +20,8 @@ use crate::proxy::failure::{self, ClientReply, Failure};
 use crate::proxy::filter::{self, Filter};
 use crate::proxy::relay::{self, Exchanged};
 use crate::proxy::session::Session;
-use crate::proxy::upstream::ResponseParts;
 use crate::proxy::stages;
+use crate::proxy::upstream::ResponseParts;
 use crate::snapshot::Route;
 
 /// An answer to a request, before the response stages have seen it.

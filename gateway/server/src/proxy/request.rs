@@ -5,16 +5,16 @@ use std::sync::Arc;
 use http::Version;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::uri::PathAndQuery;
-use witgate_stage::RequestHead;
 use witgate_http::hop;
 use witgate_http::http1::field::Names;
+use witgate_stage::RequestHead;
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::Failure;
-use crate::proxy::origin::Arrival;
 use crate::proxy::forward;
+use crate::proxy::origin::Arrival;
 use crate::snapshot::{Route, Snapshot};
 
 /// A request that has a route.
@@ -40,7 +40,9 @@ pub fn admit<'s>(ctx: &mut RequestCtx<'s>, arrival: Arrival) -> Result<Admitted<
     ctx.takes_trailers = arrival.version == Version::HTTP_2 || forward::accepts_trailers(&head.headers);
     hop::strip(&mut head.headers, arrival.upgrade);
     if forward::is_loop(&head.headers) {
-        return Err(Problem::new(Code::LoopDetected, "The request has come back to this gateway time and again.").into());
+        return Err(
+            Problem::new(Code::LoopDetected, "The request has come back to this gateway time and again.").into()
+        );
     }
     let (route, normal) = locate(snapshot, head, &arrival)?;
     if let Some(normal) = normal {

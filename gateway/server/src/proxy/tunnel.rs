@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, StatusCode};
-use witgate_stage::{Hook, ResponseHead};
 use witgate_http::hop;
 use witgate_http::request_id;
+use witgate_stage::{Hook, ResponseHead};
 
 use crate::envelope::Answer;
 use crate::proxy::closing::Closing;
@@ -20,9 +20,9 @@ use crate::proxy::downstream::{Downstream, Http1};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::Exchanged;
 use crate::proxy::session::Session;
+use crate::proxy::stages;
 use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
 use crate::proxy::wire::Wire;
-use crate::proxy::stages;
 
 /// One direction.
 #[derive(Debug, Default)]
@@ -111,9 +111,7 @@ fn answers(request: &HeaderMap, response: &HeaderMap) -> bool {
     };
     // The version is compared only if both have one.
     let name = |protocol: &[u8]| protocol.split(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
-    let same = |a: &Vec<u8>, b: &Vec<u8>| {
-        a == b || (name(a) == name(b) && !(a.contains(&b'/') && b.contains(&b'/')))
-    };
+    let same = |a: &Vec<u8>, b: &Vec<u8>| a == b || (name(a) == name(b) && !(a.contains(&b'/') && b.contains(&b'/')));
     let (asked, taken) = (list(request), list(response));
     !taken.is_empty() && taken.iter().all(|taken| asked.iter().any(|asked| same(asked, taken)))
 }

@@ -13,8 +13,8 @@ use witgate_http::hop;
 use witgate_http::http1::body::BodyError;
 
 use super::{ClientError, Length};
-use crate::proxy::h2_sender::{Sender, is_of_http1};
 use crate::proxy::date;
+use crate::proxy::h2_sender::{Sender, is_of_http1};
 
 /// A stream of a client's connection: one request.
 pub struct Http2 {

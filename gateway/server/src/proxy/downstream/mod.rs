@@ -11,9 +11,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use witgate_http::hop;
 use witgate_http::http1::body::BodyError;
 use witgate_http::http1::field::Names;
-use witgate_http::hop;
 
 /// How long a message's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

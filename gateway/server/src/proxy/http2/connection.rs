@@ -392,7 +392,12 @@ async fn serve_stream(
 }
 
 /// Sends an answer of the gateway's own. False: the client is gone.
-async fn answer(gateway: &Gateway, (client, timer): (&mut Http2, &mut DeadlineTimer), answer: Answer, id: &str) -> bool {
+async fn answer(
+    gateway: &Gateway,
+    (client, timer): (&mut Http2, &mut DeadlineTimer),
+    answer: Answer,
+    id: &str,
+) -> bool {
     let Answer { status, mut headers, body } = answer;
     headers.extend(HeaderValue::from_str(id).map(|id| (witgate_http::request_id::FIELD, id)));
     headers.insert(CONTENT_LENGTH, body.len().into());
@@ -416,7 +421,13 @@ async fn answer(gateway: &Gateway, (client, timer): (&mut Http2, &mut DeadlineTi
 }
 
 /// Answers a head that cannot become a request.
-async fn refuse(gateway: &Gateway, origin: &Origin, client: (&mut Http2, &mut DeadlineTimer), parts: &Parts, problem: Problem) {
+async fn refuse(
+    gateway: &Gateway,
+    origin: &Origin,
+    client: (&mut Http2, &mut DeadlineTimer),
+    parts: &Parts,
+    problem: Problem,
+) {
     let (id, _) = request_id::of(&parts.headers);
     let (code, error) = (problem.code.label(), problem.message.clone());
     let audience = Audience { method: &parts.method, headers: &parts.headers };

@@ -28,7 +28,6 @@ use http2::Http2;
 /// whose peer has vanished go away.
 pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-
 /// How often a request is sent again because endpoints said that they had done nothing with it: once for a connection that was
 /// ending and once more for bad luck. One that refuses everything is not asked for ever.
 pub const UNPROCESSED_LIMIT: u32 = 2;
