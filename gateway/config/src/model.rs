@@ -130,6 +130,8 @@ pub struct Downstream {
     pub body_limit: Option<u64>,
     /// Longest pause of a client that sends or receives a body.
     pub body_timeout: Duration,
+    /// How long a client that was answered early may go on sending.
+    pub linger_timeout: Duration,
 }
 
 /// A named group of endpoints.
@@ -143,6 +145,38 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// Longest silence of an endpoint that owes a response.
+    pub read_timeout: ReadTimeout,
+    /// Longest time for which an endpoint may take nothing of a request.
+    pub write_timeout: Duration,
+    /// How long looking up a host name may take.
+    pub resolve_timeout: Duration,
+    /// For how long an endpoint is passed over that could not be reached; doubled by each further failure.
+    pub backoff: Duration,
+    /// At most; not less than `backoff`.
+    pub backoff_limit: Duration,
+}
+
+/// Longest silence of an endpoint that owes a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadTimeout {
+    /// This, for requests that have no deadline; those that have one are ended by it.
+    Default(Duration),
+    /// This, for every request.
+    After(Duration),
+    /// None.
+    Never,
+}
+
+impl ReadTimeout {
+    /// What counts for a request with a deadline, or without one.
+    pub fn for_request(self, has_deadline: bool) -> Option<Duration> {
+        match self {
+            Self::Default(time) => (!has_deadline).then_some(time),
+            Self::After(time) => Some(time),
+            Self::Never => None,
+        }
+    }
 }
 
 /// One address.
@@ -432,6 +466,8 @@ pub struct Route {
     pub target: Target,
     /// From the end of the request's head to the end of the response; none: no deadline.
     pub deadline: Option<Duration>,
+    /// How long a tunnel may be silent; none: for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// Bytes of a request's body; none: no limit.
     pub body_limit: Option<u64>,
     /// Bytes of a body that are held back for stages that want it whole.

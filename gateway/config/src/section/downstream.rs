@@ -61,6 +61,17 @@ const BODY_TIME: Key<Time> = Key {
     doc: "Longest pause of a client that sends a body or takes one.",
 };
 
+/// A few round trips: what matters is that the client reads its answer before the connection is reset.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+const LINGER: Key<Time> = Key {
+    name: "linger_timeout",
+    kind: Time { least: Duration::from_millis(1), most: Duration::from_secs(60) },
+    example: "\"2s\"",
+    doc: "How long a client that was answered early may go on sending: closing at once would reset the connection, and the \
+          answer could be lost with it.",
+};
+
 pub(super) fn read(root: &mut Table<'_>) -> Read<Downstream> {
     root.section_or_default(&SECTION, |table| {
         let header_limit = table.or(&HEADER, HEADER_LIMIT);
@@ -68,12 +79,14 @@ pub(super) fn read(root: &mut Table<'_>) -> Read<Downstream> {
         let idle_timeout = table.or(&IDLE, IDLE_TIMEOUT);
         let body_limit = table.or(&BODY, Some(BODY_LIMIT));
         let body_timeout = table.or(&BODY_TIME, BODY_TIMEOUT);
+        let linger_timeout = table.or(&LINGER, LINGER_TIMEOUT);
         Ok(Downstream {
             header_limit: usize::try_from(header_limit?).unwrap_or(usize::MAX),
             header_timeout: header_timeout?,
             idle_timeout: idle_timeout?,
             body_limit: body_limit?,
             body_timeout: body_timeout?,
+            linger_timeout: linger_timeout?,
         })
     })
 }

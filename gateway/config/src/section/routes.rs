@@ -58,6 +58,20 @@ const DEADLINE_KEY: Key<OrWord<Time>> = Key {
           begun is cut off. Tunnels (WebSockets) need only be set up in time. `\"none\"`: no deadline.",
 };
 
+/// Long enough for the usual pings, short enough that connections whose peer has vanished go away.
+const TUNNEL_IDLE: Duration = Duration::from_secs(600);
+
+const TUNNEL: Key<OrWord<Time>> = Key {
+    name: "tunnel_idle_timeout",
+    kind: OrWord {
+        word: "none",
+        kind: Time { least: Duration::from_millis(100), most: Duration::from_secs(7 * 24 * 3600) },
+    },
+    example: "\"1h\"",
+    doc: "How long a tunnel (a WebSocket, say) may be silent in both directions; then it is closed. The default outlasts the \
+          usual pings. `\"none\"`: for ever.",
+};
+
 const BODY: Key<OrWord<Size>> = Key {
     doc: "Bytes of a request's body; a longer one gets 413. `\"none\"`: no limit. Without it, `downstream.body_limit`.",
     ..downstream::BODY
@@ -123,8 +137,9 @@ pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u
         });
         let rest = read_rest(table, names, body_limit);
         let (name, (host, path), rest) = (name?, matcher?, rest?);
-        let Rest { target, deadline, body_limit, buffer_limit, stages } = rest;
-        Ok(Route { name, spot: table.spot(), host, path, target, deadline, body_limit, buffer_limit, stages })
+        let Rest { target, deadline, tunnel_idle_timeout, body_limit, buffer_limit, stages } = rest;
+        let spot = table.spot();
+        Ok(Route { name, spot, host, path, target, deadline, tunnel_idle_timeout, body_limit, buffer_limit, stages })
     })
 }
 
@@ -132,6 +147,7 @@ pub(super) fn read(root: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u
 struct Rest {
     target: Target,
     deadline: Option<Duration>,
+    tunnel_idle_timeout: Option<Duration>,
     body_limit: Option<u64>,
     buffer_limit: usize,
     stages: Vec<Stage>,
@@ -140,6 +156,7 @@ struct Rest {
 fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) -> Read<Rest> {
     let target = read_target(table, names);
     let deadline = table.or(&DEADLINE_KEY, Some(DEADLINE));
+    let tunnel_idle_timeout = table.or(&TUNNEL, Some(TUNNEL_IDLE));
     let body_limit = table.optional(&BODY).map(|own| own.unwrap_or(body_limit));
     let buffer_limit = table.or(&BUFFER, BUFFER_LIMIT);
     let stages = stages::read(table, names);
@@ -147,6 +164,7 @@ fn read_rest(table: &mut Table<'_>, names: &Names<'_>, body_limit: Option<u64>) 
     Ok(Rest {
         target: target?,
         deadline: deadline?,
+        tunnel_idle_timeout: tunnel_idle_timeout?,
         body_limit: body_limit?,
         buffer_limit: usize::try_from(buffer_limit?).unwrap_or(usize::MAX),
         stages: stages?,
