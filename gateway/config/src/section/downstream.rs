@@ -61,15 +61,16 @@ const BODY_TIME: Key<Time> = Key {
     doc: "Longest pause of a client that sends a body or takes one.",
 };
 
-/// A few round trips: what matters is that the client reads its answer before the connection is reset.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// As nginx has it (`lingering_time`): a client on a slow line that sends first and reads then has that much to end its upload. One
+/// that stops is let go of sooner.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 const LINGER: Key<Time> = Key {
     name: "linger_timeout",
-    kind: Time { least: Duration::from_millis(1), most: Duration::from_secs(60) },
-    example: "\"2s\"",
-    doc: "How long a client that was answered early may go on sending: closing at once would reset the connection, and the \
-          answer could be lost with it.",
+    kind: Time { least: Duration::from_millis(1), most: Duration::from_secs(300) },
+    example: "\"30s\"",
+    doc: "How long a client that was answered early may go on sending, and 5 s without a byte: closing at once would reset the \
+          connection, and the answer could be lost with it.",
 };
 
 pub(super) fn read(root: &mut Table<'_>) -> Read<Downstream> {

@@ -32,15 +32,12 @@ use crate::telemetry::Record;
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// After an answer to a refused head: how long, and for how many bytes, a client is read from so that the closing
+/// After an answer to a refused head: for how many bytes a client is read from, besides `linger_timeout`, so that the closing
 /// connection does not reset the answer away (RFC 9112, section 9.6).
-const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// How long a client that was answered may go on sending its body, in all and without a byte: closing at once would reset the
-/// connection and lose the answer on its way. As nginx has it (`lingering_time`, `lingering_timeout`): a slow line takes its time,
-/// and one that has stopped will not go on.
-const LINGER: Duration = Duration::from_secs(30);
+/// How long a client that was answered may send nothing of its body, as nginx has it (`lingering_timeout`): one that has stopped will
+/// not go on.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// Serves every connection of a listener.
@@ -83,7 +80,7 @@ impl Connections {
                 origin: &origin,
             };
             serve(connected, incoming, &self.gateway, &snapshot).await;
-            if !finish(&mut client, &mut timer).await {
+            if !finish(&mut client, &mut timer, limits.linger_timeout).await {
                 return;
             }
         }
@@ -115,14 +112,14 @@ impl Connections {
             scores: BTreeMap::new(),
             error: Some(&message),
         });
-        let _ = tokio::time::timeout(REFUSAL_LINGER, async {
+        let _ = tokio::time::timeout(self.gateway.limits().linger_timeout, async {
             stream.write_all(&serialise(&answer, &id)).await?;
             stream.flush().await?;
             AsyncWriteExt::shutdown(&mut stream).await?;
             let mut sink = [0_u8; 4096];
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match stream.read(&mut sink).await? {
+                match tokio::time::timeout(LINGER_PAUSE, stream.read(&mut sink)).await?? {
                     0 => break,
                     n => left = left.saturating_sub(n),
                 }
@@ -147,7 +144,7 @@ pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &O
             let connected =
                 Connected { client: Downstream::Http1(&mut client), timer: &mut timer, closing: &mut closing, origin };
             serve(connected, incoming, gateway, &snapshot).await;
-            finish(&mut client, &mut timer).await;
+            finish(&mut client, &mut timer, limits.linger_timeout).await;
         }
         Err(End::Closed) => {}
         Err(End::Refused(problem)) => {
@@ -303,14 +300,14 @@ fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
 
 /// After a response: takes what is left of the request off the connection, so that another one can follow, or the client can read
 /// the answer before its connection is reset (RFC 9112, section 9.6). False: none can follow.
-async fn finish(client: &mut Http1, timer: &mut DeadlineTimer) -> bool {
+async fn finish(client: &mut Http1, timer: &mut DeadlineTimer, linger: Duration) -> bool {
     let keep = client.keeps_alive();
     client.shut_down().await;
     if client.is_body_done() {
         return keep;
     }
     // A client that still waits to be told to send will send nothing.
-    !client.waits_to_send() && relay::drain(&mut Downstream::Http1(client), timer, LINGER, LINGER_PAUSE).await && keep
+    !client.waits_to_send() && relay::drain(&mut Downstream::Http1(client), timer, linger, LINGER_PAUSE).await && keep
 }
 
 /// Looks for the end of the head in what has been read.

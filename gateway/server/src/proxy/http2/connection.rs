@@ -21,7 +21,7 @@ use witgate_http::http1::field::Names;
 
 use super::head;
 use super::watched::{Breach, Refusal, Watch, Watched};
-use super::{BODY_LINGER, BODY_LINGER_PAUSE, CONNECTION_WINDOW, LINGER, SILENCE, STREAM_WINDOW, STREAMS_LIMIT};
+use super::{BODY_LINGER_PAUSE, CONNECTION_WINDOW, LINGER, SILENCE, STREAM_WINDOW, STREAMS_LIMIT};
 
 use crate::envelope::{Answer, Audience, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
@@ -376,7 +376,7 @@ async fn serve_stream(
         // A stream that is dropped while the client still sends is reset, which some clients take for the answer.
         let downstream = &mut Downstream::Http2(&mut client);
         if !downstream.is_body_done() {
-            relay::drain(downstream, &mut timer, BODY_LINGER, BODY_LINGER_PAUSE).await;
+            relay::drain(downstream, &mut timer, snapshot.config.downstream.linger_timeout, BODY_LINGER_PAUSE).await;
         }
     });
     if let Err(panic) = served.await {

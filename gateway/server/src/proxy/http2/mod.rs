@@ -32,8 +32,7 @@ const BREATH: Duration = Duration::from_secs(10);
 /// How long a client has to take the last words and to close.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a client that was answered may go on sending its body, in all and without a byte, as over HTTP/1.
-const BODY_LINGER: Duration = Duration::from_secs(30);
+/// How long a client that was answered may send nothing of its body, as over HTTP/1.
 const BODY_LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a client that has requests open may be silent before it is asked whether it is still there, and how long it has to
