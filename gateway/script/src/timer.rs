@@ -15,7 +15,7 @@ use mlua::prelude::*;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::api::log::log;
+use crate::api::log::{log, log_failure};
 use crate::clock::{self, Patience};
 use crate::confined::Confined;
 use crate::error::ScriptError;
@@ -215,7 +215,7 @@ async fn run(vm: Rc<Vm>, number: u64, premature: bool) {
         standing = vm.event(&run.request, event);
     }
     if let Err(error) = standing {
-        log(vm.core(), ERROR, complaint(&error).as_bytes());
+        log_failure(vm.core(), complaint(&error).as_bytes());
     }
     drop(running);
 }

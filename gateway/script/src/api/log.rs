@@ -1,9 +1,11 @@
 //! `ngx.log`, `print`, and what the gateway says of light threads.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use mlua::prelude::*;
 use tracing::{debug, error, info, warn};
+use witgate_stage::FAILURE_LINES;
 
 use crate::vm::Core;
 
@@ -23,10 +25,19 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
     host.set(
         "log_thread",
         lua.create_function(move |_, text: LuaString| {
-            log(&shared, 4, &text.as_bytes());
+            log_failure(&shared, &text.as_bytes());
             Ok(())
         })?,
     )
+}
+
+/// Says that something failed which a script left running: a traceback, and not more of them than a log can take.
+pub(crate) fn log_failure(core: &Core, text: &[u8]) {
+    let Some(dropped) = FAILURE_LINES.admit(Instant::now()) else { return };
+    if dropped > 0 {
+        warn!(target: "witgate::script", dropped, "failures were not logged: there were too many in a second");
+    }
+    log(core, 4, text);
 }
 
 /// Levels as in nginx: from 0 (`ngx.STDERR`) to 8 (`ngx.DEBUG`).

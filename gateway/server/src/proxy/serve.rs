@@ -1,9 +1,11 @@
 //! One request from its head to the last byte of its response.
 
+use std::time::Instant;
+
 use http::StatusCode;
 use tracing::{error, warn};
 use witgate_inference::protocol::{ModelServer, ServerRequest};
-use witgate_stage::{Ended, Hook, Outcome, RequestHead};
+use witgate_stage::{Ended, FAILURE_LINES, Hook, Outcome, RequestHead};
 
 use crate::envelope::{Code, Problem};
 use crate::gateway::Gateway;
@@ -101,7 +103,10 @@ async fn end(session: &mut Session<'_>) {
         return;
     };
     ctx.exchange.put(exchange);
-    if let Outcome::Failed { error, .. } = outcome {
-        warn!(request_id = &*ctx.id, route = &*route.name, "{error}: {}", error.source);
+    if let Outcome::Failed { error, .. } = outcome
+        && let Some(dropped) = FAILURE_LINES.admit(Instant::now())
+    {
+        let dropped = (dropped > 0).then_some(dropped);
+        warn!(request_id = &*ctx.id, route = &*route.name, dropped, "{error}: {}", error.source);
     }
 }

@@ -1,11 +1,11 @@
 //! The stages of a route, run on a request's head and body.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tracing::error;
-use witgate_stage::{BodyDesk, BodyMode, FailureKind, Hook, Outcome, Progress, StageError};
+use witgate_stage::{BodyDesk, BodyMode, FAILURE_LINES, FailureKind, Hook, Outcome, Progress, StageError};
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::context::RequestCtx;
@@ -231,7 +231,10 @@ pub fn stopped(ctx: &mut RequestCtx<'_>, outcome: Outcome) -> Failure {
 /// What the client is told of a stage that failed; what happened goes to the log.
 fn stage_failed(ctx: &mut RequestCtx<'_>, step: usize, failure: &StageError) -> Problem {
     let reason = format!("{failure}: {}", failure.source);
-    error!(request_id = &*ctx.id, route = ctx.route.map(|route| &*route.name), "{reason}");
+    if let Some(dropped) = FAILURE_LINES.admit(Instant::now()) {
+        let dropped = (dropped > 0).then_some(dropped);
+        error!(request_id = &*ctx.id, route = ctx.route.map(|route| &*route.name), dropped, "{reason}");
+    }
     ctx.facts.error = Some(reason);
     match failure.kind {
         FailureKind::Unavailable => {

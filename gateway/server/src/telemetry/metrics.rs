@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use witgate_plugin_host::BreakerState;
-use witgate_stage::{FailureKind, Hook, StageError, Usage, Verdict};
+use witgate_stage::{FAILURE_LINES, FailureKind, Hook, StageError, Usage, Verdict};
 
 use super::CustomMetrics;
 use super::tally::{Counts, Durations, Family, Peak, Sums, TimeSum};
@@ -285,7 +285,7 @@ impl Metrics {
         [requests, durations]
     }
 
-    fn stage_families(&self) -> [Family; 7] {
+    fn stage_families(&self) -> [Family; 8] {
         let mut durations =
             Family::new("witgate_stage_duration_seconds", "Time that one hook of a stage took.", MetricType::HISTOGRAM);
         let mut verdicts =
@@ -309,6 +309,12 @@ impl Metrics {
             "Most memory that an instance had after a hook.",
             MetricType::GAUGE,
         );
+        let mut lines = Family::new(
+            "witgate_failure_lines_dropped_total",
+            "Failures of stages that were not logged, because there were too many in a second.",
+            MetricType::COUNTER,
+        );
+        lines.count(&[], FAILURE_LINES.dropped());
         for ((route, plugin), stage) in living(&self.stages) {
             let hooks =
                 Hook::ALL.iter().zip(&stage.hooks).filter_map(|(hook, tally)| Some((hook.label(), tally.get()?)));
@@ -333,7 +339,7 @@ impl Metrics {
                 memory.gauge(&[hook, plugin, route], costs.memory_peak.read());
             }
         }
-        [durations, verdicts, failures, times, bytes, recycled, memory]
+        [durations, verdicts, failures, lines, times, bytes, recycled, memory]
     }
 }
 
