@@ -11,16 +11,16 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use serde_json::json;
+use serde_json::{Value, json};
 use witgate_config::Diagnostic;
 use witgate_inference::protocol::{ModelServer, ServerRequest, ServerSettings};
 use witgate_inference::{ModelService as _, Repository};
 
 use crate::gateway::Gateway;
 use crate::reload::{Reloaded, Reloader, Trigger};
-use crate::snapshot::Binding;
 use crate::snapshot::models::score_references;
-use crate::telemetry::{ModelFigures, scripts};
+use crate::snapshot::{Binding, Moved};
+use crate::telemetry::{ModelFigures, scripts, upstreams};
 
 /// Serves the admin endpoints.
 pub struct Admin {
@@ -61,7 +61,8 @@ impl Admin {
     }
 
     /// Not ready if requests of a route would be refused on account of a plugin. Only while its pause lasts: then it takes
-    /// a request to find out whether the plugin is better, and none would come to a gateway that is not ready.
+    /// a request to find out whether the plugin is better, and none would come to a gateway that is not ready. For that reason
+    /// endpoints that fail are told of and nothing more: it takes requests to find out that they are back.
     fn ready(&self) -> Page {
         let snapshot = self.gateway.snapshot();
         let blocked: Vec<_> = snapshot.bindings.iter().filter_map(Binding::blocked).collect();
@@ -70,7 +71,8 @@ impl Admin {
             0 => (StatusCode::OK, "ready"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         };
-        let lines = std::iter::once(verdict.to_owned()).chain(blocked.iter().cloned()).chain(warnings);
+        let troubles = upstreams::troubles(&self.reloader.builder().registry);
+        let lines = std::iter::once(verdict.to_owned()).chain(blocked.iter().cloned()).chain(warnings).chain(troubles);
         Page(status, TEXT, lines.map(|line| line + "\n").collect(), None)
     }
 
@@ -103,7 +105,8 @@ impl Admin {
             references: score_references(&snapshot.config),
         };
         let scripts = scripts::families(self.reloader.builder().scripts.figures());
-        self.gateway.metrics.render(models.families().into_iter().chain(scripts).collect())
+        let upstreams = upstreams::families(&self.reloader.builder().registry);
+        self.gateway.metrics.render(models.families().into_iter().chain(scripts).chain(upstreams).collect())
     }
 
     /// All models, those of the configuration and those that were loaded on request.
@@ -143,12 +146,16 @@ impl Admin {
         let reloaded = self.reloader.reload(Trigger::Admin).await;
         let outcome = reloaded.outcome().label();
         match reloaded {
-            Reloaded::Unchanged { generation } => {
-                Page::ok(JSON, format!("{}\n", json!({ "outcome": outcome, "generation": generation })))
-            }
-            Reloaded::Swapped { generation, warnings } => {
+            Reloaded::Unchanged { generation, warnings } => {
                 let warnings: Vec<_> = warnings.iter().map(Diagnostic::to_json).collect();
                 let body = json!({ "outcome": outcome, "generation": generation, "warnings": warnings });
+                Page::ok(JSON, format!("{body}\n"))
+            }
+            Reloaded::Swapped { generation, warnings, moved } => {
+                let warnings: Vec<_> = warnings.iter().map(Diagnostic::to_json).collect();
+                let moved: Vec<_> = moved.iter().map(moved_to_json).collect();
+                let body =
+                    json!({ "outcome": outcome, "generation": generation, "warnings": warnings, "addresses": moved });
                 Page::ok(JSON, format!("{body}\n"))
             }
             Reloaded::Refused { diagnostics } => {
@@ -158,6 +165,10 @@ impl Admin {
             }
         }
     }
+}
+
+fn moved_to_json(Moved { upstream, name, before, now }: &Moved) -> Value {
+    json!({ "upstream": **upstream, "name": name.to_string(), "before": before, "now": now })
 }
 
 const INDEX: &str = "GET /live      200 while the process runs

@@ -20,9 +20,10 @@ use crate::admin::Admin;
 use crate::gateway::Gateway;
 use crate::listen::{self, Bound, CurrentCertificate};
 use crate::proxy::connection::Connections;
-use crate::reload::{Reloader, Trigger};
+use crate::reload::{Reloader, Trigger, resolve_again};
 use crate::snapshot::{Builder, ScriptHost, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
+use crate::upstream::{Resolve, System};
 use crate::watch::reload_on_change;
 
 /// After the last request has ended: time for the last bytes of HTTP/2 connections to leave.
@@ -45,12 +46,16 @@ pub enum StartError {
 /// # Errors
 /// Every problem found.
 pub fn check(path: &Path) -> Result<(Sources, Snapshot), StartError> {
-    let (sources, _, snapshot) = build_first(path)?;
+    let (sources, _, snapshot) = build_first(path, Arc::new(System))?;
+    // It could be served, but not as somebody who checks it expects.
+    if !snapshot.unresolved().is_empty() {
+        return Err(StartError::Config(snapshot.unresolved().to_vec()));
+    }
     Ok((sources, snapshot))
 }
 
 /// What a start has in common with a check: the first generation, and the builder of those that follow.
-fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> {
+pub(crate) fn build_first(path: &Path, resolver: Arc<dyn Resolve>) -> Result<(Sources, Builder, Snapshot), StartError> {
     let sources = read(path).map_err(StartError::Config)?;
     let metrics = Metrics::new().context("metrics")?;
     let inference_threads = inference_threads(&sources.config.inference);
@@ -60,6 +65,8 @@ fn build_first(path: &Path) -> Result<(Sources, Builder, Snapshot), StartError> 
         inference_threads,
         scripts: Arc::new(ScriptHost::new(threads(&sources.config.runtime)).context("scripts cannot be watched")?),
         metrics,
+        registry: Arc::default(),
+        resolver,
     };
     let first = builder.build(&sources, None).map_err(StartError::Config)?;
     Ok((sources, builder, first))
@@ -115,11 +122,12 @@ fn threads(runtime: &witgate_config::Runtime) -> usize {
 /// # Errors
 /// Whatever keeps the gateway from serving: nothing has been served then.
 pub fn run(path: &Path) -> Result<(), StartError> {
-    let (sources, builder, first) = build_first(path)?;
+    let (sources, builder, first) = build_first(path, Arc::new(System))?;
     let metrics = Arc::clone(&builder.metrics);
     let config = Arc::clone(&sources.config);
     let access_log = AccessLog::open(&config.access_log, metrics.access_records_dropped.clone())
         .context("the access log cannot be opened")?;
+    builder.registry.looked_up(first.names());
     let scripts = Arc::clone(&builder.scripts);
     let gateway = Gateway::new(Arc::new(first), metrics, access_log);
     scripts.serve_by(&gateway);
@@ -185,6 +193,9 @@ async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
         });
     }
     tokio::spawn(reload_on_change(Arc::clone(&reloader), files));
+    tokio::spawn(resolve_again(Arc::clone(&reloader)));
+    let registry = Arc::clone(&reloader.builder().registry);
+    tokio::spawn(async move { registry.tell().await });
     announce(&ready)?;
 
     loop {

@@ -16,4 +16,5 @@ pub mod reload;
 pub mod request_id;
 pub mod snapshot;
 pub mod telemetry;
+pub mod upstream;
 pub mod watch;

@@ -38,7 +38,8 @@ pub struct Options {
     /// "requests_per_s", "share_4xx", "share_5xx", "mean_s", "p99_s", "p99_exceeded", "time_per_s"}], "stages":
     /// [{"route", "plugin", "hook", "calls_per_s", "mean_s", "guest_s", "host_s", "queue_s", "bytes_in", "bytes_out",
     /// "verdicts_per_s": {VERDICT}, "failures_per_s": {KIND}, "recycled_per_s", "memory_peak_bytes", "time_per_s"}],
-    /// "plugins": [{"plugin", "live", "idle", "waiting", "breaker"}]}. Means are null where nothing was counted.
+    /// "plugins": [{"plugin", "live", "idle", "waiting", "breaker"}], "endpoints": [{"upstream", "endpoint", "down",
+    /// "in_flight", "failures_per_s": {CAUSE}}]}. Means are null where nothing was counted.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }

@@ -14,7 +14,7 @@ use witgate_http::http1::write::Framing;
 use witgate_plugin_host::{OutboundCall, OutboundError, OutboundFuture, OutboundReply, OutboundTarget};
 
 use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
-use crate::snapshot::{self, Endpoint};
+use crate::snapshot::{self, Attempt, Endpoint};
 
 /// An upstream as plugins reach it.
 #[derive(Debug)]
@@ -40,27 +40,32 @@ impl OutboundTarget for Target {
 }
 
 async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<OutboundReply, OutboundError> {
-    let (mut tries, mut fresh, mut refused) = (1, false, 0);
-    let mut endpoint = Arc::clone(group.next());
+    let mut pick = group.pick();
+    let (mut fresh, mut refused) = (false, 0);
+    // None: its names do not resolve.
+    let mut attempt = pick.next(Instant::now()).ok_or(OutboundError::Unavailable)?;
     loop {
-        let reused = if fresh { None } else { Upstream::reuse(&endpoint, Instant::now()) };
+        let reused = if fresh { None } else { Upstream::reuse(&attempt, Instant::now()) };
         let upstream = match reused {
             Some(upstream) => Ok(upstream),
-            None => Upstream::connect(&endpoint).await,
+            None => attempt.connecting(Upstream::connect(&attempt)).await,
         };
         let mut upstream = match upstream {
             Ok(upstream) => upstream,
-            Err(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout) if tries < group.endpoints() => {
-                tries += 1;
-                endpoint = Arc::clone(group.next());
+            Err(error) => {
+                attempt.failed(error.cause(), Instant::now());
+                let unsent = matches!(error, UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout);
+                let next = unsent.then(|| pick.next(Instant::now())).flatten();
+                attempt = next.ok_or(OutboundError::Unavailable)?;
                 continue;
             }
-            Err(_) => return Err(OutboundError::Unavailable),
         };
-        match ask(&mut upstream, &endpoint, &call).await {
+        match ask(&mut upstream, &attempt, &call).await {
             Ok(head) => {
-                let body = read(&mut upstream, call.reply_limit).await?;
-                upstream.release(&endpoint).await;
+                attempt.reached();
+                let body = read(&mut upstream, call.reply_limit).await.map_err(|error| failed(&attempt, error))?;
+                attempt.succeeded();
+                upstream.release(&attempt).await;
                 let ResponseParts { status, mut headers, .. } = head;
                 hop::strip(&mut headers, false);
                 return Ok(OutboundReply { status, headers, body });
@@ -68,8 +73,25 @@ async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<Outbound
             // As for a client's request that the endpoint has done nothing with, or that met a closed connection.
             Err(UpstreamError::Unprocessed(_)) if refused < UNPROCESSED_LIMIT => refused += 1,
             Err(UpstreamError::Closed(_)) if upstream.may_be_stale() && call.method.is_safe() => fresh = true,
-            Err(_) => return Err(OutboundError::Unavailable),
+            Err(error) => return Err(failed(&attempt, ReadError::Upstream(error))),
         }
+    }
+}
+
+/// Why a reply was not read.
+enum ReadError {
+    Upstream(UpstreamError),
+    TooLarge,
+}
+
+/// Notes a failure that is the endpoint's.
+fn failed(attempt: &Attempt, error: ReadError) -> OutboundError {
+    match error {
+        ReadError::Upstream(error) => {
+            attempt.failed(error.cause(), Instant::now());
+            OutboundError::Unavailable
+        }
+        ReadError::TooLarge => OutboundError::TooLarge,
     }
 }
 
@@ -105,13 +127,13 @@ async fn ask(
     .await
 }
 
-async fn read(upstream: &mut Upstream, limit: usize) -> Result<Bytes, OutboundError> {
+async fn read(upstream: &mut Upstream, limit: usize) -> Result<Bytes, ReadError> {
     let mut body = BytesMut::new();
     poll_fn(|context| {
         let _ = upstream.poll_flush(context);
-        while let Some(count) = ready!(upstream.poll_body(context)).map_err(|_| OutboundError::Unavailable)? {
+        while let Some(count) = ready!(upstream.poll_body(context)).map_err(ReadError::Upstream)? {
             if body.len() + count > limit {
-                return Poll::Ready(Err(OutboundError::TooLarge));
+                return Poll::Ready(Err(ReadError::TooLarge));
             }
             body.extend_from_slice(upstream.data(count));
             upstream.consume(count);

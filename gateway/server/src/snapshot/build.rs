@@ -16,8 +16,11 @@ use witgate_stage::Pipeline;
 use super::scoring::Material;
 use super::scripts::{ScriptHost, Scripts};
 use super::stages::Stages;
-use super::{LiveGeneration, Route, Snapshot, Sources, Target, Upstream, certificate, models};
+use super::{
+    LiveGeneration, Resolution, Route, Snapshot, Sources, Target, Upstream, certificate, models, resolve, upstream,
+};
 use crate::telemetry::Metrics;
+use crate::upstream::{Registry, Resolve};
 
 /// Builds generations; what outlives them (plugin host, metrics) it holds.
 #[derive(Clone)]
@@ -28,6 +31,9 @@ pub struct Builder {
     pub inference_threads: usize,
     pub scripts: Arc<ScriptHost>,
     pub metrics: Arc<Metrics>,
+    /// How endpoints and names of upstreams fare.
+    pub registry: Arc<Registry>,
+    pub resolver: Arc<dyn Resolve>,
 }
 
 /// A diagnostic for every problem found so far.
@@ -35,14 +41,45 @@ type Problems = Vec<Diagnostic>;
 
 impl Builder {
     /// Builds the generation after `previous`, or the first. Blocks: compiles plugins, resolves names. A plugin that cannot
-    /// be loaded is a problem unless its stage says otherwise; then it is a warning, in the log as well.
+    /// be loaded is a problem unless its stage says otherwise; then it is a warning, in the log as well. So is a name that
+    /// does not resolve and did before, or when the gateway starts.
     ///
     /// # Errors
     /// Every problem found; nothing has changed then.
     pub fn build(&self, sources: &Sources, previous: Option<&Snapshot>) -> Result<Snapshot, Vec<Diagnostic>> {
+        self.build_with(sources, previous, self.resolve(&sources.config, previous))
+    }
+
+    /// What the names of a configuration stand for now. Blocks.
+    pub fn resolve(&self, config: &config::Config, previous: Option<&Snapshot>) -> Resolution {
+        resolve(config, previous, &self.resolver)
+    }
+
+    /// What names of the generation that serves do not resolve now, by a look at all of them.
+    pub fn unresolved(&self, sources: &Sources, resolution: &Resolution, current: &Snapshot) -> Vec<Diagnostic> {
+        unresolved(sources, resolution, Some(current)).unwrap_or_else(|new| new)
+    }
+
+    /// As [`Self::build`], with names that have been resolved already.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_with(
+        &self,
+        sources: &Sources,
+        previous: Option<&Snapshot>,
+        resolution: Resolution,
+    ) -> Result<Snapshot, Vec<Diagnostic>> {
         let mut problems = Problems::new();
         let certificates = certificates(sources, &mut problems);
-        let upstreams = upstreams(sources, &mut problems);
+        let unresolved = match unresolved(sources, &resolution, previous) {
+            Ok(warnings) => warnings,
+            Err(new) => {
+                problems.extend(new);
+                Vec::new()
+            }
+        };
+        let upstreams = upstreams(sources, resolution, &self.registry, &mut problems);
         let with = (&*self.inference, self.inference_threads);
         let models = Arc::new(models::load(with, &self.metrics, sources, previous, &mut problems));
         let material = Material::new(sources, &models, &mut problems);
@@ -68,6 +105,7 @@ impl Builder {
                     choices: choices(route, &upstreams),
                     pipeline: Pipeline::new(steps),
                     deadline: route.deadline,
+                    tunnel_idle_timeout: route.tunnel_idle_timeout,
                     body_limit: route.body_limit,
                     buffer_limit: route.buffer_limit,
                     stage_metrics,
@@ -82,20 +120,24 @@ impl Builder {
             vec![sources.diagnostic(&Spot::default(), error.to_string(), "give each route its own host and path")]
         })?;
         let (plugins, bindings) = stages.into_parts();
+        let upstreams = upstreams.into_iter().map(|(name, group)| (name.to_owned(), group)).collect();
         let snapshot = Snapshot {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             digest: sources.digest,
             config: Arc::clone(&sources.config),
             routes,
             unmatched: self.metrics.route(&UNMATCHED.into()),
+            upstreams,
             certificates,
             plugins,
             bindings,
             models,
+            unresolved,
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
         };
         models::announce(&snapshot, previous);
         self.scripts.resize(&snapshot.config);
+        // Names are told of when they change: `Registry::looked_up`.
         for warning in snapshot.warnings() {
             warn!(generation = snapshot.generation, "{}", one_line(warning));
         }
@@ -192,7 +234,45 @@ fn certificates(sources: &Sources, problems: &mut Problems) -> Vec<Option<Arc<Ce
     sources.config.listeners.iter().map(|listener| listener.tls.as_ref().and_then(&mut parsed)).collect()
 }
 
-fn upstreams<'a>(sources: &'a Sources, problems: &mut Problems) -> BTreeMap<&'a str, Arc<Upstream>> {
+/// Names that do not resolve. One that the generation before has too is a warning, and keeps its addresses: a name that fails
+/// must not keep a renewed certificate from being served. So is every one when the gateway starts, for the other upstreams
+/// are worth more than none.
+///
+/// # Errors
+/// Those that are new in a reload: more likely they are mistakes, and the old generation serves.
+fn unresolved(
+    sources: &Sources,
+    resolution: &Resolution,
+    previous: Option<&Snapshot>,
+) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+    for (spot, answer, known) in upstream::unresolved(&sources.config, resolution, previous) {
+        let problem = answer.problem.as_deref().unwrap_or_default();
+        let host = &answer.name.host;
+        let message = format!("`{host}` cannot be resolved: {problem}");
+        let help = "correct the endpoint, or see that its name resolves here";
+        if previous.is_some() && !known {
+            problems.push(sources.diagnostic(spot, message, help));
+            continue;
+        }
+        let meanwhile = match answer.addresses.is_empty() {
+            true => {
+                "a gateway that starts has no address for it, looks it up again and again, and answers 503 meanwhile if \
+                     the upstream has no other endpoint"
+            }
+            false => "its last addresses go on serving",
+        };
+        warnings.push(sources.diagnostic(spot, format!("{message}; {meanwhile}"), help));
+    }
+    if problems.is_empty() { Ok(warnings) } else { Err(problems) }
+}
+
+fn upstreams<'a>(
+    sources: &'a Sources,
+    mut resolution: Resolution,
+    registry: &Registry,
+    problems: &mut Problems,
+) -> BTreeMap<&'a str, Arc<Upstream>> {
     let mut built = BTreeMap::new();
     for (name, upstream) in &sources.config.upstreams {
         let ca = upstream.tls.as_ref().and_then(|tls| tls.ca.as_ref());
@@ -206,12 +286,8 @@ fn upstreams<'a>(sources: &'a Sources, problems: &mut Problems) -> BTreeMap<&'a 
                 continue;
             }
         };
-        match Upstream::build(upstream, authorities) {
-            Ok(upstream) => drop(built.insert(name.as_str(), Arc::new(upstream))),
-            Err(failed) => problems.extend(failed.into_iter().map(|(spot, message)| {
-                sources.diagnostic(&spot, message, "correct the endpoint, or see that its name resolves here")
-            })),
-        }
+        let names = resolution.remove(name.as_str()).unwrap_or_default();
+        built.insert(name.as_str(), Arc::new(Upstream::build((name, upstream), names, authorities, registry)));
     }
     built
 }

@@ -21,7 +21,7 @@ pub use binding::Binding;
 pub use build::Builder;
 pub use files::{Sources, read};
 pub use scripts::ScriptHost;
-pub use upstream::{Endpoint, Upstream};
+pub use upstream::{Attempt, Endpoint, Moved, Resolution, Upstream, moved, names, resolve};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use witgate_route::RouteTable;
 use witgate_stage::{Hook, Observer, Pipeline, StageError, Usage, Verdict};
 
 use crate::telemetry::{RouteMetrics, StageMetrics};
+use crate::upstream::Answer;
 
 /// SHA-256 over the configuration and every file that it names.
 pub type Digest = [u8; 32];
@@ -50,6 +51,7 @@ pub struct Snapshot {
     pub routes: RouteTable<Arc<Route>>,
     /// Metrics of requests that no route matches.
     pub unmatched: Arc<RouteMetrics>,
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// For each listener, its certificate if it has one.
     pub certificates: Vec<Option<Arc<CertifiedKey>>>,
     /// Each distinct plugin once, those that are kept for failures included.
@@ -58,6 +60,8 @@ pub struct Snapshot {
     pub bindings: Vec<Binding>,
     /// Models of the configuration.
     pub models: Arc<Catalogue>,
+    /// Names that do not resolve, with what is done without.
+    unresolved: Vec<Diagnostic>,
     _live: LiveGeneration,
 }
 
@@ -71,6 +75,17 @@ impl Snapshot {
     /// What does not run as it is configured, because it could not be loaded.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.bindings.iter().filter_map(|binding| binding.load_problem.as_ref())
+    }
+
+    /// What the names of each upstream stand for.
+    pub fn names(&self) -> impl Iterator<Item = (Arc<str>, &Answer)> {
+        let groups = self.upstreams.values();
+        groups.flat_map(|group| group.names.iter().map(|answer| (Arc::clone(&group.name), answer)))
+    }
+
+    /// Names of upstreams that did not resolve when this generation was built; which they are now, the registry knows.
+    pub fn unresolved(&self) -> &[Diagnostic] {
+        &self.unresolved
     }
 }
 
@@ -99,6 +114,8 @@ pub struct Route {
     pub choices: BTreeMap<Arc<str>, Target>,
     pub pipeline: Pipeline,
     pub deadline: Option<Duration>,
+    /// How long a tunnel may be silent; none: for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// Bytes.
     pub body_limit: Option<u64>,
     /// Bytes of a body that are held back for stages that want it whole.

@@ -6,6 +6,7 @@ mod metrics;
 mod models;
 pub mod scripts;
 mod tally;
+pub mod upstreams;
 
 pub use access_log::{AccessLog, Record, StageRecord};
 pub use custom::CustomMetrics;

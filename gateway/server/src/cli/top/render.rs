@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::figures::{bytes, count, share, time};
 use super::table::{Column, Table, cut};
-use super::view::{Breaker, PluginRow, RouteRow, StageRow, View};
+use super::view::{Breaker, EndpointRow, PluginRow, RouteRow, StageRow, View};
 
 /// What a line is, for terminals that can show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,14 @@ const PLUGINS: [Column; 5] = [
     Column { head: "BREAKER", right: false, spare: 0 },
 ];
 
+const ENDPOINTS: [Column; 5] = [
+    Column { head: "UPSTREAM", right: false, spare: 0 },
+    Column { head: "ENDPOINT", right: false, spare: 0 },
+    Column { head: "STATE", right: false, spare: 0 },
+    Column { head: "IN FLIGHT", right: true, spare: 2 },
+    Column { head: "FAILURES/S", right: false, spare: 1 },
+];
+
 /// The lines of a view: `title`, what is wrong, the figures of the whole, and the tables. With a size they fit it, and what
 /// does not is counted.
 pub fn render(title: &str, trouble: Option<&str>, view: Option<&View>, size: Option<Size>) -> Vec<Line> {
@@ -84,6 +92,7 @@ pub fn render(title: &str, trouble: Option<&str>, view: Option<&View>, size: Opt
             Table { columns: &ROUTES, rows: view.routes.iter().map(route).collect() },
             Table { columns: &STAGES, rows: view.stages.iter().map(stage).collect() },
             Table { columns: &PLUGINS, rows: view.plugins.iter().map(plugin).collect() },
+            Table { columns: &ENDPOINTS, rows: view.endpoints.iter().map(endpoint).collect() },
         ];
         add_tables(&mut lines, &tables, size);
     }
@@ -212,6 +221,17 @@ fn plugin(row: &PluginRow) -> Vec<String> {
     vec![name(&row.plugin), row.live.to_string(), row.idle.to_string(), row.waiting.to_string(), breaker.to_owned()]
 }
 
+fn endpoint(row: &EndpointRow) -> Vec<String> {
+    let state = if row.down { "fails" } else { "-" };
+    vec![
+        name(&row.upstream),
+        name(&row.endpoint),
+        state.to_owned(),
+        row.in_flight.to_string(),
+        rates(&row.failures_per_s),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -234,6 +254,13 @@ mod tests {
             routes: (0..routes).map(route).collect(),
             stages: (0..stages).map(stage).collect(),
             plugins: vec![PluginRow { plugin: "p".to_owned(), breaker: Breaker::Open, ..PluginRow::default() }],
+            endpoints: vec![EndpointRow {
+                upstream: "u".to_owned(),
+                endpoint: "127.0.0.1:80".to_owned(),
+                down: true,
+                in_flight: 2,
+                failures_per_s: BTreeMap::from([("refused".to_owned(), 1.5)]),
+            }],
             ..View::default()
         }
     }
@@ -257,6 +284,9 @@ api    plugin-0  request-headers        3  4.50us      -     -      -   -    -  
 
 PLUGIN  LIVE  IDLE  WAITING  BREAKER
 p          0     0        0  open
+
+UPSTREAM  ENDPOINT      STATE  IN FLIGHT  FAILURES/S
+u         127.0.0.1:80  fails          2  refused 1.50
 ";
         assert_eq!(shown, expected);
     }
@@ -264,10 +294,10 @@ p          0     0        0  open
     #[test]
     fn what_does_not_fit_the_height_is_counted() {
         let shown = text(&render("title", None, Some(&view(30, 40)), Some(Size { width: 80, height: 24 })));
-        // Of 24 lines 2 are the header's and 6 the heads'; the plugin has one, the others share 15.
-        assert!(shown.contains("route-6") && shown.contains("\nand 23 more\n"), "{shown}");
-        assert!(shown.contains("plugin-5") && shown.contains("\nand 34 more\n"), "{shown}");
-        assert!(shown.ends_with("open\n"), "{shown}");
+        // Of 24 lines 2 are the header's and 8 the heads'; plugin and endpoint have one each, the others share 12.
+        assert!(shown.contains("route-4") && shown.contains("\nand 25 more\n"), "{shown}");
+        assert!(shown.contains("plugin-4") && shown.contains("\nand 35 more\n"), "{shown}");
+        assert!(shown.contains("open\n") && shown.ends_with("refused 1.50\n"), "{shown}");
         assert_eq!(shown.lines().count(), 24, "{shown}");
     }
 

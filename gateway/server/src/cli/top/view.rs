@@ -26,6 +26,7 @@ pub struct View {
     pub routes: Vec<RouteRow>,
     pub stages: Vec<StageRow>,
     pub plugins: Vec<PluginRow>,
+    pub endpoints: Vec<EndpointRow>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -74,6 +75,17 @@ pub struct PluginRow {
     pub breaker: Breaker,
 }
 
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct EndpointRow {
+    pub upstream: String,
+    pub endpoint: String,
+    /// It fails.
+    pub down: bool,
+    pub in_flight: u64,
+    /// Those that there were, by cause.
+    pub failures_per_s: BTreeMap<String, f64>,
+}
+
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Breaker {
@@ -99,6 +111,9 @@ impl View {
         let mut plugins: Vec<_> = sums.plugins.into_iter().map(|(plugin, row)| PluginRow { plugin, ..row }).collect();
         // Those in trouble first, so that a small terminal does not hide them.
         plugins.sort_by_key(|row| (Reverse(row.breaker), Reverse(row.waiting)));
+        let endpoints = sums.endpoints.into_iter().map(|(key, sum)| sum.row(key, seconds));
+        let mut endpoints: Vec<_> = endpoints.collect();
+        endpoints.sort_by_key(|row| Reverse((row.down, !row.failures_per_s.is_empty(), row.in_flight)));
         Self {
             interval_s: interval.as_secs_f64(),
             restarted,
@@ -110,6 +125,7 @@ impl View {
             routes: by_cost(routes, |row| row.time_per_s),
             stages: by_cost(stages, |row| row.time_per_s),
             plugins,
+            endpoints,
         }
     }
 }
@@ -166,6 +182,8 @@ struct Sums {
     /// By route, plugin and hook.
     stages: BTreeMap<[String; 3], StageSum>,
     plugins: BTreeMap<String, PluginRow>,
+    /// By upstream and address.
+    endpoints: BTreeMap<[String; 2], EndpointSum>,
 }
 
 impl Sums {
@@ -196,6 +214,10 @@ impl Sums {
             Some(metric @ ("requests_total" | "request_duration_seconds_sum" | "request_duration_seconds_bucket")) => {
                 self.routes.entry(series.label("route").to_owned()).or_default().take(metric, series, more);
             }
+            Some(metric @ ("upstream_up" | "upstream_requests_in_flight" | "upstream_failures_total")) => {
+                let key = ["upstream", "endpoint"].map(|label| series.label(label).to_owned());
+                self.endpoints.entry(key).or_default().take(metric, series, value, more);
+            }
             Some(metric) => {
                 let Some(metric) = metric.strip_prefix("stage_").filter(|metric| STAGE.contains(metric)) else {
                     return;
@@ -204,6 +226,34 @@ impl Sums {
                 self.stages.entry(key).or_default().take(metric, series, value, more);
             }
             None => {}
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct EndpointSum {
+    down: bool,
+    in_flight: f64,
+    failures: BTreeMap<String, f64>,
+}
+
+impl EndpointSum {
+    fn take(&mut self, metric: &str, series: &Series, value: f64, more: f64) {
+        match metric {
+            "upstream_up" => self.down = value < 1.0,
+            "upstream_requests_in_flight" => self.in_flight = value,
+            _ if more > 0.0 => *self.failures.entry(series.label("cause").to_owned()).or_default() += more,
+            _ => {}
+        }
+    }
+
+    fn row(self, [upstream, endpoint]: [String; 2], seconds: f64) -> EndpointRow {
+        EndpointRow {
+            upstream,
+            endpoint,
+            down: self.down,
+            in_flight: whole(self.in_flight),
+            failures_per_s: self.failures.into_iter().map(|(cause, count)| (cause, count / seconds)).collect(),
         }
     }
 }
@@ -473,6 +523,25 @@ mod tests {
         );
         let expected = PluginRow { plugin: "p".to_owned(), live: 3, idle: 2, waiting: 1, breaker: Breaker::Open };
         assert_eq!(view.plugins, [expected]);
+    }
+
+    #[test]
+    fn endpoints_that_fail_come_first_with_what_they_failed_of() {
+        let of = |port: u32| format!("endpoint=\"127.0.0.1:{port}\",upstream=\"u\"");
+        let (one, two, three) = (of(1), of(2), of(3));
+        let view = between(
+            &format!("witgate_upstream_failures_total{{cause=\"closed\",{one}}} 4\n"),
+            &format!(
+                "witgate_upstream_up{{{one}}} 1\nwitgate_upstream_up{{{two}}} 0\nwitgate_upstream_up{{{three}}} 1\n\
+                 witgate_upstream_requests_in_flight{{{three}}} 5\n\
+                 witgate_upstream_failures_total{{cause=\"closed\",{one}}} 4\n\
+                 witgate_upstream_failures_total{{cause=\"refused\",{two}}} 6\n"
+            ),
+        );
+        let rows: Vec<_> = view.endpoints.iter().map(|row| (row.endpoint.as_str(), row.down, row.in_flight)).collect();
+        assert_eq!(rows, [("127.0.0.1:2", true, 0), ("127.0.0.1:3", false, 5), ("127.0.0.1:1", false, 0)]);
+        assert_eq!(view.endpoints[0].failures_per_s, BTreeMap::from([("refused".to_owned(), 3.0)]));
+        assert!(view.endpoints[2].failures_per_s.is_empty(), "those of before");
     }
 
     #[test]

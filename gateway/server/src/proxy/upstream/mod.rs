@@ -21,12 +21,9 @@ use witgate_http::http1::field::Names;
 use witgate_http::http1::write::{self, Connection, Framing};
 
 use crate::snapshot::Endpoint;
+use crate::upstream::Cause;
 use http1::Http1;
 use http2::Http2;
-
-/// How long a tunnel (a WebSocket, say) may be silent. Long enough for the usual pings, short enough that connections
-/// whose peer has vanished go away.
-pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How often a request is sent again because endpoints said that they had done nothing with it: once for a connection that was
 /// ending and once more for bad luck. One that refuses everything is not asked for ever.
@@ -56,11 +53,32 @@ pub enum UpstreamError {
     Invalid(String),
     /// It takes nothing of the request's body.
     Stuck,
-    /// It sends nothing of the response.
+    /// It owes a response and says nothing.
     Silent,
     /// It has said that it has done nothing with the request, which may be sent again, whatever its method (RFC 9113,
     /// section 8.7); or the connection ended before it was sent.
     Unprocessed(io::Error),
+}
+
+impl UpstreamError {
+    /// The failure as it is counted and remembered.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Unreachable(error) => match error.etype() {
+                ErrorType::ConnectRefused => Cause::Refused,
+                ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => Cause::Tls,
+                // No descriptor or no port was free: Pingora's word for what is wrong on this side.
+                ErrorType::SocketError | ErrorType::BindError | ErrorType::InternalError => Cause::Local,
+                _ => Cause::Unreachable,
+            },
+            Self::ConnectTimeout => Cause::ConnectTimeout,
+            Self::Closed(error) if error.kind() == io::ErrorKind::ConnectionReset => Cause::Reset,
+            Self::Closed(_) | Self::Unprocessed(_) => Cause::Closed,
+            Self::Invalid(_) => Cause::Invalid,
+            Self::Stuck => Cause::WriteTimeout,
+            Self::Silent => Cause::ReadTimeout,
+        }
+    }
 }
 
 /// A connection or stream that carries one request.
