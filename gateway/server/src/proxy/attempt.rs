@@ -1,6 +1,6 @@
 //! Attempts at the endpoints of an upstream, until one has answered.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
@@ -15,7 +15,8 @@ use crate::proxy::relay::{self, Exchanged, RequestFlow};
 use crate::proxy::request::Admitted;
 use crate::proxy::session::Session;
 use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
-use crate::snapshot;
+use crate::snapshot::{self, Endpoint, Target};
+use crate::upstream::{Cause, Pick};
 
 /// Sends the request to an endpoint, the next one if the first cannot be reached, and waits for the response's head.
 ///
@@ -27,63 +28,86 @@ pub async fn ask(
     group: &snapshot::Upstream,
     mut flow: RequestFlow,
 ) -> Result<(Box<Exchanged>, ResponseParts), Failure> {
-    let exchange = session.ctx.exchange.here()?;
-    // A script chooses among the endpoints of the route's own upstream.
-    let chosen = exchange.endpoint.filter(|_| exchange.upstream.is_none());
-    let chosen = chosen.map(|address| group.find(address).ok_or(address)).transpose().map_err(|address| {
-        warn!(request_id = &*session.ctx.id, %address, "a stage chose an endpoint that the upstream does not have");
-        Problem::new(Code::UpstreamUnavailable, "The request cannot be sent where it should go.")
-    })?;
-    let mut endpoint = Arc::clone(chosen.unwrap_or_else(|| group.next()));
+    let mut pick = pick(session, admitted, group)?;
+    let Some(mut attempt) = pick.next(session.ctx.started) else {
+        session.ctx.facts.error = Some(format!("no name of upstream `{}` resolves", group.name));
+        return Err(Problem::new(Code::UpstreamUnavailable, "The upstream cannot be reached.").into());
+    };
     let headers = &mut session.ctx.exchange.here()?.request.headers;
     let (id, version) = (&session.ctx.id_field, session.ctx.facts.version);
-    forward::prepare(headers, admitted.authority.as_ref(), id, version, session.origin, &endpoint);
-    let (mut tries, mut refused) = (1, 0);
-    let mut fresh = false;
+    forward::prepare(headers, admitted.authority.as_ref(), id, version, session.origin, &attempt);
+    let (mut fresh, mut refused) = (false, 0);
     loop {
-        session.ctx.facts.endpoint = Some(endpoint.address);
-        let reused = if fresh { None } else { Upstream::reuse(&endpoint, session.ctx.started) };
+        session.ctx.facts.endpoint = Some(attempt.address);
+        flow.write_timeout = attempt.write_timeout;
+        flow.read_timeout = attempt.read_timeout.for_request(session.ctx.deadline.is_some());
+        let reused = if fresh { None } else { Upstream::reuse(&attempt, session.ctx.started) };
         let upstream = match reused {
             Some(upstream) => Ok(upstream),
             // In a box of its own, like all that is rare here: every connection has room for the largest future.
-            None => Box::pin(session.bounded(Upstream::connect(&endpoint))).await?,
+            None => Box::pin(session.bounded(attempt.connecting(Upstream::connect(&attempt)))).await?,
         };
         let upstream = match upstream {
             Ok(upstream) => upstream,
-            // Nothing of the request has been sent, so it does not matter what it asks for.
-            Err(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout)
-                if tries < group.endpoints() && chosen.is_none() =>
-            {
-                tries += 1;
-                endpoint = Arc::clone(group.next());
+            Err(error) => {
+                attempt.failed(error.cause(), Instant::now());
+                // Nothing of the request has been sent, so it does not matter what it asks for.
+                let unsent = matches!(error, UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout);
+                attempt = unsent.then(|| pick.next(Instant::now())).flatten().ok_or(error)?;
                 continue;
             }
-            Err(error) => return Err(error.into()),
         };
-        let mut exchanged = Box::new(Exchanged { upstream, endpoint, flow });
-        match ask_on(session, &mut exchanged, admitted).await {
-            Ok(head) => return Ok((exchanged, head)),
+        let mut exchanged = Box::new(Exchanged { upstream, attempt, flow });
+        let failure = match ask_on(session, &mut exchanged, admitted).await {
+            Ok(head) => {
+                exchanged.attempt.reached();
+                return Ok((exchanged, head));
+            }
+            Err(failure) => failure,
+        };
+        let is_untouched = exchanged.flow.is_untouched(&session.client);
+        match failure {
             // The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1): as if it had
             // never been sent, if it can be sent again as it was.
-            Err(Failure::Upstream(UpstreamError::Closed(_)))
-                if exchanged.upstream.may_be_stale()
-                    && exchanged.flow.is_untouched(&session.client)
-                    && is_idempotent(&session.ctx.facts.method) =>
+            Failure::Upstream(UpstreamError::Closed(_))
+                if is_untouched && exchanged.upstream.may_be_stale() && is_idempotent(&session.ctx.facts.method) =>
             {
                 fresh = true;
-                (endpoint, flow) = (exchanged.endpoint, exchanged.flow);
-                flow.restart();
             }
-            // The endpoint says that it has done nothing with it, whatever it asks for (RFC 9113, section 8.7).
-            Err(Failure::Upstream(UpstreamError::Unprocessed(_)))
-                if refused < UNPROCESSED_LIMIT && exchanged.flow.is_untouched(&session.client) =>
-            {
+            // It says that it has done nothing with it, whatever the request asks for (RFC 9113, section 8.7).
+            Failure::Upstream(UpstreamError::Unprocessed(_)) if is_untouched && refused < UNPROCESSED_LIMIT => {
                 refused += 1;
-                (endpoint, flow) = (exchanged.endpoint, exchanged.flow);
-                flow.restart();
             }
-            Err(failure) => return Err(failure),
+            Failure::Late => {
+                // Otherwise it was the client who took its time.
+                if exchanged.flow.is_sent() {
+                    exchanged.attempt.failed(Cause::Deadline, Instant::now());
+                }
+                return Err(Failure::Late);
+            }
+            failure => return Err(relay::blame(&exchanged.attempt, failure)),
         }
+        (attempt, flow) = (exchanged.attempt, exchanged.flow);
+        flow.restart();
+    }
+}
+
+/// The endpoints that the request may go to: any, or the one that a stage has chosen.
+fn pick<'g>(
+    session: &mut Session<'_>,
+    admitted: &Admitted<'_>,
+    group: &'g snapshot::Upstream,
+) -> Result<Pick<'g, Endpoint>, Failure> {
+    let chosen = session.ctx.exchange.here()?.endpoint;
+    let is_own = matches!(&admitted.route.target, Target::Upstream(own) if std::ptr::eq(&**own, group));
+    match chosen.map(|address| group.pick_only(address).ok_or(address)) {
+        Some(Ok(only)) => Ok(only),
+        Some(Err(address)) if is_own => {
+            warn!(request_id = &*session.ctx.id, %address, "a stage chose an endpoint that the upstream does not have");
+            Err(Problem::new(Code::UpstreamUnavailable, "The request cannot be sent where it should go.").into())
+        }
+        // What it chose among the endpoints of the route's own upstream says nothing of another one's.
+        Some(Err(_)) | None => Ok(group.pick()),
     }
 }
 

@@ -12,7 +12,7 @@ use witgate_stage::{BodyDesk, Exchange, Hook, Outcome, Progress};
 use crate::envelope::{Code, Problem};
 use crate::proxy::downstream::ClientError;
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::{Exchanged, RequestFlow};
+use crate::proxy::relay::{self, Exchanged, RequestFlow};
 use crate::proxy::session::Session;
 use crate::proxy::slot::Slot;
 use crate::snapshot::Route;
@@ -143,7 +143,7 @@ pub async fn hold_response(
     limit: usize,
 ) -> Result<Bytes, Failure> {
     let mut held = BytesMut::new();
-    let Exchanged { upstream, endpoint, flow } = exchanged;
+    let Exchanged { upstream, attempt, flow } = exchanged;
     poll_fn(|context| {
         flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
         let before = held.len();
@@ -164,7 +164,8 @@ pub async fn hold_response(
         if held.len() > before {
             flow.note_moved();
         }
-        flow.poll_over(context, session, endpoint).map(Err)
+        flow.poll_over(context, session).map(Err)
     })
     .await
+    .map_err(|failure| relay::blame(attempt, failure))
 }

@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,21 +17,30 @@ use crate::proxy::request;
 use crate::proxy::session::{self, Session};
 use crate::proxy::slot::Slot;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
-use crate::snapshot::Endpoint;
+use crate::snapshot::Attempt;
 
 /// A request that is with an endpoint: the connection, and what is left of the request's body.
 pub struct Exchanged {
     pub upstream: Upstream,
-    pub endpoint: Arc<Endpoint>,
+    pub attempt: Attempt,
     pub flow: RequestFlow,
 }
 
 impl Exchanged {
-    /// Keeps the connection for others, if it is in a state for that.
+    /// The response has come to its end: keeps the connection for others, if it is in a state for that.
     pub async fn release(self) {
-        let Self { upstream, endpoint, .. } = self;
-        upstream.release(&endpoint).await;
+        let Self { upstream, attempt, .. } = self;
+        attempt.succeeded();
+        upstream.release(&attempt).await;
     }
+}
+
+/// Notes a failure that is the endpoint's.
+pub fn blame(attempt: &Attempt, failure: Failure) -> Failure {
+    if let Failure::Upstream(error) = &failure {
+        attempt.failed(error.cause(), Instant::now());
+    }
+    failure
 }
 
 /// What an exchange with an endpoint waits for.
@@ -57,6 +65,10 @@ pub struct RequestFlow {
     allowance: Option<u64>,
     limit: u64,
     waiting: Waiting,
+    /// Longest time for which the endpoint may take nothing.
+    pub write_timeout: Duration,
+    /// Longest time for which it may say nothing once it owes a response; none: no limit.
+    pub read_timeout: Option<Duration>,
     moved: Instant,
     /// The whole body, if it has been held back: what the client sent has been read then.
     held: Option<Bytes>,
@@ -76,6 +88,9 @@ impl RequestFlow {
             allowance: limit,
             limit: limit.unwrap_or(u64::MAX),
             waiting: Waiting::Client,
+            // Until it is known which endpoint it goes to, none is waited for.
+            write_timeout: Duration::ZERO,
+            read_timeout: None,
             moved: now,
             held: None,
             passed: 0,
@@ -106,6 +121,11 @@ impl RequestFlow {
     /// Nothing has been taken from the client: another endpoint can have it all.
     pub fn is_untouched(&self, downstream: &Downstream<'_>) -> bool {
         self.held.is_some() || downstream.counts().0 == 0
+    }
+
+    /// Whether the endpoint has got all of it, and owes a response.
+    pub fn is_sent(&self) -> bool {
+        self.done && self.flushed
     }
 
     /// Begins again, for another endpoint.
@@ -235,28 +255,23 @@ impl RequestFlow {
     }
 
     /// Who has to move next, and until when.
-    fn patience(&self, pause: Duration, endpoint: &Endpoint) -> (Option<Instant>, Waiting) {
+    fn patience(&self, pause: Duration) -> (Option<Instant>, Waiting) {
         let (limit, waiting) = match self.waiting {
-            _ if self.broken || self.done && self.flushed => (endpoint.read_timeout, Waiting::Response),
+            _ if self.broken || self.is_sent() => (self.read_timeout, Waiting::Response),
             Waiting::Client => (Some(pause), Waiting::Client),
-            _ => (Some(endpoint.write_timeout), Waiting::Endpoint),
+            _ => (Some(self.write_timeout), Waiting::Endpoint),
         };
         (limit.map(|limit| self.moved + limit), waiting)
     }
 
     /// Ready once nothing is left to wait for: the client is gone, the request is over, or nobody has moved for too long.
-    pub fn poll_over(
-        &self,
-        context: &mut Context<'_>,
-        session: &mut Session<'_>,
-        endpoint: &Endpoint,
-    ) -> Poll<Failure> {
+    pub fn poll_over(&self, context: &mut Context<'_>, session: &mut Session<'_>) -> Poll<Failure> {
         if session.client.is_body_done()
             && let Poll::Ready(error) = session.client.poll_gone(context)
         {
             return Poll::Ready(ClientError::Gone(error).into());
         }
-        let (until, waiting) = self.patience(session.pause(), endpoint);
+        let (until, waiting) = self.patience(session.pause());
         session.poll_over(context, until).map(|over| {
             over.into_failure(|| match waiting {
                 Waiting::Client => ClientError::Silent.into(),
@@ -276,7 +291,7 @@ pub async fn await_head(
     exchanged: &mut Exchanged,
     method: &Method,
 ) -> Result<ResponseParts, Failure> {
-    let Exchanged { upstream, endpoint, flow } = exchanged;
+    let Exchanged { upstream, flow, .. } = exchanged;
     poll_fn(|context| {
         flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
         loop {
@@ -293,7 +308,7 @@ pub async fn await_head(
                 Poll::Pending => break,
             }
         }
-        flow.poll_over(context, session, endpoint).map(Err)
+        flow.poll_over(context, session).map(Err)
     })
     .await
 }
@@ -341,7 +356,7 @@ pub async fn stream(
     mut exchanged: Box<Exchanged>,
     mut filter: Option<Filter>,
 ) -> Result<(), Failure> {
-    let Exchanged { upstream, endpoint, flow } = &mut *exchanged;
+    let Exchanged { upstream, attempt, flow } = &mut *exchanged;
     let (mut done, mut waits, mut taken) = (false, 0, None);
     let gone = |error: io::Error| Failure::from(ClientError::Gone(error));
     poll_fn(|context| {
@@ -374,9 +389,12 @@ pub async fn stream(
         }
         let unsent = session.client.unsent();
         if unsent == 0 {
-            taken = None;
             waits = 0;
-            return flow.poll_over(context, session, endpoint).map(Err);
+            if taken.take().is_some() {
+                // The endpoint was not asked while the client was waited for.
+                flow.note_moved();
+            }
+            return flow.poll_over(context, session).map(Err);
         }
         // The client is the one to wait for.
         if session.client.is_body_done()
@@ -391,7 +409,8 @@ pub async fn stream(
         let until = *since + session.pause();
         session.poll_over(context, Some(until)).map(|over| Err(over.into_failure(session::takes_nothing)))
     })
-    .await?;
+    .await
+    .map_err(|failure| blame(attempt, failure))?;
     exchanged.release().await;
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::Exchanged;
 use crate::proxy::session::Session;
 use crate::proxy::stages;
-use crate::proxy::upstream::{ResponseParts, TUNNEL_IDLE_TIMEOUT, Upstream, UpstreamError};
+use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
 use crate::proxy::wire::Wire;
 
 /// One direction.
@@ -74,6 +74,7 @@ pub async fn switch(
     let unasked = || UpstreamError::Invalid("it switches protocols, which nobody asked for".to_owned());
     let ResponseParts { status, reason, mut headers, names } = head;
     let exchange = session.ctx.exchange.here()?;
+    exchanged.attempt.succeeded();
     let Upstream::Http1 { mut connection, .. } = exchanged.upstream else { return Err(unasked().into()) };
     if !asked || !answers(&exchange.request.headers, &headers) {
         return Err(unasked().into());
@@ -100,7 +101,8 @@ pub async fn switch(
     client.switch(&reason, (&head.headers, &names));
     session.ctx.facts.status = Some(StatusCode::SWITCHING_PROTOCOLS);
     let (timer, closing) = (&mut *session.timer, &mut *session.closing);
-    carry(client, &mut connection.wire, (timer, closing), TUNNEL_IDLE_TIMEOUT).await
+    let silence = session.ctx.route.and_then(|route| route.tunnel_idle_timeout);
+    carry(client, &mut connection.wire, (timer, closing), silence).await
 }
 
 /// Whether a response switches to a protocol that the request named (RFC 9110, section 7.8).
@@ -116,7 +118,7 @@ fn answers(request: &HeaderMap, response: &HeaderMap) -> bool {
     !taken.is_empty() && taken.iter().all(|taken| asked.iter().any(|asked| same(asked, taken)))
 }
 
-/// Carries a tunnel to its end.
+/// Carries a tunnel to its end. `silence`: how long neither side may say anything; none: for ever.
 ///
 /// # Errors
 /// The gateway ends first.
@@ -124,7 +126,7 @@ async fn carry(
     client: &mut Http1,
     endpoint: &mut Wire,
     (timer, closing): (&mut DeadlineTimer, &mut Closing),
-    silence: Duration,
+    silence: Option<Duration>,
 ) -> Result<(), Failure> {
     let (mut up, mut down) = (Way::default(), Way::default());
     let (mut seen, mut heard) = (0, Instant::now());
@@ -140,7 +142,7 @@ async fn carry(
         if up.bytes + down.bytes != seen {
             (seen, heard) = (up.bytes + down.bytes, Instant::now());
         }
-        timer.poll_at(context, Some(heard + silence)).map(Ok)
+        timer.poll_at(context, silence.map(|silence| heard + silence)).map(Ok)
     })
     .await;
     (client.received, client.sent) = (up.bytes, down.bytes);
