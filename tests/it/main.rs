@@ -6,6 +6,7 @@ mod authoring;
 mod bodies;
 mod clients;
 mod contract;
+mod endpoints;
 mod examples;
 mod forwarding;
 mod hostile;

@@ -385,3 +385,63 @@ fn a_script_chooses_the_endpoint() {
     }
     assert_eq!(gateway.get("/c").status, 503, "an endpoint that the upstream does not have");
 }
+
+#[test]
+fn what_a_script_chooses_among_its_routes_endpoints_says_nothing_of_those_that_a_score_sends_a_request_to() {
+    let (one, other, honeypot) = (Upstream::saying("one"), Upstream::saying("other"), Upstream::saying("sticky"));
+    let model = crate::scoring::model("identity_float");
+    let balance = |name: &str, address: &str| {
+        format!("[scripts.{name}]\nbalancer = \"require('ngx.balancer').set_current_peer('{address}')\"\n")
+    };
+    let score = "{ inference = \"echo\", inputs = [\"score\"], levels = [{ above = 0.5, upstream = \"honeypot\" }] }";
+    let route = |name: &str, stages: &str| {
+        format!("[[routes]]\nname = \"{name}\"\npath = \"/{name}\"\nupstream = \"both\"\nstages = [{stages}]\n")
+    };
+    let gateway = Gateway::with(&format!(
+        "[upstreams.both]\nendpoints = [\"{}\", \"{}\"]\n{}[models.echo]\npath = \"{}\"\n\
+         [features.score]\nvalues = [{{ number = \"header:x-score\" }}]\n{}{}{}{}{}",
+        one.address(),
+        other.address(),
+        honeypot.config("honeypot"),
+        model.display(),
+        balance("own", &other.address().to_string()),
+        balance("theirs", &honeypot.address().to_string()),
+        route("first", &format!("{{ script = \"own\" }}, {score}")),
+        route("last", &format!("{score}, {{ script = \"own\" }}")),
+        route("both", &format!("{{ script = \"theirs\" }}, {score}")),
+    ));
+    for path in ["/first", "/last"] {
+        for _ in 0..3 {
+            assert_eq!(gateway.get_with(path, &[("x-score", "0.1")]).text(), "other", "{path}");
+            assert_eq!(gateway.get_with(path, &[("x-score", "0.9")]).text(), "sticky", "{path}");
+        }
+    }
+    assert_eq!(gateway.get_with("/both", &[("x-score", "0.1")]).status, 503, "its own upstream has no such endpoint");
+    assert_eq!(gateway.get_with("/both", &[("x-score", "0.9")]).text(), "sticky", "the other one has");
+}
+
+#[test]
+fn tracebacks_of_scripts_that_fail_again_and_again_are_limited_and_counted() {
+    let upstream = Upstream::saying("ok");
+    let mut gateway = Gateway::with(&format!(
+        "{}[scripts.s]\ncontent = \"error('broken')\"\n[[routes]]\nname = \"all\"\nstages = [{{ script = \"s\" }}]\n\
+         [[routes]]\nname = \"ok\"\npath = \"/ok\"\nupstream = \"u\"\n",
+        upstream.config("u")
+    ));
+    let mut failed = 0_u32;
+    gateway.eventually("there are more in a second than are logged", |gateway| {
+        failed += 100;
+        let address = gateway.address();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..25).for_each(|_| assert_eq!(client::get(address, "/", &[]).status, 500)));
+            }
+        });
+        gateway.metric("witgate_failure_lines_dropped_total") > 0.0
+    });
+    assert_eq!(gateway.get_with("/ok", &[("x-request-id", "after-1")]).status, 200);
+    gateway.record("after-1");
+    let dropped = gateway.metric("witgate_failure_lines_dropped_total");
+    let logged = gateway.seen().iter().filter(|line| line.starts_with("err ") && line.contains("broken")).count();
+    assert!(logged > 0 && (logged as f64) <= f64::from(failed) - dropped, "{logged} lines, {dropped} dropped");
+}

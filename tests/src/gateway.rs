@@ -240,6 +240,11 @@ impl Gateway {
         }
     }
 
+    /// The lines that were passed while others were waited for.
+    pub fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
     /// The access record of a request.
     pub fn record(&mut self, id: &str) -> serde_json::Value {
         let line = self.await_line(|line| line.starts_with("out {") && line.contains(id));

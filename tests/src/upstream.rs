@@ -44,7 +44,14 @@ impl Upstream {
 
     /// Answers with whatever `answer` writes; false closes the connection.
     pub fn new(answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::on(TcpListener::bind("127.0.0.1:0").expect("a free port"), answer)
+    }
+
+    /// As [`Self::new`], on a listener of the test's.
+    pub fn on(
+        listener: TcpListener,
+        answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("bound");
         let received = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
