@@ -33,5 +33,6 @@ mod routing;
 mod scoring;
 mod scripts;
 mod settings;
+mod timeouts;
 mod top;
 mod upstreams;
