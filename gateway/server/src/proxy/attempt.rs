@@ -120,7 +120,7 @@ async fn ask_on(
     let is_replaced = exchanged.flow.is_held();
     let framing = match admitted.body {
         Length::Known(0) if !head.headers.contains_key(CONTENT_LENGTH) => Framing::None,
-        Length::Known(length) => {
+        Length::Known(length) if !exchanged.flow.has_trailers() => {
             // Over HTTP/2 it is the field that says it, and stages may have changed the body.
             if is_replaced {
                 head.headers.insert(CONTENT_LENGTH, length.into());

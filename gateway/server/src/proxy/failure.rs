@@ -68,7 +68,7 @@ impl fmt::Display for Failure {
                 write!(f, "the endpoint did not take the request: {error}")
             }
             Self::Upstream(UpstreamError::Stuck) => f.write_str("the endpoint takes nothing of the request"),
-            Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint sent nothing for too long"),
+            Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint said nothing for too long"),
             Self::Late => f.write_str("cut off at its deadline"),
             Self::CutOff => f.write_str("cut off when draining took too long"),
             Self::Panicked(panic) => panic.fmt(f),

@@ -99,7 +99,10 @@ pub async fn hold_request(session: &mut Session<'_>, flow: &mut RequestFlow, lim
                     session.client.consume(count);
                     moved = Instant::now();
                 }
-                Poll::Ready(None) => return Poll::Ready(Ok(std::mem::take(&mut held).freeze())),
+                Poll::Ready(None) => {
+                    flow.hold_trailers(session.client.take_trailers());
+                    return Poll::Ready(Ok(std::mem::take(&mut held).freeze()));
+                }
                 Poll::Pending => break,
             }
         }

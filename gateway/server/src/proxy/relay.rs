@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{ClientError, Downstream};
@@ -72,6 +72,8 @@ pub struct RequestFlow {
     moved: Instant,
     /// The whole body, if it has been held back: what the client sent has been read then.
     held: Option<Bytes>,
+    /// Trailers of a body that has been held back.
+    trailers: Option<HeaderMap>,
     /// Bytes of it that have been handed over.
     passed: usize,
     /// The stages that want the body piece by piece.
@@ -93,6 +95,7 @@ impl RequestFlow {
             read_timeout: None,
             moved: now,
             held: None,
+            trailers: None,
             passed: 0,
             filter: None,
         }
@@ -101,6 +104,16 @@ impl RequestFlow {
     /// Sends these bytes, which stages have seen and perhaps changed, instead of what comes from the client.
     pub fn hold(&mut self, body: Bytes) {
         self.held = Some(body);
+    }
+
+    /// Trailers of a body that has been held back: they follow it, whatever stages have made of it.
+    pub fn hold_trailers(&mut self, trailers: Option<HeaderMap>) {
+        self.trailers = trailers;
+    }
+
+    /// Whether trailers follow a body that has been held back.
+    pub fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
     }
 
     /// The whole body, if it has been held back.
@@ -192,7 +205,8 @@ impl RequestFlow {
             self.passed += piece.len();
             upstream.push(&piece);
             if self.passed == held.len() {
-                upstream.end(downstream.take_trailers());
+                // Perhaps once more, to another endpoint.
+                upstream.end(self.trailers.clone());
                 self.done = true;
             }
             return Ok(Poll::Ready(()));
