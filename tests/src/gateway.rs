@@ -264,6 +264,19 @@ impl Gateway {
         self.child.wait().expect("waited for")
     }
 
+    /// Waits until the process has ended; gives all that it has printed, as [`Self::await_line`] sees it.
+    pub fn last_words(mut self) -> (ExitStatus, Vec<String>) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the gateway does not end"),
+            }
+        }
+        let status = self.child.wait().expect("waited for");
+        (status, std::mem::take(&mut self.seen))
+    }
+
     /// Resident memory, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("readable");
