@@ -6,9 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use witgate_tests::examples::root;
 use witgate_tests::gateway::binary;
-
-use crate::examples::root;
 
 struct Ran {
     status: Option<i32>,

@@ -1,100 +1,16 @@
 //! `witgate plugin new` and `witgate plugin build`: a project is whole, and what it says of itself holds.
 //!
-//! The projects in languages other than Rust are built in `languages.rs`, beside what else needs their toolchains.
+//! That a new project does what it says is tried in `languages.rs`, beside what else needs the tools of its language.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use witgate_tests::Upstream;
+use witgate_tests::examples::root;
 use witgate_tests::gateway::binary;
-
-use crate::examples::{Trial, root, trials};
-use crate::languages::{console, gateway};
-
-/// What a person has in their `PATH` who built the gateway and ran `cargo xtask guests`. The toolchains come first: their
-/// `witgate-componentize` is a script that keeps Go from the network.
-fn path() -> OsString {
-    let beside = binary().parent().expect("a folder").to_owned();
-    let rest = std::env::var_os("PATH").unwrap_or_default();
-    let all = [root().join("target/toolchains/bin"), beside].into_iter().chain(std::env::split_paths(&rest));
-    std::env::join_paths(all).expect("a path without a colon")
-}
-
-fn plugin(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command.arg("plugin").args(arguments).current_dir(folder).env("PATH", path());
-    // What cargo compiles for a project is the same each time; where the component goes is the project's affair.
-    command.env_remove("CARGO_TARGET_DIR").env("CARGO_BUILD_BUILD_DIR", root().join("target/guests/page"));
-    command.output().expect("witgate runs")
-}
-
-fn report(output: &Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"))
-}
-
-/// A new project. At the same path each time: what is compiled for it is found again, and does not pile up.
-fn begun(language: &str) -> PathBuf {
-    let folder = root().join("target/guests/new").join(language);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("removed");
-    }
-    fs::create_dir_all(&folder).expect("made");
-    let report = report(&plugin(&folder, &["new", "--lang", language, "my-plugin", "--format", "json"]));
-    assert_eq!((&report["ok"], report["name"].as_str()), (&Value::Bool(true), Some("my-plugin")), "{report}");
-    folder.join("my-plugin")
-}
-
-/// Begins a project, does what its README says, and has the gateway serve it.
-pub(crate) fn a_new_project_does_what_it_says(language: &str) {
-    let project = begun(language);
-    let readme = fs::read_to_string(project.join("README.md")).expect("there is a page");
-    let commands: Vec<&str> = console(&readme).iter().map(|line| line.split(" #").next().unwrap_or(line)).collect();
-    for needed in ["witgate plugin build", "witgate plugin test cases.toml", "witgate check -c gateway.toml"] {
-        assert!(commands.iter().any(|command| command.trim() == needed), "{needed:?} is not among {commands:?}");
-    }
-    for command in commands {
-        if command.trim() == "witgate run -c gateway.toml" {
-            continue;
-        }
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).current_dir(&project).env("PATH", path()).env_remove("CARGO_TARGET_DIR");
-        let output = shell.env("CARGO_BUILD_BUILD_DIR", root().join("target/guests/page")).output().expect("it runs");
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success(), "`{command}`:\n{text}");
-    }
-
-    let report = report(&plugin(&project, &["build", "--format", "json"]));
-    assert_eq!(report["ok"], true, "{report}");
-    assert_eq!(report["language"], language);
-    assert_eq!(report["description"]["name"], "my-plugin");
-    assert_eq!(report["hooks"], serde_json::json!(["on-request-headers"]));
-    let component = project.join(report["file"].as_str().expect("a path"));
-    assert_eq!(fs::metadata(component).expect("it is there").len(), report["bytes"].as_u64().expect("a number"));
-
-    let upstream = Upstream::saying("ok");
-    let gateway = gateway(&project, &upstream);
-    let offered = trials(&fs::read_to_string(project.join("gateway.toml")).expect("readable"));
-    assert_eq!(offered.len(), 2, "one that passes, one that does not");
-    for Trial { status, command } in offered {
-        let here = command.replace("127.0.0.1:8080", &gateway.address().to_string());
-        let output = Command::new("sh").args(["-c", &here]).output().expect("a shell runs");
-        let output = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.contains(&status), "`{command}` should show {status}, but:\n{output}");
-    }
-    assert_eq!(upstream.last().header("x-api-version").as_deref(), Some("v2"));
-    assert_eq!(upstream.received().len(), 1, "what is refused goes no further");
-}
-
-#[test]
-fn a_new_project_in_rust_does_what_it_says() {
-    a_new_project_does_what_it_says("rust");
-}
+use witgate_tests::projects::{plugin, report};
 
 /// Paths of the files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {

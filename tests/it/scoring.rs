@@ -28,7 +28,10 @@ fn work() -> String {
     format!("[models.work]\npath = \"{path}\"\n[features.work]\nvalues = [{{ number = \"header:x-work\" }}]\n")
 }
 
+/// Its stage has all the time that a busy machine needs, unless it says how much.
 fn route(stage: &str) -> String {
+    let timed = if stage.contains("deadline =") { "{ inference" } else { "{ deadline = \"30s\", inference" };
+    let stage = stage.replace("{ inference", timed);
     format!("[[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{stage}]\n")
 }
 

@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod redis;
 mod sample;
+mod suites;
 mod tally;
 mod toolchain;
 mod training;

@@ -46,6 +46,8 @@ impl Guests {
         let mut command = cargo_in(root().join(self.directory));
         // Configuration files name components by path, so they must not move with the user's setting.
         command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+        // Both workspaces, and the projects that tests begin, depend on the same: it is compiled once.
+        command.env("CARGO_BUILD_BUILD_DIR", root().join("target/guests/build"));
         command
     }
 
