@@ -22,6 +22,55 @@ impl HeaderName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the field of a request is the gateway's: it frames the message, or the gateway tells the upstream by it where
+    /// the request came from. No plugin can set or remove it; one that is configured to should say so when it is
+    /// configured.
+    ///
+    /// ```
+    /// use witgate_sdk::HeaderName;
+    ///
+    /// assert!("X-Forwarded-For".parse::<HeaderName>()?.is_owned_in_requests());
+    /// assert!(!"X-Real-Ip".parse::<HeaderName>()?.is_owned_in_requests());
+    /// # Ok::<(), witgate_sdk::InvalidHeaderName>(())
+    /// ```
+    pub fn is_owned_in_requests(&self) -> bool {
+        is_owned_in_requests(&self.0)
+    }
+}
+
+/// Fields of any message that belong to the gateway.
+const FRAMING: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+];
+
+/// Fields of a request that belong to the gateway as well.
+const VOUCHED: [&str; 6] = ["forwarded", "host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// Of a name in lower case.
+pub(crate) fn is_framing(name: &str) -> bool {
+    is_one_of(name, &FRAMING)
+}
+
+/// Of a name in lower case.
+pub(crate) fn is_owned_in_requests(name: &str) -> bool {
+    is_framing(name) || is_one_of(name, &VOUCHED)
+}
+
+/// Hyphens and underscores are the same: there are upstreams that see no difference.
+fn is_one_of(name: &str, list: &[&str]) -> bool {
+    let same = |(byte, known): (u8, u8)| byte == known || (byte == b'_' && known == b'-');
+    list.iter().any(|known| known.len() == name.len() && name.bytes().zip(known.bytes()).all(same))
 }
 
 impl AsRef<str> for HeaderName {
@@ -71,6 +120,26 @@ impl std::error::Error for InvalidHeaderName {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the host has its table. The SDK must not link the gateway, and must not drift from it.
+    const HOST: &str = include_str!("../../gateway/http/src/owned.rs");
+
+    /// The names in a list of the host's source.
+    fn host_list(constant: &str) -> Vec<&'static str> {
+        let (_, rest) = HOST.split_once(&format!("pub const {constant}: [&str; ")).unwrap();
+        let (list, _) = rest.split_once("];").unwrap();
+        list.split('"').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_fields_of_the_gateway_are_those_of_the_host() {
+        assert_eq!(host_list("FRAMING"), FRAMING);
+        assert_eq!(host_list("VOUCHED"), VOUCHED);
+        for name in FRAMING.into_iter().chain(VOUCHED) {
+            assert!(is_owned_in_requests(name) && is_owned_in_requests(&name.replace('-', "_")), "{name}");
+        }
+        assert!(!is_framing("host") && !is_owned_in_requests("x-real-ip"));
+    }
 
     #[test]
     fn names_are_tokens_in_lower_case() {

@@ -10,9 +10,9 @@ use serde_json::Value;
 /// The rooms, and the rooms that each may know.
 const ROOMS: [(&str, &[&str]); 9] = [
     ("witgate-http", &[]),
-    ("witgate-config", &[]),
+    ("witgate-config", &["witgate-http"]),
     ("witgate-route", &["witgate-http"]),
-    ("witgate-stage", &[]),
+    ("witgate-stage", &["witgate-http"]),
     ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
     ("witgate-script", &["witgate-stage"]),

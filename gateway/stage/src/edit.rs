@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
+use witgate_http::owned;
 
 /// Longest value that a stage may set, in bytes. Real values are far shorter; upstreams commonly stop at 8 to 16 KiB.
 pub const VALUE_LIMIT: usize = 16 * 1024;
@@ -126,33 +127,12 @@ pub enum FieldError {
     ReadOnly,
 }
 
-/// Whether only the gateway may change this field.
+/// Whether only the gateway may change this field: `witgate_http::owned` has the table.
 pub fn is_forbidden(name: &HeaderName, side: Side) -> bool {
-    frames(name) || (side == Side::Request && is_owned_in_requests(name))
-}
-
-/// Fields that frame the message or belong to one hop (RFC 9110, sections 7.6.1 and 8.6; RFC 9112, section 6). A stage
-/// that could set them could smuggle requests.
-fn frames(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "content-length"
-            | "expect"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "x-request-id"
-    )
-}
-
-/// Fields of a request that the gateway itself sets after the stages ran, so that they can be trusted upstream.
-fn is_owned_in_requests(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "forwarded" | "host" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "via")
+    match side {
+        Side::Request => owned::is_owned_in_requests(name.as_str()),
+        Side::Response => owned::is_framing(name.as_str()),
+    }
 }
 
 fn allowed(name: HeaderName, side: Side) -> Result<HeaderName, FieldError> {
@@ -396,10 +376,21 @@ mod tests {
 
     #[test]
     fn fields_of_the_gateway_are_forbidden_in_any_case() {
-        for name in ["Content-Length", "transfer-encoding", "CONNECTION", "te", "x-request-id", "Host", "Via"] {
+        let owned = owned::FRAMING.into_iter().chain(owned::VOUCHED).map(str::to_ascii_uppercase);
+        let others = ["Content-Length", "te", "Host", "Via", "x_request_id", "X_Forwarded-For"].map(str::to_owned);
+        for name in owned.chain(others) {
+            let name = name.as_str();
             assert_eq!(Edits::default().set(name, b"1", Side::Request), Err(FieldError::Forbidden), "{name}");
             assert_eq!(Edits::default().append(name, b"1", Side::Request), Err(FieldError::Forbidden), "{name}");
             assert_eq!(Edits::default().remove(name, Side::Request), Err(FieldError::Forbidden), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_stage_may_set_what_a_client_may_only_claim() {
+        for name in ["x-real-ip", "x-forwarded-prefix", "client-cert", "x-original-url"] {
+            assert!(owned::is_claim(name));
+            assert_eq!(Edits::default().set(name, b"1", Side::Request), Ok(()), "{name}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Names of header fields.
 
+use witgate_http::owned::is_owned_in_requests;
+
 use super::Kind;
 use crate::node::Node;
 use crate::source::Read;
@@ -14,28 +16,6 @@ pub(crate) enum FieldName {
 
 /// Longest name: enough for any in use.
 const LENGTH_LIMIT: usize = 128;
-
-/// Fields that belong to a connection or to the gateway itself: those that no stage may change in requests. A test of the
-/// server holds the list against the stages' own.
-const OWNED: [&str; 17] = [
-    "connection",
-    "content-length",
-    "expect",
-    "forwarded",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
-];
 
 impl Kind for FieldName {
     type Value = String;
@@ -53,7 +33,7 @@ impl Kind for FieldName {
         if text.is_empty() || text.len() > LENGTH_LIMIT || !text.bytes().all(token) {
             return Err(node.wrong(&self.expected(), "write a name such as \"x-abuse-score\""));
         }
-        if matches!(self, Self::Set) && OWNED.contains(&text) {
+        if matches!(self, Self::Set) && is_owned_in_requests(text) {
             return Err(node.wrong(&self.expected(), "the gateway sets this field itself: choose another"));
         }
         Ok(text.to_owned())

@@ -2,7 +2,7 @@
 
 use http::Version;
 use http::header::{EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
-use witgate_http::request_id;
+use witgate_http::{owned, request_id};
 
 use crate::proxy::origin::Origin;
 use crate::snapshot::Endpoint;
@@ -14,7 +14,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Sets what the gateway vouches for.
 ///
 /// The forwarded fields are replaced, not extended: this gateway is the edge, and what a client claims about the hops
-/// before it could be made up.
+/// before it could be made up. Claims of other kinds go as well, unless a stage has set them.
 pub fn prepare(
     headers: &mut HeaderMap,
     authority: Option<&http::uri::Authority>,
@@ -23,6 +23,7 @@ pub fn prepare(
     origin: &Origin,
     endpoint: &Endpoint,
 ) {
+    owned::strip_claims(headers);
     headers.insert(request_id::FIELD, id.clone());
     headers.remove(FORWARDED);
     match &origin.forwarded_for {

@@ -11,6 +11,7 @@ use witgate_http::http1::body::Progress;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::write::{self, Connection, Framing};
 use witgate_http::http1::{body, response};
+use witgate_http::owned;
 use witgate_script::{Subrequest, Subrequests, Subresponse};
 
 use crate::gateway::Gateway;
@@ -60,6 +61,8 @@ async fn ask(connection: DuplexStream, request: Subrequest) -> Result<Subrespons
     let Subrequest { method, path, host, mut headers, body, limit, client: _, depth: _ } = request;
     headers.remove(CONTENT_LENGTH);
     headers.remove(CONNECTION);
+    // What the client claims must not come back as what a script has set.
+    owned::strip_claims(&mut headers);
     if let Some(host) = host.and_then(|host| HeaderValue::from_str(&host).ok()) {
         headers.insert(HOST, host);
     }

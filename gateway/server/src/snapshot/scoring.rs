@@ -117,14 +117,13 @@ impl ClientRates for BucketRates {
 mod tests {
     use super::*;
     use std::path::Path;
+    use witgate_http::owned;
     use witgate_stage::{Side, is_forbidden};
 
     #[test]
     fn scores_are_not_told_in_fields_that_stages_may_not_set() {
-        let names = "accept authorization connection content-length content-type cookie expect forwarded host http2-settings \
-                     keep-alive proxy-connection te trailer transfer-encoding upgrade user-agent via x-abuse x-forwarded-for \
-                     x-forwarded-host x-forwarded-proto x-real-ip x-request-id";
-        for name in names.split_ascii_whitespace() {
+        let others = ["accept", "authorization", "cookie", "user-agent", "x-abuse", "x-real-ip", "x-forwarded-port"];
+        for name in owned::FRAMING.into_iter().chain(owned::VOUCHED).chain(others) {
             let text = format!(
                 "[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstreams.u]\nendpoints = [\"127.0.0.1:1\"]\n\
                  [models.m]\npath = \"m.onnx\"\n[features.f]\nvalues = [{{ length = \"path\" }}]\n[[routes]]\nname = \"r\"\n\
