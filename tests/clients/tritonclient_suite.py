@@ -137,6 +137,8 @@ class Asker:
         yield "one output of two", self.one_of_two
         yield "version and id", self.version_and_id
         yield "150528 numbers", self.large
+        yield "no rows", self.no_rows
+        yield "compressed", self.compressed
         yield "many at once", self.many
         yield "errors", self.errors
 
@@ -217,6 +219,17 @@ class Asker:
         values = np.sin(np.arange(150528, dtype=np.float32)).reshape(1, -1)
         same(self.infer("identity_fp32", [self.input("input0", values, "FP32")]).as_numpy("output0"), values)
 
+    def no_rows(self):
+        values = np.zeros((0, 2), np.float32)
+        same(self.infer("identity_fp32", [self.input("input0", values, "FP32")]).as_numpy("output0"), values)
+
+    def compressed(self):
+        values = np.zeros((1, 10000), np.float32)
+        option = "request_compression_algorithm" if self.protocol == "http" else "compression_algorithm"
+        for algorithm in ["gzip", "deflate"]:
+            sent = [self.input("input0", values, "FP32")]
+            same(self.infer("identity_fp32", sent, **{option: algorithm}).as_numpy("output0"), values)
+
     def many(self):
         def one(number):
             values = np.full((1, 4), number, np.float32)
@@ -244,7 +257,6 @@ class Asker:
         fails("type FP32, got FP64", "identity_fp32", row.astype(np.float64), "FP64")
         fails("1 dimensions instead of 2", "identity_fp32", row[0])
         fails("is NaN", "identity_fp32", row + np.nan)
-        fails("has no rows", "identity_fp32", row[:0])
         fails(f"at most {self.batch_limit} in one", "identity_fp32", np.zeros((self.batch_limit + 1, 2), np.float32))
         fails("no output `other`; it has `output0`", "identity_fp32", row, outputs=["other"])
         fails("not served", "identity_fp32", row, sequence_id=1)

@@ -43,8 +43,6 @@ pub enum InputError {
          {size} in `{name}`"
     )]
     Disagree { dimension: String, first: String, first_size: usize, name: String, size: usize },
-    #[error("the input `{name}` has no rows: its first dimension has to be at least 1, got the shape {got:?}")]
-    NoRows { name: String, got: Vec<usize> },
     #[error(
         "the input `{name}` has {rows} rows, and the model takes at most {limit} in one request: send fewer at a time"
     )]
@@ -178,9 +176,6 @@ fn check_shape<'a>(
             },
             Dimension::Any => {}
         }
-        if axis == 0 && size == 0 {
-            return Err(InputError::NoRows { name: name(), got: got.to_vec() });
-        }
         if let (0, Some(limit)) = (axis, rows_limit)
             && size > limit
         {
@@ -276,7 +271,7 @@ mod tests {
             ),
             (
                 &[("a", floats(&[0, 2])), b()],
-                "the input `a` has no rows: its first dimension has to be at least 1, got the shape [0, 2]",
+                "the dimension `batch` has to be the same everywhere, but it is 0 in the input `a` and 1 in `b`",
             ),
             (
                 &[("a", floats(&[5, 2])), b()],
@@ -298,6 +293,13 @@ mod tests {
         let inputs = || vec![("a".to_owned(), Tensor::new([1], Data::Float64(vec![f64::INFINITY])).unwrap())];
         assert!(check(&signature, NonFinite::Refuse, 1, inputs()).is_err());
         assert!(check(&signature, NonFinite::Allow, 1, inputs()).is_ok());
+    }
+
+    #[test]
+    fn an_input_may_have_no_elements_where_its_size_is_free() {
+        assert!(checked(&[("a", floats(&[0, 2])), ("b", integers(&[0]))]).is_ok());
+        let fixed = Signature { inputs: vec![info("a", DataType::Float32, &[Dimension::Fixed(1)])], outputs: vec![] };
+        assert!(check(&fixed, NonFinite::Refuse, 1, vec![("a".to_owned(), floats(&[0]))]).is_err());
     }
 
     #[test]

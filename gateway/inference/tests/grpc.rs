@@ -4,6 +4,7 @@
 
 mod double;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -237,7 +238,7 @@ fn requests_that_do_not_fit_are_refused_with_what_was_expected() {
             "the input `input0` has 9 rows, and the model takes at most 8",
         ),
         (with_raw(identity("FP32", &[1, 1]), &f32::NAN.to_le_bytes()), 3, "element 0 of the input `input0` is NaN"),
-        (with_contents(raw(), contents(vec![])), 3, "the input `input0` has both `contents` and `raw_input_contents`"),
+        (with_contents(raw(), contents(vec![1])), 3, "the input `input0` has both `contents` and `raw_input_contents`"),
         (
             ModelInferRequest { raw_input_contents: vec![Bytes::new(); 2], ..identity("FP32", &[1, 1]) },
             3,
@@ -264,6 +265,26 @@ fn requests_that_do_not_fit_are_refused_with_what_was_expected() {
 }
 
 #[test]
+fn a_message_may_be_compressed_and_contents_may_be_there_without_elements() {
+    let server = server(ServerSettings::default());
+    let request = with_raw(identity("FP32", &[1, 1]), &1.5_f32.to_le_bytes());
+    let request = with_contents(request, InferTensorContents::default());
+    assert_eq!(infer(&request).unwrap().raw_output_contents[0], 1.5_f32.to_le_bytes()[..]);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(&request.encode_to_vec()).unwrap();
+    let mut body = BytesMut::from(&frame(&encoder.finish().unwrap())[..]);
+    body[0] = 1;
+    let body = body.freeze();
+    assert_eq!(status(&ask(&server, "ModelInfer", &[("grpc-encoding", "gzip")], body.clone())).0, 0);
+    assert_eq!(status(&ask(&server, "ModelInfer", &[("grpc-encoding", "deflate")], body.clone())).0, 3);
+    let refused = ask(&server, "ModelInfer", &[("grpc-encoding", "snappy")], body);
+    assert_eq!(
+        (status(&refused).0, &refused.headers["grpc-accept-encoding"]),
+        (12, &HeaderValue::from_static("gzip, deflate"))
+    );
+}
+
+#[test]
 fn bodies_that_are_no_message_are_refused() {
     let server = server(ServerSettings::default());
     let code = |body: Bytes| status(&ask(&server, "ModelInfer", &[], body)).0;
@@ -278,7 +299,7 @@ fn bodies_that_are_no_message_are_refused() {
 #[test]
 fn what_is_small_on_the_wire_and_large_in_memory_is_counted_first() {
     let server = server(ServerSettings {
-        limits: Limits { tensors: 3, elements: 10, strings: 4, depth: 3 },
+        limits: Limits { tensors: 3, elements: 10, strings: 4, depth: 3, ..Limits::default() },
         ..ServerSettings::default()
     });
     let code = |message: &[u8]| status(&ask(&server, "ModelInfer", &[], frame(message)));

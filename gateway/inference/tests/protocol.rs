@@ -4,6 +4,7 @@
 
 mod double;
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use double::Double;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
-use witgate_inference::protocol::{ModelServer, Reach, ServerRequest, ServerResponse, ServerSettings};
+use witgate_inference::protocol::{Limits, ModelServer, Reach, ServerRequest, ServerResponse, ServerSettings};
 
 fn server(settings: ServerSettings) -> ModelServer {
     ModelServer::new(Arc::new(Double::new()), settings)
@@ -404,6 +405,81 @@ fn a_large_body_is_decoded_off_the_thread_with_the_same_result() {
     assert_eq!(status, 200, "{}", answer["error"]);
     let came: Vec<f32> = serde_json::from_value(answer["outputs"]["output0"][0].clone()).unwrap();
     assert_eq!(came, numbers);
+}
+
+/// Zeros in a row for `identity_fp32`, as JSON.
+fn zeros(rows: usize) -> String {
+    let zeros = vec!["0"; rows].join(",");
+    format!(r#"{{"inputs":[{{"name":"input0","shape":[1,{rows}],"datatype":"FP32","data":[{zeros}]}}]}}"#)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_compressed_body_is_read_up_to_the_limit() {
+    let limits = Limits { inflated: zeros(1000).len(), ..Limits::default() };
+    let server = server(ServerSettings { limits, ..ServerSettings::default() });
+    let path = "/v2/models/identity_fp32/infer";
+    for (coding, pack) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("deflate", zlib)] {
+        let send = |rows: usize| {
+            told(&ask(&server, "POST", path, &[("content-encoding", coding)], pack(zeros(rows).as_bytes())))
+        };
+        let (status, answer) = send(1000);
+        assert_eq!((status, &answer["outputs"][0]["shape"]), (200, &json!([1, 1000])), "{answer}");
+        let answer = send(1001);
+        assert!(answer.0 == 413 && error(&answer).contains("once it is decompressed"), "{answer:?}");
+    }
+    let goserve = br#"{"inputs":[[1,2]]}"#;
+    let response =
+        ask(&server, "POST", "/v1/models/identity_fp32/infer", &[("content-encoding", "gzip")], gzip(goserve));
+    assert_eq!(told(&response).1["outputs"]["output0"], json!([[1.0, 2.0]]));
+    let (json, data) = binary(
+        &json!({ "inputs": [{ "name": "input0", "shape": [1, 1], "datatype": "FP32", "parameters": { "binary_data_size": 4 } }] }),
+        &[0, 0, 128, 63],
+    );
+    let headers = [("content-encoding", "gzip"), ("inference-header-content-length", json.as_str())];
+    assert_eq!(told(&ask(&server, "POST", path, &headers, gzip(&data))).1["outputs"][0]["data"], json!([1.0]));
+    let response = ask(&server, "POST", path, &[("content-encoding", "zstd")], "x");
+    assert_eq!(
+        (response.status.as_u16(), &response.headers["accept-encoding"]),
+        (415, &HeaderValue::from_static("gzip, deflate"))
+    );
+}
+
+#[test]
+fn inputs_may_have_no_elements() {
+    let (status, answer) =
+        post("/v2/models/identity_fp32/infer", &json!({ "inputs": [input("input0", "FP32", &[0, 2], &json!([]))] }));
+    assert_eq!(
+        (status, &answer["outputs"][0]["shape"], &answer["outputs"][0]["data"]),
+        (200, &json!([0, 2]), &json!([]))
+    );
+    let (status, answer) = post(
+        "/v2/models/identity_fp32/infer",
+        &json!({ "inputs": [input("input0", "FP32", &[2, 0], &json!([[], []]))] }),
+    );
+    assert_eq!(
+        (status, &answer["outputs"][0]["shape"], &answer["outputs"][0]["data"]),
+        (200, &json!([2, 0]), &json!([]))
+    );
+    let inputs = json!([input("a", "FP32", &[0, 3], &json!([])), input("b", "INT64", &[0], &json!([]))]);
+    let (status, answer) = post("/v2/models/two_in_two_out/infer", &json!({ "inputs": inputs }));
+    assert_eq!((status, &answer["outputs"][0]["shape"]), (200, &json!([0, 3])), "{answer}");
+    // Arrays cannot say the inner size; the model does.
+    let (status, answer) = post("/v1/models/two_in_two_out/infer", &json!({ "tensors": { "a": [], "b": [] } }));
+    assert_eq!((status, &answer["outputs"]), (200, &json!({ "sum": [], "label": [] })), "{answer}");
+    let answer = post("/v2/models/broken/infer", &json!({ "inputs": [input("input0", "FP32", &[0, 1], &json!([]))] }));
+    assert!(answer.0 == 400 && error(&answer).contains("an input has no elements"), "{answer:?}");
 }
 
 /// The cases of tests/clients/v2_cases.json, which the suite of clients sends to a whole gateway.

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use super::json::{JsonError, Reader};
+use super::whole::whole;
 use crate::validate::{InputError, first_not_finite};
 use crate::{Data, DataType, for_each_type};
 
@@ -245,7 +246,7 @@ macro_rules! integers {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Option<Self> {
-                number(reader, |text| text.parse().ok())
+                number(reader, whole)
             }
         }
     )*};
@@ -463,6 +464,27 @@ mod tests {
             ("[[],2]", "the data[1] of the input `x` has to be an array, like those before it, got 2".to_owned()),
         ] {
             assert_eq!(nested(DataType::Int32, text).unwrap_err(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_written_as_json_allows() {
+        for (data_type, text, data) in [
+            (
+                DataType::Int64,
+                "[1.0, 1e3, -0, -2.5e1, 9.007199254740993e15]",
+                Data::Int64(vec![1, 1000, 0, -25, 9_007_199_254_740_993]),
+            ),
+            (DataType::Uint64, "[18446744073709551615, 1.8446744073709551615e19]", Data::Uint64(vec![u64::MAX; 2])),
+            (DataType::Uint8, "[-0.0, 2.55E+2, 100e-2]", Data::Uint8(vec![0, 255, 1])),
+            (
+                DataType::Float32,
+                "[1, 1E0, -0, 1e-50, 16777217]",
+                Data::Float32(vec![1.0, 1.0, -0.0, 0.0, 16_777_216.0]),
+            ),
+            (DataType::Float64, "[123456789012345678901234567890]", Data::Float64(vec![1.234_567_890_123_456_8e29])),
+        ] {
+            assert_eq!(nested(data_type, text).unwrap().data, data, "{text}");
         }
     }
 

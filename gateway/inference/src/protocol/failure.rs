@@ -16,8 +16,10 @@ pub enum Kind {
     /// Another method is needed, one of these.
     Method(&'static str),
     TooLarge,
-    /// The body is encoded in a way that is not read here.
+    /// The body is compressed in a way that is not read here.
     Encoding,
+    /// Another type of content is needed.
+    MediaType,
     NotAllowed,
     /// A part of the protocol that is left out.
     NotServed,
@@ -33,7 +35,7 @@ impl Kind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Encoding | Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NotServed => StatusCode::NOT_IMPLEMENTED,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -50,7 +52,7 @@ impl Kind {
             Self::NotFound => 5,
             Self::NotAllowed => 7,
             Self::TooLarge => 8,
-            Self::Method(_) | Self::Encoding | Self::NotServed => 12,
+            Self::Method(_) | Self::Encoding | Self::MediaType | Self::NotServed => 12,
             Self::Failed => 13,
             Self::Overloaded => 14,
         }
@@ -67,6 +69,12 @@ pub struct Failure {
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
+    }
+
+    /// A model failed on an input without elements: some models take none, and only running them tells.
+    pub fn on_nothing(error: InferError) -> Self {
+        let Self { message, .. } = error.into();
+        Self::invalid(format!("{message}: an input has no elements, and not every model can do with that"))
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {

@@ -11,11 +11,11 @@ use super::json::Reader;
 use super::path::{Goserve, Target};
 use super::v2::{SERVER_NAME, SERVER_VERSION};
 use super::{
-    ModelServer, Rules, ServerRequest, ServerResponse, Wanted, binary, brief, check_encoding, describe,
-    json as json_response, needed, once, unknown_key,
+    ModelServer, Rules, ServerRequest, ServerResponse, Wanted, binary, brief, describe, json as json_response, needed,
+    once, unknown_key,
 };
 use crate::validate::{clip, quoted, unknown};
-use crate::{DataType, Tensor};
+use crate::{DataType, Dimension, Tensor};
 
 /// Names of outputs that hold labels, in lower case: those that converters of scikit-learn, XGBoost and LightGBM give.
 const LABELS: [&str; 8] =
@@ -48,7 +48,7 @@ impl ModelServer {
                 if !core.settings.manage {
                     return Err(crate::ManageError::NotAllowed.into());
                 }
-                let (name, path) = read_load(&request.body, core.settings.limits.depth)?;
+                let (name, path) = read_load(&self.body(&request).await?, core.settings.limits.depth)?;
                 let model = core.load(&name, &path).await?;
                 return Ok(brief(StatusCode::CREATED, &describe::whole(&model, &core.list())));
             }
@@ -61,10 +61,9 @@ impl ModelServer {
     }
 
     async fn goserve_infer(&self, target: &Target, request: ServerRequest<'_>) -> Result<ServerResponse, Failure> {
-        check_encoding(request.headers)?;
         let model = self.core.find(target)?;
         let rules = self.core.rules(&model);
-        let ServerRequest { body, deadline, .. } = request;
+        let (body, deadline) = (self.body(&request).await?, request.deadline);
         let size = body.len();
         let decode = move || decode(&body, deadline, &rules).map(|decoded| (decoded, rules));
         let (wanted, rules) = self.work(size, deadline, decode).await?;
@@ -79,6 +78,7 @@ fn read_load(body: &[u8], depth: usize) -> Result<(String, String), Failure> {
     let mut reader = Reader::new(body, depth)?;
     let (mut name, mut path) = (None, None);
     reader.object(|reader, key| match key {
+        "name" | "path" if reader.null() => Ok(()),
         "name" => {
             let value = reader.string()?.into_owned();
             once(&mut name, key, value)
@@ -99,6 +99,7 @@ fn decode(body: &[u8], deadline: Option<Instant>, rules: &Rules) -> Result<Wante
     let mut reader = Reader::new(body, rules.limits.depth)?;
     let (mut tensors, mut legacy) = (None, None);
     reader.object(|reader, key| match key {
+        "tensors" | "inputs" if reader.null() => Ok(()),
         "tensors" => {
             let mut inputs = Vec::new();
             reader.object(|reader, name| {
@@ -145,9 +146,23 @@ fn read_tensor(
     before: &[(String, Tensor)],
 ) -> Result<(String, Tensor), Failure> {
     let nested = elements::read(reader, name, data_type, None, rules.room(before))?;
-    let tensor = Tensor::new(nested.shape, nested.data)
+    let info = rules.model.metadata.signature.inputs.iter().find(|info| info.name == name);
+    let shape = with_inner_sizes(nested.shape, info.and_then(|info| info.shape.as_deref()));
+    let tensor = Tensor::new(shape, nested.data)
         .map_err(|error| Failure::invalid(format!("the input `{}`: {error}", clip(name))))?;
     Ok((name.to_owned(), tensor))
+}
+
+/// Arrays cannot say how long those are that an empty one would have in it: that is for the model to say.
+fn with_inner_sizes(mut shape: Vec<usize>, declared: Option<&[Dimension]>) -> Vec<usize> {
+    if shape.last() == Some(&0) {
+        let inner = declared.and_then(|declared| declared.get(shape.len()..)).unwrap_or_default();
+        shape.extend(inner.iter().map(|dimension| match dimension {
+            Dimension::Fixed(size) => *size,
+            Dimension::Named(_) | Dimension::Any => 0,
+        }));
+    }
+    shape
 }
 
 /// Writes an answer: all outputs, and the labels among them once more as `predictions`.

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::whole::whole;
+
 /// A body that is not JSON, or not the JSON that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}, at byte {offset} of the body")]
@@ -29,7 +31,9 @@ impl<'a> Reader<'a> {
             message: "expected JSON, which is UTF-8".to_owned(),
             offset: error.valid_up_to(),
         })?;
-        Ok(Self { text, at: 0, depth_limit })
+        // A mark of UTF-8 at the beginning says nothing, and there are libraries that write it (RFC 8259, section 8.1).
+        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        Ok(Self { text, at, depth_limit })
     }
 
     /// Bytes that have not been read.
@@ -213,11 +217,23 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
+    /// Takes `null`, if it stands here: as a value it says that there is none.
+    #[inline]
+    pub fn null(&mut self) -> bool {
+        self.peek();
+        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with("null"));
+        if found {
+            self.at += "null".len();
+        }
+        found
+    }
+
     /// A whole number that is not negative.
     pub fn size(&mut self) -> Result<usize, JsonError> {
+        self.peek();
         let place = self.at;
         let text = self.number()?;
-        text.parse().map_err(|_| JsonError {
+        whole(text).ok_or_else(|| JsonError {
             message: format!("expected a whole number from 0 to {}, got {}", usize::MAX, crate::validate::clip(text)),
             offset: place,
         })
@@ -366,6 +382,25 @@ mod tests {
         assert!(skips(&format!("{}{}", "[".repeat(16), "]".repeat(16))));
         assert!(!skips(&format!("{}{}", "[".repeat(17), "]".repeat(17))));
         assert!(!skips(&"[".repeat(1_000_000)));
+    }
+
+    #[test]
+    fn a_mark_of_utf_8_is_passed_over() {
+        assert!(skips("\u{feff}[1]") && !skips("[\u{feff}1]") && !skips("\u{feff}"));
+    }
+
+    #[test]
+    fn sizes_are_whole_numbers_however_they_are_written() {
+        let size = |text: &str| Reader::new(text.as_bytes(), 1).unwrap().size().map_err(|error| error.to_string());
+        assert_eq!(
+            [size("3"), size(" 3.0"), size("3e0"), size("0.3e1"), size("-0")],
+            [Ok(3), Ok(3), Ok(3), Ok(3), Ok(0)]
+        );
+        let expected = format!("expected a whole number from 0 to {}", usize::MAX);
+        for (text, place) in [("-1", 0), (" 1.5", 1), ("1e99", 0)] {
+            let got = text.trim();
+            assert_eq!(size(text), Err(format!("{expected}, got {got}, at byte {place} of the body")));
+        }
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -7,9 +7,11 @@ mod elements;
 mod failure;
 mod goserve;
 mod grpc;
+mod inflate;
 mod json;
 mod path;
 mod v2;
+mod whole;
 
 pub use grpc::messages;
 
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
 
@@ -27,6 +29,7 @@ use crate::validate::{NonFinite, check, clip};
 use crate::{FindError, InferError, ManageError, ModelService, ModelStatus, ModelVersion, Tensor};
 use elements::Room;
 use failure::{Failure, Kind};
+use inflate::Coding;
 use path::{Call, Target};
 
 /// Bodies from this size on are read and written off the proxy's threads, which serve other connections as well: a MiB
@@ -73,14 +76,16 @@ pub struct Limits {
     pub strings: usize,
     /// Arrays and objects in each other.
     pub depth: usize,
+    /// Bytes of a body that was compressed, once it no longer is.
+    pub inflated: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         // Models with more inputs than 256 are hardly made; the elements are 64 MiB in FP32, more than a hundred images
         // for a classifier; a string takes 24 bytes besides its text; ONNX has no tensors of more than a few
-        // dimensions.
-        Self { tensors: 256, elements: 16 << 20, strings: 1 << 18, depth: 32 }
+        // dimensions. A compressed body may hold as much as the elements take.
+        Self { tensors: 256, elements: 16 << 20, strings: 1 << 18, depth: 32, inflated: 64 << 20 }
     }
 }
 
@@ -146,7 +151,7 @@ impl ModelServer {
             // The futures are in boxes of their own, for the request's future holds this one whether it is used or not.
             _ if grpc::is_grpc(request.headers) => Box::pin(self.grpc(request)).await,
             Ok(Call::Grpc(_)) => {
-                let failure = Failure::new(Kind::Encoding, "expected the content type application/grpc at this path");
+                let failure = Failure::new(Kind::MediaType, "expected the content type application/grpc at this path");
                 failed(&failure)
             }
             Ok(Call::Goserve(call)) => {
@@ -159,6 +164,19 @@ impl ModelServer {
             response.body = Bytes::new();
         }
         response
+    }
+
+    /// The body of a request as its client meant it, decompressed if need be.
+    async fn body(&self, request: &ServerRequest<'_>) -> Result<Bytes, Failure> {
+        let Some(coding) = Coding::of(request.headers, &CONTENT_ENCODING)? else { return Ok(request.body.clone()) };
+        self.inflated(coding, request.body.clone(), request.deadline).await
+    }
+
+    async fn inflated(&self, coding: Coding, body: Bytes, deadline: Option<Instant>) -> Result<Bytes, Failure> {
+        let limit = self.core.settings.limits.inflated;
+        // Off this thread, for a few bytes may stand for many.
+        let inflate = move || coding.inflate(&body, limit).map(Bytes::from);
+        self.work(OFF_THREAD, deadline, inflate).await
     }
 
     /// Does work on `size` bytes, off this thread if they are many.
@@ -237,7 +255,11 @@ impl Core {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(InferError::Deadline.into());
         }
-        let tensors = self.service.infer(model, inputs, &outputs, deadline).await?;
+        let empty = inputs.iter().any(|input| input.data().is_empty());
+        let tensors = match self.service.infer(model, inputs, &outputs, deadline).await {
+            Err(error @ InferError::Failed(_)) if empty => return Err(Failure::on_nothing(error)),
+            tensors => tensors?,
+        };
         if tensors.len() != outputs.len() {
             let reason = format!("{} outputs were asked for, and {} came", outputs.len(), tensors.len());
             return Err(InferError::Failed(reason).into());
@@ -311,17 +333,6 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// # Errors
-/// The body is compressed.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Failure> {
-    match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(Failure::new(Kind::Encoding, "the body is compressed: send it as it is"))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn json(status: StatusCode, body: Vec<u8>) -> ServerResponse {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     ServerResponse { status, headers, body: body.into(), trailers: None }
@@ -337,6 +348,10 @@ fn failed(failure: &Failure) -> ServerResponse {
     match failure.kind {
         Kind::Overloaded => {
             response.headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // RFC 9110, section 15.5.16.
+        Kind::Encoding => {
+            response.headers.insert(ACCEPT_ENCODING, inflate::accepted());
         }
         Kind::Method(allowed) => {
             response.headers.insert(ALLOW, HeaderValue::from_static(allowed));

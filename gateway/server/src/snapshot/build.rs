@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use tracing::warn;
 use witgate_config::{self as config, Diagnostic, Spot};
-use witgate_inference::protocol::{ModelServer, Reach, ServerSettings};
+use witgate_inference::protocol::{Limits, ModelServer, Reach, ServerSettings};
 use witgate_inference::validate::NonFinite;
 use witgate_inference::{Catalogue, Control, Inference, Repository, Roots};
 use witgate_plugin_host::PluginHost;
@@ -163,10 +163,16 @@ impl Builder {
             models: names.map_or(Reach::All, |names| Reach::Named(names.iter().cloned().collect())),
             manage: serving.control,
             non_finite: if serving.any_values { NonFinite::Allow } else { NonFinite::Refuse },
+            limits: Limits {
+                // What a body may be, it may be as well after it was decompressed.
+                inflated: route
+                    .body_limit
+                    .map_or(route.buffer_limit, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+                ..Limits::default()
+            },
             prefix: match &route.path {
                 config::PathPattern::Exact(path) | config::PathPattern::Prefix(path) => path.clone(),
             },
-            ..ServerSettings::default()
         };
         ModelServer::new(Arc::new(repository), settings)
     }

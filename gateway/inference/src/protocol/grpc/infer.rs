@@ -56,6 +56,8 @@ fn read_input(input: InferTensor, raw: Option<Bytes>, room: Room) -> Result<(Str
     let sizes = sizes.map_err(|_| {
         Failure::invalid(format!("the input `{}` has a negative size in its shape {shape:?}", clip(&name)))
     })?;
+    // An empty message of contents is as good as none: there are libraries that always send one.
+    let contents = contents.filter(|contents| filled(contents).next().is_some());
     let data = match (raw, contents) {
         (Some(_), Some(_)) => {
             return Err(Failure::invalid(format!(

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::failure::{Failure, Kind};
+use super::inflate::{self, Coding};
 use super::path::{self, Call, Target};
 use super::v2::{EXTENSIONS, SERVER_NAME, SERVER_VERSION, parameter};
 use super::{ModelServer, ServerRequest, ServerResponse, binary, describe, earlier};
@@ -29,6 +30,8 @@ const MESSAGE_LIMIT: usize = 1024;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Whether a request is gRPC with messages of Protocol Buffers.
@@ -45,13 +48,16 @@ impl ModelServer {
             Ok(body) => (body, None),
             Err(failure) => (Bytes::new(), Some(failure)),
         };
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
+        if failure.as_ref().is_some_and(|failure| failure.kind == Kind::Encoding) {
+            headers.insert(ACCEPT_ENCODING, inflate::accepted());
+        }
         let status = failure.as_ref().map_or(0, |failure| failure.kind.grpc_status());
         let mut trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from(u16::from(status)))]);
         // What is left of a message after encoding it is printable ASCII.
         if let Some(message) = failure.and_then(|failure| HeaderValue::from_str(&encoded(&failure.message)).ok()) {
             trailers.insert(MESSAGE, message);
         }
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
         ServerResponse { status: StatusCode::OK, headers, body, trailers: Some(trailers) }
     }
 
@@ -62,7 +68,16 @@ impl ModelServer {
             _ => return Err(Failure::new(Kind::NotServed, "there is no such gRPC service here")),
         };
         let deadline = earlier(request.deadline, timeout(request.headers)?);
-        let message = message(request.body)?;
+        let message = match message(request.body)? {
+            (false, message) => message,
+            (true, message) => {
+                let coding = Coding::of(request.headers, &ENCODING)?.ok_or_else(|| {
+                    let message = format!("the message is compressed, and the header {ENCODING} does not say how");
+                    Failure::new(Kind::Encoding, message)
+                })?;
+                self.inflated(coding, message, deadline).await?
+            }
+        };
         match method.as_str() {
             "ModelInfer" => self.grpc_infer(message, deadline).await,
             "ServerLive" => Ok(framed(&ServerLiveResponse { live: true })),
@@ -150,19 +165,17 @@ fn metadata(model: &ModelVersion, versions: Vec<String>) -> ModelMetadataRespons
     }
 }
 
-/// The one message of a body.
-fn message(mut body: Bytes) -> Result<Bytes, Failure> {
+/// The one message of a body, and whether it is compressed.
+fn message(mut body: Bytes) -> Result<(bool, Bytes), Failure> {
     let Some(([compressed, length @ ..], rest)) = body.split_first_chunk::<FRAME>() else {
         return Err(Failure::invalid(format!("expected a message after {FRAME} bytes, got {} bytes", body.len())));
     };
-    if *compressed != 0 {
-        return Err(Failure::new(Kind::NotServed, "compressed messages are not taken here: send them as they are"));
-    }
+    let compressed = *compressed != 0;
     let (length, got) = (u32::from_be_bytes(*length), rest.len());
     if usize::try_from(length).ok() != Some(got) {
         return Err(Failure::invalid(format!("expected one message of {length} bytes, got {got} bytes")));
     }
-    Ok(body.split_off(FRAME))
+    Ok((compressed, body.split_off(FRAME)))
 }
 
 fn decoded<M: Message + Default>(message: Bytes) -> Result<M, Failure> {

@@ -13,9 +13,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::path::{Target, V2};
-use super::{
-    Core, ModelServer, ServerRequest, ServerResponse, binary, brief, check_encoding, describe, json as json_response,
-};
+use super::{Core, ModelServer, ServerRequest, ServerResponse, binary, brief, describe, json as json_response};
 
 /// Name of the server in both forms of the protocol.
 pub const SERVER_NAME: &str = "witgate";
@@ -42,19 +40,18 @@ impl ModelServer {
             }
             V2::Describe(target) => core.v2_describe(&target)?,
             V2::ModelReady(target) => json!({ "name": core.find(&target)?.name, "ready": true }),
-            V2::Index => core.v2_index(&request.body)?,
-            V2::Load(name) => core.v2_load(&name, &request.body).await?,
-            V2::Unload(name) => core.v2_unload(&name, &request.body).await?,
+            V2::Index => core.v2_index(&self.body(&request).await?)?,
+            V2::Load(name) => core.v2_load(&name, &self.body(&request).await?).await?,
+            V2::Unload(name) => core.v2_unload(&name, &self.body(&request).await?).await?,
         };
         Ok(brief(StatusCode::OK, &answer))
     }
 
     async fn v2_infer(&self, target: &Target, request: ServerRequest<'_>) -> Result<ServerResponse, Failure> {
-        check_encoding(request.headers)?;
         let json_length = json_length(request.headers)?;
         let model = self.core.find(target)?;
         let rules = self.core.rules(&model);
-        let ServerRequest { body, deadline, .. } = request;
+        let (body, deadline) = (self.body(&request).await?, request.deadline);
         let size = body.len();
         let decode = move || request::decode(&body, json_length, deadline, &rules).map(|decoded| (decoded, rules));
         let ((wanted, reply), rules) = self.work(size, deadline, decode).await?;

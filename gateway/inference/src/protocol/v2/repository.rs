@@ -14,6 +14,7 @@ impl Core {
     pub(super) fn v2_index(&self, body: &[u8]) -> Result<Value, Failure> {
         // All versions that are listed are ready, so it makes no difference whether the others are asked for.
         object(body, self.settings.limits.depth, |reader, key| match key {
+            "ready" if reader.null() => Ok(()),
             "ready" => match reader.boolean() {
                 Some(_) => Ok(()),
                 None => Err(reader.error("expected true or false as `ready`").into()),
@@ -75,7 +76,9 @@ impl Core {
     fn path_parameter(&self, body: &[u8]) -> Result<Option<String>, Failure> {
         let mut path = None;
         object(body, self.settings.limits.depth, |reader, key| match key {
+            "parameters" if reader.null() => Ok(()),
             "parameters" => reader.object(|reader, key| match key {
+                "path" if reader.null() => Ok(()),
                 "path" => {
                     let value = reader.string()?.into_owned();
                     once(&mut path, key, value)
@@ -108,7 +111,7 @@ fn object(
     field: impl FnMut(&mut Reader<'_>, &str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut reader = Reader::new(body, depth)?;
-    if reader.peek().is_some() {
+    if reader.peek().is_some() && !reader.null() {
         reader.object(field)?;
     }
     Ok(reader.end()?)

@@ -53,6 +53,7 @@ pub fn decode(
     })?;
     let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
     reader.object(|reader, key| match key {
+        "id" | "inputs" | "outputs" | "parameters" if reader.null() => Ok(()),
         "id" => {
             let value = reader.string()?.into_owned();
             once(&mut id, key, value)
@@ -158,6 +159,7 @@ fn read_input(
         Ok(elements::read(reader, name, data_type, expected, room)?)
     };
     reader.object(|reader, key| match key {
+        "name" | "datatype" | "shape" | "parameters" | "data" if reader.null() => Ok(()),
         "name" => {
             let value = Text::Owned(reader.string()?.into_owned());
             once(&mut input.name, key, value)
@@ -275,6 +277,7 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<usize>, Failure> {
 
 fn read_input_parameters(reader: &mut Reader<'_>, binary_size: &mut Option<usize>) -> Result<(), Failure> {
     reader.object(|reader, key| match key {
+        "binary_data_size" if reader.null() => Ok(()),
         "binary_data_size" => {
             let size = reader.size()?;
             once(binary_size, key, size)
@@ -293,11 +296,13 @@ fn read_outputs(reader: &mut Reader<'_>, rules: &Rules) -> Result<Vec<Named>, Fa
         let place = format!("outputs[{}]", outputs.len());
         let (mut name, mut binary) = (None, None);
         reader.object(|reader, key| match key {
+            "name" | "parameters" if reader.null() => Ok(()),
             "name" => {
                 let value = reader.string()?.into_owned();
                 once(&mut name, key, value)
             }
             "parameters" => reader.object(|reader, key| match key {
+                "binary_data" if reader.null() => Ok(()),
                 "binary_data" => {
                     let value = read_boolean(reader, key)?;
                     once(&mut binary, key, value)
@@ -316,6 +321,7 @@ fn read_outputs(reader: &mut Reader<'_>, rules: &Rules) -> Result<Vec<Named>, Fa
 fn read_parameters(reader: &mut Reader<'_>) -> Result<Parameters, Failure> {
     let mut parameters = Parameters::default();
     reader.object(|reader, key| match key {
+        "binary_data_output" | "timeout" if reader.null() => Ok(()),
         "binary_data_output" => {
             let value = read_boolean(reader, key)?;
             once(&mut parameters.binary_output, key, value)
