@@ -27,6 +27,9 @@ pub enum Value {
     Structure,
 }
 
+/// Up to here every integer is a floating-point number of its own (RFC 7493, section 2.2).
+const EXACT: f64 = 9_007_199_254_740_991.0;
+
 impl Object {
     /// None if the bytes are not one JSON object with unique names, and nothing after it.
     pub fn parse(json: &[u8]) -> Option<Self> {
@@ -113,8 +116,10 @@ impl<'de> Visitor<'de> for Member {
         Ok(i64::try_from(number).map_or(Value::Number(number as f64), Value::Integer))
     }
 
+    /// One number has many spellings (RFC 8259, section 6): 7.0 and 7e0 are the integer 7, as far as that is exact.
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Number(number))
+        let exact = number.fract() == 0.0 && number.abs() <= EXACT;
+        Ok(if exact { Value::Integer(number as i64) } else { Value::Number(number) })
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -160,6 +165,14 @@ mod tests {
             ("9223372036854775807", Value::Integer(i64::MAX)),
             ("9223372036854775808", Value::Number(9_223_372_036_854_775_808.0)),
             ("1.5", Value::Number(1.5)),
+            ("7.0", Value::Integer(7)),
+            ("-0", Value::Integer(0)),
+            ("1.8e9", Value::Integer(1_800_000_000)),
+            ("-2.5E+1", Value::Integer(-25)),
+            ("9007199254740993.0", Value::Number(9_007_199_254_740_992.0)),
+            ("1e300", Value::Number(1e300)),
+            (r#""J\u00fcrgen \ud83d\ude00""#, Value::Text("J\u{fc}rgen \u{1f600}".to_owned())),
+            ("\"J\u{fc}rgen \u{1f600}\"", Value::Text("J\u{fc}rgen \u{1f600}".to_owned())),
             (r#""\u0061b""#, Value::Text("ab".to_owned())),
             ("[]", Value::Texts(Vec::new())),
             (r#"["a","b"]"#, Value::Texts(vec!["a".to_owned(), "b".to_owned()])),
