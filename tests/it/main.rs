@@ -36,3 +36,4 @@ mod settings;
 mod timeouts;
 mod top;
 mod upstreams;
+mod versions;

@@ -1,12 +1,28 @@
 //! What a client is told of what is wrong with its message: the one place that turns errors of HTTP's rules into replies.
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, StatusCode, Version};
+use witgate_http::authority::AuthorityError;
 use witgate_http::host::HostError;
 use witgate_http::http1::body::BodyError;
-use witgate_http::http1::field::FIELDS_LIMIT;
+use witgate_http::http1::field::{FIELDS_LIMIT, Names};
 use witgate_http::http1::request::HeadError;
+use witgate_http::http2;
+use witgate_http::max_forwards::{MaxForwardsError, reflection};
 use witgate_http::path::PathError;
+use witgate_stage::RequestHead;
 
-use crate::envelope::{Code, Problem};
+use crate::envelope::{Answer, Code, Problem};
+
+fn malformed(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::InvalidRequest, format!("Malformed request: {error}."))
+}
+
+/// CONNECT, in either version.
+fn no_tunnels() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT.")
+}
 
 impl From<HeadError> for Problem {
     fn from(error: HeadError) -> Self {
@@ -14,10 +30,31 @@ impl From<HeadError> for Problem {
             HeadError::TooManyFields => {
                 Self::new(Code::HeadTooLarge, format!("More than {FIELDS_LIMIT} header fields."))
             }
-            HeadError::Connect => Self::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT."),
+            HeadError::Connect => no_tunnels(),
             HeadError::Coding => Self::new(Code::NotImplemented, "Only the transfer coding `chunked` is understood."),
-            malformed => Self::new(Code::InvalidRequest, format!("Malformed request: {malformed}.")),
+            error => malformed(error),
         }
+    }
+}
+
+impl From<http2::HeadError> for Problem {
+    fn from(error: http2::HeadError) -> Self {
+        match error {
+            http2::HeadError::Connect => no_tunnels(),
+            error => malformed(error),
+        }
+    }
+}
+
+impl From<AuthorityError> for Problem {
+    fn from(error: AuthorityError) -> Self {
+        malformed(error)
+    }
+}
+
+impl From<MaxForwardsError> for Problem {
+    fn from(error: MaxForwardsError) -> Self {
+        malformed(error)
     }
 }
 
@@ -39,6 +76,18 @@ impl From<PathError> for Problem {
     }
 }
 
+/// The answer of the last hop to a request whose `Max-Forwards` is 0 (RFC 9110, section 7.6.2): to `TRACE` the request
+/// itself, to `OPTIONS` that somebody is there. Which methods a resource has is its upstream's to say.
+pub fn of_last_hop(head: &RequestHead, version: Version, names: &Names) -> Answer {
+    let mut headers = HeaderMap::new();
+    let mut body = Bytes::new();
+    if head.method == Method::TRACE {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
+        body = reflection((&head.method, &head.path, version), (&head.headers, names)).into();
+    }
+    Answer { status: StatusCode::OK, headers, body }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +103,10 @@ mod tests {
         check(HeadError::TooManyFields, 431, "More than 128 header fields.");
         check(HeadError::Connect, 405, "This gateway opens no tunnels by CONNECT.");
         check(HeadError::Coding, 501, "Only the transfer coding `chunked` is understood.");
+        check(http2::HeadError::Connect, 405, "This gateway opens no tunnels by CONNECT.");
+        check(http2::HeadError::Te, 400, "Malformed request: TE says something else than `trailers`.");
+        check(AuthorityError::Repeated, 400, "Malformed request: Host is given more than once.");
+        check(MaxForwardsError, 400, "Malformed request: Max-Forwards is not one decimal number.");
         check(BodyError::ChunkEnd, 400, "Malformed request body: a chunk does not end where its size says.");
         check(HostError::EmptyLabel, 400, "Malformed host: the host has an empty label.");
         check(PathError::AboveRoot, 400, "Malformed path: the path climbs above its root with `..`.");
