@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use witgate_stage::ErrorCode;
@@ -194,8 +194,7 @@ pub struct Audience<'a> {
 
 fn form(audience: Option<Audience<'_>>) -> Form {
     let Some(Audience { method, headers }) = audience else { return Form::Json };
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let content_type = text(&CONTENT_TYPE);
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if method == Method::POST
         && (content_type == "application/grpc"
             || content_type.starts_with("application/grpc+")
@@ -203,27 +202,63 @@ fn form(audience: Option<Audience<'_>>) -> Form {
     {
         return Form::Grpc;
     }
-    preferred(text(&ACCEPT))
+    preferred(headers)
 }
 
-/// The form with the highest quality in an `Accept` field (RFC 9110, section 12.5.1); JSON wins ties and is the default.
-fn preferred(accept: &str) -> Form {
-    let mut best = (Form::Json, 0.0_f32);
-    for range in accept.split(',').take(32) {
+/// Most media ranges of a request that are looked at: clients send up to ten.
+const RANGES_LIMIT: usize = 32;
+
+/// How much a client wants a form.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wish {
+    /// Of the most specific range that names the form: 3 for its type itself, 0 for none.
+    precision: u8,
+    quality: f32,
+}
+
+/// The form with the highest quality in `Accept`, where the most specific range that names a form counts (RFC 9110,
+/// section 12.5.1); JSON wins ties and is the default.
+fn preferred(headers: &HeaderMap) -> Form {
+    const FORMS: [(Form, &str, &str); 3] = [
+        (Form::Json, "application/json", "application/*"),
+        (Form::Text, "text/plain", "text/*"),
+        (Form::Html, "text/html", "text/*"),
+    ];
+    let mut wishes = [Wish::default(); FORMS.len()];
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    for range in lines.flat_map(|line| line.split(',')).take(RANGES_LIMIT) {
         let mut parts = range.split(';').map(str::trim);
-        let form = match parts.next().unwrap_or_default() {
-            "application/json" | "application/*" | "*/*" => Form::Json,
-            "text/html" => Form::Html,
-            "text/plain" | "text/*" => Form::Text,
-            _ => continue,
-        };
-        let quality = parts.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
-        if quality > best.1 || (quality == best.1 && form == Form::Json && quality > 0.0) {
-            best = (form, quality);
+        let name = parts.next().unwrap_or_default();
+        let quality = parts.find_map(weight).unwrap_or(1.0);
+        for ((_, own, family), wish) in FORMS.iter().zip(&mut wishes) {
+            let precision = match name {
+                name if name.eq_ignore_ascii_case(own) => 3,
+                name if name.eq_ignore_ascii_case(family) => 2,
+                "*/*" => 1,
+                _ => continue,
+            };
+            if precision > wish.precision || (precision == wish.precision && quality > wish.quality) {
+                *wish = Wish { precision, quality };
+            }
+        }
+    }
+    let mut best = (Form::Json, 0.0);
+    for ((form, ..), wish) in FORMS.iter().zip(&wishes) {
+        if wish.quality > best.1 {
+            best = (*form, wish.quality);
         }
     }
     best.0
 }
+
+/// The number of a parameter `q`; what is not one is as good as nothing.
+fn weight(parameter: &str) -> Option<f32> {
+    let (name, value) = parameter.split_once('=')?;
+    name.eq_ignore_ascii_case("q").then(|| value.parse().unwrap_or(0.0))
+}
+
+/// Methods that go everywhere; what an upstream makes of them is its own business, and others pass as well.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 /// Renders a problem for the client that caused it; without an audience (a head that could not be read) as JSON.
 pub fn render(problem: Problem, request_id: &str, audience: Option<Audience<'_>>) -> Answer {
@@ -252,6 +287,14 @@ pub fn render(problem: Problem, request_id: &str, audience: Option<Audience<'_>>
         }
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if audience.is_some() {
+        // Some of these statuses may be cached without being told so, and the next client may want another form.
+        headers.append(VARY, HeaderValue::from_static("accept"));
+    }
+    if code == Code::MethodNotAllowed {
+        // RFC 9110, section 10.2.1: what is allowed, unless whoever refused has said it.
+        headers.entry(ALLOW).or_insert(HeaderValue::from_static(METHODS));
+    }
     Answer { status, headers: *headers, body: body.into() }
 }
 
@@ -307,8 +350,12 @@ mod tests {
     use std::time::Duration;
 
     fn rendered(accept: &str) -> Answer {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, accept.parse().unwrap());
+        rendered_for(&[accept])
+    }
+
+    /// For a request with these lines of `Accept`.
+    fn rendered_for(lines: &[&str]) -> Answer {
+        let headers = HeaderMap::from_iter(lines.iter().map(|line| (ACCEPT, line.parse().unwrap())));
         let audience = Audience { method: &Method::GET, headers: &headers };
         render(Problem::new(Code::Forbidden, "a <b> & c"), "id-1", Some(audience))
     }
@@ -338,6 +385,37 @@ mod tests {
     fn plain_text_is_served_when_asked_for() {
         let answer = rendered("text/plain");
         assert_eq!(answer.body, "FORBIDDEN: a <b> & c\nrequest id: id-1\n");
+    }
+
+    #[test]
+    fn the_most_specific_range_counts_however_it_is_written() {
+        for (lines, content_type) in [
+            (&["text/html;q=0.5, application/json"][..], "application/json"),
+            (&["text/html", "application/json;q=0.9"], "text/html; charset=utf-8"),
+            (&["application/json;q=0.1", "Text/HTML; Q=0.9"], "text/html; charset=utf-8"),
+            (&["application/json;q=0, */*"], "text/plain; charset=utf-8"),
+            (&["text/*;q=0.9, text/plain;q=0.1, application/json;q=0.5"], "text/html; charset=utf-8"),
+            (&["text/html;level=1;q=0.4, */*;q=0.3"], "text/html; charset=utf-8"),
+            (&["text/html;q=x, text/plain;q=0.001"], "text/plain; charset=utf-8"),
+            (&["application/json;q=0"], "application/json"),
+        ] {
+            assert_eq!(rendered_for(lines).headers[CONTENT_TYPE], content_type, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn caches_are_told_that_the_form_depends_on_accept() {
+        assert_eq!(rendered("text/html").headers[VARY], "accept");
+        assert!(!render(Problem::new(Code::HeadTooLarge, "too large"), "id", None).headers.contains_key(VARY));
+    }
+
+    #[test]
+    fn a_method_that_is_refused_is_answered_with_those_that_are_not() {
+        let problem = Problem::new(Code::MethodNotAllowed, "no");
+        assert_eq!(render(problem.clone(), "id", None).headers[ALLOW], METHODS);
+        let mut own = problem;
+        own.headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        assert_eq!(render(own, "id", None).headers[ALLOW], "GET");
     }
 
     #[test]
