@@ -29,6 +29,7 @@ mod reach;
 mod reload;
 mod replies;
 mod response_edits;
+mod rfc;
 mod routing;
 mod scoring;
 mod scripts;
