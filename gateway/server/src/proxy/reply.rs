@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use witgate_http::hop;
 use witgate_http::http1::field::Names;
@@ -15,6 +15,7 @@ use witgate_stage::{BodyMode, Hook, ResponseHead};
 
 use crate::envelope::{Answer, Audience, Problem, render};
 use crate::proxy::context::RequestCtx;
+use crate::proxy::date;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::{self, ClientReply, Failure};
 use crate::proxy::filter::{self, Filter};
@@ -255,6 +256,8 @@ fn settle_length(
         return Err(Failure::Broken("a reply without a head"));
     };
     headers.insert(request_id::FIELD, id);
+    // Of a response that came without one it is the time when it came (RFC 9110, section 6.6.1).
+    headers.entry(DATE).or_insert_with(date::now);
     reply.trailers = reply.trailers.take().filter(|_| takes_trailers);
     if is_head || is_bodiless(*status) {
         // What there is of a body is for nobody: an endpoint's is not waited for.

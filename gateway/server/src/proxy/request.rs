@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use http::Version;
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Version};
 use witgate_http::hop;
 use witgate_http::http1::field::Names;
+use witgate_http::max_forwards::{self, Hop};
 use witgate_stage::RequestHead;
 
-use crate::envelope::{Code, Problem};
+use crate::envelope::{Answer, Code, Problem};
 use crate::proxy::context::RequestCtx;
 use crate::proxy::downstream::Length;
 use crate::proxy::failure::Failure;
@@ -36,6 +38,9 @@ pub fn admit<'s>(ctx: &mut RequestCtx<'s>, arrival: Arrival) -> Result<Admitted<
     let snapshot = ctx.snapshot;
     let exchange = ctx.exchange.here()?;
     let head = &mut exchange.request;
+    if let Some(answer) = last_hop(head, &arrival)? {
+        return Err(Failure::Answer(Box::new(answer)));
+    }
     // A client names `TE` in `Connection`, as it should (RFC 9110, section 10.1.4).
     ctx.takes_trailers = arrival.version == Version::HTTP_2 || forward::accepts_trailers(&head.headers);
     hop::strip(&mut head.headers, arrival.upgrade);
@@ -54,6 +59,29 @@ pub fn admit<'s>(ctx: &mut RequestCtx<'s>, arrival: Arrival) -> Result<Admitted<
     check_length(&exchange.request.headers, route)?;
     let Arrival { names, body, upgrade, authority, .. } = arrival;
     Ok(Admitted { route, names, body, upgrade, authority })
+}
+
+/// The methods that the gateway passes on, of those that have a specification.
+const PASSED_ON: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
+
+/// The answer to a request that goes no further than here, whatever routes there are: `OPTIONS *` asks the gateway itself, and
+/// `Max-Forwards: 0` whoever gets it (RFC 9110, sections 7.6.2, 9.3.7 and 9.3.8).
+fn last_hop(head: &mut RequestHead, arrival: &Arrival) -> Result<Option<Answer>, Problem> {
+    let malformed = |error| Problem::new(Code::InvalidRequest, format!("Malformed request: {error}."));
+    let RequestHead { method, path, headers } = head;
+    let asks_gateway = *method == Method::OPTIONS && path.as_str() == "*";
+    if max_forwards::count_down(method, headers).map_err(malformed)? == Hop::Onward && !asks_gateway {
+        return Ok(None);
+    }
+    let mut answer = Answer { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() };
+    if *method == Method::TRACE {
+        answer.status = StatusCode::OK;
+        answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
+        answer.body = max_forwards::reflection((method, path, arrival.version), (headers, &arrival.names)).into();
+    } else {
+        answer.headers.insert(ALLOW, PASSED_ON);
+    }
+    Ok(Some(answer))
 }
 
 /// Finds the route of a head and makes its path normal, if it is not: the upstream gets the path that was routed on.
