@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
-use witgate_http::hop;
 use witgate_http::http1::field::Names;
 use witgate_http::max_forwards::{self, Hop};
+use witgate_http::{hop, owned};
 use witgate_stage::RequestHead;
 
 use crate::envelope::{Answer, Code, Problem};
@@ -44,6 +44,8 @@ pub fn admit<'s>(ctx: &mut RequestCtx<'s>, arrival: Arrival) -> Result<Admitted<
     // A client names `TE` in `Connection`, as it should (RFC 9110, section 10.1.4).
     ctx.takes_trailers = arrival.version == Version::HTTP_2 || forward::accepts_trailers(&head.headers);
     hop::strip(&mut head.headers, arrival.upgrade);
+    // So that what a stage sets can be told from what the client says.
+    owned::mark_claims(&mut head.headers);
     if forward::is_loop(&head.headers) {
         return Err(
             Problem::new(Code::LoopDetected, "The request has come back to this gateway time and again.").into()
