@@ -303,7 +303,7 @@ impl Stage for ScoreStage {
 
     /// In shadow mode pieces are looked at as they pass: nobody waits for a score that decides nothing.
     fn body_mode(&self, _hook: Hook) -> BodyMode {
-        if self.spec.shadow { BodyMode::Chunks } else { BodyMode::Buffered }
+        if self.spec.shadow { BodyMode::Watched } else { BodyMode::Buffered }
     }
 
     fn body_need(&self, hook: Hook, exchange: &Exchange) -> BodyMode {

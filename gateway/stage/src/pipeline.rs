@@ -29,6 +29,8 @@ pub enum BodyMode {
     /// Not at all.
     #[default]
     None,
+    /// Piece by piece, as it passes by: nothing that the stage does changes it.
+    Watched,
     /// Piece by piece, as it arrives.
     Chunks,
     /// Whole, before the head is sent.

@@ -260,7 +260,7 @@ impl Drive<'_> {
         let (pieces, heads_sent) = match self.pipeline.body_mode(hook) {
             BodyMode::None => return Ok(body),
             BodyMode::Buffered => (vec![body], false),
-            BodyMode::Chunks => (knife.cut(body), true),
+            BodyMode::Watched | BodyMode::Chunks => (knife.cut(body), true),
         };
         let mut passed_on = BytesMut::new();
         let last = pieces.len().saturating_sub(1);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use witgate_stage::{BodyDesk, Exchange, Hook, Outcome, Progress};
+use witgate_stage::{BodyDesk, BodyMode, Exchange, Hook, Outcome, Progress};
 
 use crate::envelope::{Code, Problem};
 use crate::proxy::downstream::ClientError;
@@ -28,6 +28,10 @@ pub struct Filter {
     hook: Hook,
     /// Steps that see it, from the first on.
     count: usize,
+    /// They only look on.
+    watched: bool,
+    /// The piece that is with them, if they only look on.
+    piece: Bytes,
     running: Option<Running>,
 }
 
@@ -38,9 +42,10 @@ pub struct Piece {
 }
 
 impl Filter {
-    /// Of the first `count` steps.
-    pub fn new(route: &Arc<Route>, hook: Hook, count: usize) -> Self {
-        Self { route: Arc::clone(route), hook, count, running: None }
+    /// Of the first `count` steps, which want the body in this way.
+    pub fn new(route: &Arc<Route>, hook: Hook, count: usize, mode: BodyMode) -> Self {
+        let watched = mode == BodyMode::Watched;
+        Self { route: Arc::clone(route), hook, count, watched, piece: Bytes::new(), running: None }
     }
 
     /// Whether a piece is with the stages.
@@ -50,6 +55,9 @@ impl Filter {
 
     /// Hands a piece to the stages. The exchange has to be there, and no other piece with them.
     pub fn begin(&mut self, mut exchange: Box<Exchange>, bytes: Bytes, last: bool) {
+        if self.watched {
+            self.piece = bytes.clone();
+        }
         exchange.body = bytes;
         exchange.end_of_stream = last;
         exchange.heads_sent = true;
@@ -67,7 +75,9 @@ impl Filter {
         let Some(running) = &mut self.running else { return Poll::Pending };
         let (mut exchange, outcome) = ready!(running.as_mut().poll(context));
         self.running = None;
-        let piece = Piece { bytes: std::mem::take(&mut exchange.body), last: exchange.end_of_stream };
+        let staged = std::mem::take(&mut exchange.body);
+        let bytes = if self.watched { std::mem::take(&mut self.piece) } else { staged };
+        let piece = Piece { bytes, last: exchange.end_of_stream };
         slot.put(exchange);
         // The other direction may wait for the exchange.
         context.waker().wake_by_ref();

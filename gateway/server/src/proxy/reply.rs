@@ -196,13 +196,13 @@ async fn stage(session: &mut Session<'_>, reply: &mut Reply) -> Result<Staged, F
     let (mut filter, mut changed) = (None, false);
     if let (true, Some(route)) = (bodies, route) {
         let need = route.pipeline.body_need(Hook::ResponseBody, count, session.ctx.exchange.here()?);
-        changed = need != BodyMode::None;
+        changed = need > BodyMode::Watched;
         match (need, &reply.source) {
             (BodyMode::None, _) => {}
             _ if left == Some(0) => {}
-            (BodyMode::Chunks, Source::Endpoint(_)) => {
-                left = None;
-                filter = Some(Filter::new(route, Hook::ResponseBody, count));
+            (BodyMode::Watched | BodyMode::Chunks, Source::Endpoint(_)) => {
+                left = left.filter(|_| !changed);
+                filter = Some(Filter::new(route, Hook::ResponseBody, count, need));
             }
             _ => {
                 Box::pin(stage_whole_body(session, route, reply, need)).await?;

@@ -87,13 +87,15 @@ pub async fn on_request_body(
     let limit = if need == BodyMode::Buffered { route.buffer_limit } else { limit };
     let is_whole = match need {
         BodyMode::None => return Ok(()),
-        BodyMode::Chunks => for_models || flow.is_held(),
+        BodyMode::Watched | BodyMode::Chunks => for_models || flow.is_held(),
         BodyMode::Buffered => true,
     };
     if !is_whole {
-        // Nobody knows how long it will be.
-        admitted.body = Length::Unknown;
-        flow.filter(Filter::new(route, Hook::RequestBody, session.ctx.reached));
+        if need == BodyMode::Chunks {
+            // Nobody knows how long it will be.
+            admitted.body = Length::Unknown;
+        }
+        flow.filter(Filter::new(route, Hook::RequestBody, session.ctx.reached, need));
         return Ok(());
     }
     let body = match flow.take_held() {
@@ -126,14 +128,15 @@ pub async fn whole(
     let mut made: Option<Vec<u8>> = None;
     loop {
         let piece = match need {
-            BodyMode::Chunks if body.len() > filter::PIECE_LIMIT => body.split_to(filter::PIECE_LIMIT),
+            BodyMode::Watched | BodyMode::Chunks if body.len() > filter::PIECE_LIMIT => body.split_to(filter::PIECE_LIMIT),
             _ => std::mem::take(&mut body),
         };
         let last = body.is_empty();
         let exchange = session.ctx.exchange.here()?;
-        (exchange.body, exchange.end_of_stream) = (piece, last);
+        (exchange.body, exchange.end_of_stream) = (piece.clone(), last);
         run(session, route, hook).await?;
-        let piece = std::mem::take(&mut session.ctx.exchange.here()?.body);
+        let staged = std::mem::take(&mut session.ctx.exchange.here()?.body);
+        let piece = if need == BodyMode::Watched { piece } else { staged };
         match (&mut made, last) {
             (None, true) => return Ok(piece),
             (made, _) => made.get_or_insert_default().extend_from_slice(&piece),
