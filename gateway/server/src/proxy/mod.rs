@@ -1,9 +1,10 @@
 //! The data path: from an accepted connection to the last byte of a response.
 //!
-//! `connection` reads requests off a client's connection; `serve` takes each through its phases: `request` (route and
-//! stages), `upstream` (endpoint and connection), `forward` (the request as the upstream gets it), `relay` (bodies, both
-//! ways, through stages by a `filter`), or `tunnel` for what leaves HTTP. What goes wrong is a `failure`, and `answer` tells the client. The access record
-//! is written when the request's `context` is dropped.
+//! `connection` reads requests off a client's connection, and `serve` walks each through its steps, with a `session` in hand: `request`
+//! finds its route, `stages` run, an `attempt` at an endpoint answers it (`forward` sets what that may trust, `relay` moves bodies
+//! both ways, `filter` through stages), and the `reply`, whoever made it, passes the stages in reverse and is written. `tunnel` takes
+//! over for what leaves HTTP. What goes wrong is a `failure`, which becomes a reply, too. The access record is written when the
+//! request's `context` is dropped.
 //!
 //! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by `h2`: `downstream` and `upstream` hide which. Clients' connections
 //! of HTTP/2 are kept by `http2`, and no fault of the gateway concerns more than one request (`panic`).
