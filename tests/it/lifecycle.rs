@@ -51,7 +51,8 @@ fn a_drain_ends_at_its_time_limit() {
         false
     });
     let site = Site::new(&format!(
-        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\ndrain_timeout = \"1s\"\n{}",
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\naccept_timeout = \"0ms\"\n\
+         drain_timeout = \"1s\"\n{}",
         all(&upstream)
     ));
     let gateway = site.start();
@@ -62,6 +63,70 @@ fn a_drain_ends_at_its_time_limit() {
     assert!(gateway.exit().success());
     let answer = busy.response().expect("it is told, for nothing had been sent");
     assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
+}
+
+/// With an accept timeout, and an upstream that answers when it is told to.
+fn accepting(time: &str, answer: impl Fn() + Send + Sync + 'static) -> (Upstream, Gateway) {
+    let upstream = Upstream::new(move |_, stream| {
+        answer();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
+    });
+    let site = Site::new(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [runtime]\naccept_timeout = \"{time}\"\n{}",
+        all(&upstream)
+    ));
+    (upstream, site.start())
+}
+
+#[test]
+fn after_sigterm_connections_are_accepted_for_a_while_and_told_to_close() {
+    let (_upstream, mut gateway) = accepting("1h", || ());
+    let mut kept = Connection::open(gateway.address());
+    kept.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(kept.response().expect("an answer").header("connection"), None);
+    gateway.signal(libc::SIGTERM);
+    gateway.eventually("it is not ready any more", |gateway| gateway.admin("/ready").status == 503);
+    let text = gateway.admin("/ready").text();
+    assert!(text.starts_with("draining\n") && text.contains("connections are accepted for"), "{text}");
+    for (connection, whose) in
+        [(&mut kept, "a kept connection"), (&mut Connection::open(gateway.address()), "a new one")]
+    {
+        connection.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let answer = connection.response().expect(whose);
+        assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("close")), "{whose}");
+        assert!(connection.is_closed(), "{whose}");
+    }
+    // A change is still taken, for that may take an hour, and so is a wish for a new log.
+    gateway.signal(libc::SIGHUP);
+    gateway.await_line(|line| line.contains("nothing has changed") && line.contains("SIGHUP"));
+    gateway.signal(libc::SIGTERM);
+    gateway.await_line(|line| line.contains("a second time"));
+    assert!(gateway.exit().success());
+}
+
+#[test]
+fn accepting_ends_at_its_time_limit_and_requests_in_flight_still_end() {
+    let (arrived, has_arrived) = channel();
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (_upstream, gateway) = accepting("300ms", move || {
+        arrived.send(()).expect("sent");
+        wait.lock().expect("not poisoned").recv().expect("told to go on");
+    });
+    let mut idle = Connection::open(gateway.address());
+    let mut busy = Connection::open(gateway.address());
+    busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    has_arrived.recv().expect("the upstream has the request");
+    gateway.signal(libc::SIGINT);
+    gateway
+        .eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
+    assert!(idle.is_closed(), "an idle connection is closed");
+    let text = gateway.admin("/ready").text();
+    assert!(text.starts_with("draining\nno connections are accepted; requests in flight: 1"), "{text}");
+    go.send(()).expect("sent");
+    assert_eq!(busy.response().expect("the request in flight is answered").text(), "done");
+    assert!(gateway.exit().success());
 }
 
 #[test]

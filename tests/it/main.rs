@@ -1,5 +1,6 @@
 //! All end-to-end suites, in one binary: one link step, one set of components.
 
+mod access_log;
 mod admin;
 mod architecture;
 mod authoring;
@@ -38,3 +39,4 @@ mod timeouts;
 mod top;
 mod upstreams;
 mod versions;
+mod watching;

@@ -19,16 +19,16 @@ fn access_records_can_go_to_a_file() {
          [access_log]\noutput = \"file\"\npath = \"access.log\"\n{}",
         all(&upstream)
     ));
-    let gateway = site.start();
+    let mut gateway = site.start();
     let unchanged = |gateway: &Gateway| gateway.metric(r#"witgate_reloads_total{outcome="unchanged"}"#);
-    gateway.eventually("the watch is set up", |gateway| unchanged(gateway) == 1.0);
+    gateway.await_line(|line| line.contains("watching files"));
     gateway.get_with("/logged", &[("x-request-id", "to-a-file")]);
     gateway.eventually("the record is written", |gateway| {
         let log = std::fs::read_to_string(gateway.site().path("access.log")).expect("readable");
         log.lines().any(|line| line.contains("to-a-file") && line.contains("/logged"))
     });
     gateway.reload();
-    assert_eq!(unchanged(&gateway), 2.0, "writing the log set off a reload");
+    assert_eq!(unchanged(&gateway), 1.0, "writing the log set off a reload");
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl Site {
 }
 
 const HEAD: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
-                    [access_log]\noutput = \"stdout\"\n[runtime]\nthreads = 2\ndrain_timeout = \"10s\"\n";
+                    [access_log]\noutput = \"stdout\"\n[runtime]\nthreads = 2\naccept_timeout = \"0ms\"\n\
+                    drain_timeout = \"10s\"\n";
 
 /// The binary that the test command built beside the tests.
 pub fn binary() -> PathBuf {

@@ -12,7 +12,7 @@ use crate::{AccessLog, Admin, Config, Diagnostic, Inference, Listener, Located, 
 const STATIC: [(&str, &[&str]); 5] = [
     ("listeners", &[]),
     ("admin", &["address"]),
-    ("runtime", &["threads", "drain_timeout", "plugin_cache"]),
+    ("runtime", &["threads", "accept_timeout", "drain_timeout", "plugin_cache"]),
     ("inference", &["runtime", "threads", "niceness", "model_roots", "loaded_limit"]),
     ("access_log", &["output", "path"]),
 ];
@@ -61,11 +61,11 @@ impl Config {
 
 /// Each static setting by path. Destructures in full, so that a new one is either compared or named as one that a reload
 /// can change.
-fn settings(config: &Config) -> [(&'static str, Setting<'_>); 11] {
+fn settings(config: &Config) -> [(&'static str, Setting<'_>); 12] {
     let Config {
         listeners,
         admin: Admin { address },
-        runtime: Runtime { threads, drain_timeout, plugin_cache },
+        runtime: Runtime { threads, accept_timeout, drain_timeout, plugin_cache },
         inference: Inference { runtime, threads: model_threads, niceness, model_roots, loaded_limit },
         access_log,
         downstream: _,
@@ -87,6 +87,7 @@ fn settings(config: &Config) -> [(&'static str, Setting<'_>); 11] {
         ("listeners", Setting::Listeners(listeners)),
         ("admin.address", Setting::Address(address.as_ref())),
         ("runtime.threads", Setting::Count(*threads)),
+        ("runtime.accept_timeout", Setting::Time(*accept_timeout)),
         ("runtime.drain_timeout", Setting::Time(*drain_timeout)),
         ("runtime.plugin_cache", Setting::File(plugin_cache.as_ref())),
         ("inference.runtime", Setting::ModelRuntime(runtime)),

@@ -102,7 +102,9 @@ pub struct Admin {
 pub struct Runtime {
     /// Proxy threads, at least 1; none: one for each processor.
     pub threads: Option<usize>,
-    /// How long requests in flight may take to end after SIGTERM.
+    /// How long connections are accepted after SIGTERM.
+    pub accept_timeout: Duration,
+    /// How long requests in flight may take to end after that.
     pub drain_timeout: Duration,
     /// Where compiled plugins are kept between runs; none: in the user's cache directory.
     pub plugin_cache: Option<Located<PathBuf>>,

@@ -56,6 +56,7 @@ fn each_static_setting_that_changed_is_named_with_its_line() {
         ("\"127.0.0.1:9901\"", "\"off\"", "admin.address", 4),
         ("threads = 2", "threads = 3", "runtime.threads", 6),
         ("\"30s\"", "\"5s\"", "runtime.drain_timeout", 7),
+        ("threads = 2", "threads = 2\naccept_timeout = \"0ms\"", "runtime.accept_timeout", 7),
         ("threads = 2", "threads = 2\nplugin_cache = \"cache\"", "runtime.plugin_cache", 7),
         ("\"off\"", "\"stdout\"", "access_log", 8),
         ("\"off\"", "\"file\"\npath = \"access.log\"", "access_log", 8),

@@ -26,8 +26,6 @@ use crate::telemetry::{ModelFigures, scripts, upstreams};
 pub struct Admin {
     pub gateway: Arc<Gateway>,
     pub reloader: Arc<Reloader>,
-    /// True once the gateway drains: it is alive, but should get no new traffic.
-    pub draining: tokio::sync::watch::Receiver<bool>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -49,9 +47,6 @@ impl Admin {
         match path {
             "/live" | "/ready" | "/metrics" if !reading => not_allowed("GET, HEAD"),
             "/live" => Page::ok(TEXT, "live\n"),
-            "/ready" if *self.draining.borrow() => {
-                Page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".into(), None)
-            }
             "/ready" => self.ready(),
             "/metrics" => Page::ok(METRICS, self.metrics()),
             "/reload" if *method == Method::POST => self.reload().await,
@@ -60,10 +55,15 @@ impl Admin {
         }
     }
 
-    /// Not ready if requests of a route would be refused on account of a plugin. Only while its pause lasts: then it takes
+    /// Not ready while the process ends: it is alive, but should get no new traffic.
+    ///
+    /// Nor if requests of a route would be refused on account of a plugin. Only while its pause lasts: then it takes
     /// a request to find out whether the plugin is better, and none would come to a gateway that is not ready. For that reason
     /// endpoints that fail are told of and nothing more: it takes requests to find out that they are back.
     fn ready(&self) -> Page {
+        if let Some(text) = self.gateway.drain.phase().describe(self.gateway.metrics.requests_in_flight.get()) {
+            return Page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text, None);
+        }
         let snapshot = self.gateway.snapshot();
         let blocked: Vec<_> = snapshot.bindings.iter().filter_map(Binding::blocked).collect();
         let warnings = snapshot.warnings().map(|warning| warning.message.clone());

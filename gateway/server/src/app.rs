@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pingora_runtime::Runtime as Threads;
 use rustls::server::ResolvesServerCert;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use witgate_config::{self as config, ModelRuntime};
@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::listen::{self, Bound, CurrentCertificate};
 use crate::proxy::connection::Connections;
 use crate::reload::{Reloader, Trigger, resolve_again};
-use crate::snapshot::{Builder, ScriptHost, Snapshot, Sources, read};
+use crate::snapshot::{Builder, Listed, ScriptHost, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream::{Resolve, System};
 use crate::watch::reload_on_change;
@@ -125,14 +125,16 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let (sources, builder, first) = build_first(path, Arc::new(System))?;
     let metrics = Arc::clone(&builder.metrics);
     let config = Arc::clone(&sources.config);
-    let access_log = AccessLog::open(&config.access_log, metrics.access_records_dropped.clone())
-        .context("the access log cannot be opened")?;
+    let access_log = AccessLog::open(&config.access_log, &metrics).with_context(|| match &config.access_log {
+        config::AccessLog::File(path) => format!("the access log `{}` cannot be opened", path.value.display()),
+        config::AccessLog::Stdout | config::AccessLog::Off => "the access log cannot be opened".to_owned(),
+    })?;
     builder.registry.looked_up(first.names());
     let scripts = Arc::clone(&builder.scripts);
     let gateway = Gateway::new(Arc::new(first), metrics, access_log);
     scripts.serve_by(&gateway);
-    let (watched, files) = watch::channel(sources.paths().map(Path::to_owned).collect());
-    let reloader = Reloader::new(path.to_owned(), builder, Arc::clone(&gateway), watched);
+    let (listed, files) = watch::channel(sources.listed);
+    let reloader = Reloader::new(path.to_owned(), builder, Arc::clone(&gateway), listed);
 
     let bound = config.listeners.iter().map(|listener| bind(listener.address.value)).collect::<Result<Vec<_>, _>>()?;
     let admin = config.admin.address.as_ref().map(|address| bind(address.value)).transpose()?;
@@ -142,7 +144,7 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let control = control.context("the control runtime cannot be started")?;
     let parts = Parts { gateway, reloader, files, bound, admin, proxies };
-    control.block_on(serve(parts, config.runtime.drain_timeout))?;
+    control.block_on(serve(parts, &config.runtime))?;
     Ok(())
 }
 
@@ -154,16 +156,16 @@ fn bind(address: std::net::SocketAddr) -> anyhow::Result<Bound> {
 struct Parts {
     gateway: Arc<Gateway>,
     reloader: Arc<Reloader>,
-    files: watch::Receiver<Vec<PathBuf>>,
+    files: watch::Receiver<Listed>,
     bound: Vec<Bound>,
     admin: Option<Bound>,
     proxies: Threads,
 }
 
-async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
+async fn serve(parts: Parts, runtime: &config::Runtime) -> anyhow::Result<()> {
     let Parts { gateway, reloader, files, bound, admin, proxies } = parts;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut ending =
+        Ending { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let mut hangup = signal(SignalKind::hangup())?;
     let (shutdown, shutting_down) = watch::channel(false);
 
@@ -184,7 +186,7 @@ async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
     }
     if let Some(bound) = admin {
         info!(address = %bound.address, "admin listener");
-        let app = Admin { gateway: Arc::clone(&gateway), reloader: Arc::clone(&reloader), draining: shutting_down };
+        let app = Admin { gateway: Arc::clone(&gateway), reloader: Arc::clone(&reloader) };
         // Its own life: health and metrics are wanted while the gateway drains, too.
         let (keep, lives) = watch::channel(false);
         tokio::spawn(async move {
@@ -196,34 +198,73 @@ async fn serve(parts: Parts, drain_timeout: Duration) -> anyhow::Result<()> {
     tokio::spawn(resolve_again(Arc::clone(&reloader)));
     let registry = Arc::clone(&reloader.builder().registry);
     tokio::spawn(async move { registry.tell().await });
+    // To the end: a drain may take an hour, and logs are rotated meanwhile.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reloader.reload(Trigger::Signal).await;
+        }
+    });
     announce(&ready)?;
 
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => drop(reloader.reload(Trigger::Signal).await),
-        }
-    }
-    info!(?drain_timeout, "draining: no new connections; requests in flight may end");
-    shutdown.send_replace(true);
-    let drained = tokio::select! {
-        drained = tokio::time::timeout(drain_timeout, gateway.idle()) => drained.is_ok(),
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-    };
-    if drained {
-        tokio::time::sleep(FLUSH_TIME).await;
-        info!("drained");
-    } else {
-        warn!("not drained in time; requests in flight are cut off");
-        gateway.cut_requests_off();
-        // Each has its record to write, and its stages to tell.
-        let _ = tokio::time::timeout(CUT_OFF_TIME, gateway.idle()).await;
-        tokio::time::sleep(FLUSH_TIME).await;
-    }
+    ending.told().await;
+    end(&gateway, runtime, &mut ending, &shutdown).await;
     tokio::task::spawn_blocking(move || proxies.shutdown_timeout(Duration::from_secs(1))).await?;
     Ok(())
+}
+
+/// Signals that end the process.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    /// Waits for the next one. Cancel-safe.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Goes on accepting for a while, closes the listeners, and waits for the requests in flight; a signal ends all of that.
+async fn end(gateway: &Gateway, runtime: &config::Runtime, ending: &mut Ending, shutdown: &watch::Sender<bool>) {
+    let (accept_timeout, drain_timeout) = (runtime.accept_timeout, runtime.drain_timeout);
+    let drained = async {
+        gateway.drain.accept_for(accept_timeout);
+        if !accept_timeout.is_zero() {
+            info!(
+                ?accept_timeout,
+                "draining: /ready says 503, new connections are still accepted; a second signal stops at once"
+            );
+            tokio::time::sleep(accept_timeout).await;
+        }
+        gateway.drain.finish_within(drain_timeout);
+        info!(?drain_timeout, "draining: no new connections; requests in flight may end");
+        shutdown.send_replace(true);
+        tokio::time::timeout(drain_timeout, gateway.idle()).await.is_ok()
+    };
+    let drained = tokio::select! {
+        drained = drained => Some(drained),
+        () = ending.told() => None,
+    };
+    let requests = gateway.metrics.requests_in_flight.get();
+    match drained {
+        Some(true) => {
+            tokio::time::sleep(FLUSH_TIME).await;
+            info!("drained");
+            return;
+        }
+        Some(false) => warn!(requests, "not drained in time; requests in flight are cut off"),
+        None => warn!(requests, "told to stop a second time; requests in flight are cut off"),
+    }
+    // Nothing is accepted any more, whenever it was told.
+    shutdown.send_replace(true);
+    gateway.cut_requests_off();
+    // Each has its record to write, and its stages to tell.
+    let _ = tokio::time::timeout(CUT_OFF_TIME, gateway.idle()).await;
+    tokio::time::sleep(FLUSH_TIME).await;
 }
 
 /// Tells on standard output, one line for each listener, that connections are accepted.

@@ -37,8 +37,9 @@ enum Command {
     /// (see `[access_log]`), everything else to standard error; WITGATE_LOG sets its level (`debug`, or
     /// `warn,witgate=debug`).
     ///
-    /// SIGHUP reloads the configuration, as a change of its files does. SIGTERM and SIGINT stop accepting and let
-    /// requests in flight end within `runtime.drain_timeout`; a second one stops at once.
+    /// SIGHUP reloads the configuration, as a change of its files does, and opens the access log anew. SIGTERM and SIGINT
+    /// end the gateway: GET /ready says so while connections are accepted for `runtime.accept_timeout` more, then requests
+    /// in flight may end within `runtime.drain_timeout`; a second signal stops at once.
     Run {
         #[command(flatten)]
         config: ConfigFile,

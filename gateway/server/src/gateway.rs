@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use witgate_config::Downstream as Limits;
 
+use crate::drain::Drain;
 use crate::snapshot::Snapshot;
 use crate::telemetry::{AccessLog, Metrics};
 
@@ -15,6 +16,7 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     pub metrics: Arc<Metrics>,
     pub access_log: AccessLog,
+    pub drain: Drain,
     requests_in_flight: AtomicU64,
     ended: tokio::sync::Notify,
     cut_off: tokio::sync::watch::Sender<bool>,
@@ -27,6 +29,7 @@ impl Gateway {
             snapshot: ArcSwap::new(first),
             metrics,
             access_log,
+            drain: Drain::default(),
             requests_in_flight: AtomicU64::new(0),
             ended: tokio::sync::Notify::new(),
             cut_off: tokio::sync::watch::Sender::new(false),

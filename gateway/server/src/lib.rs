@@ -8,6 +8,7 @@ pub mod allocator;
 pub mod app;
 pub mod cli;
 pub mod client_reply;
+pub mod drain;
 pub mod envelope;
 pub mod gateway;
 pub mod listen;

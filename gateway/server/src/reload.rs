@@ -8,8 +8,11 @@ use tracing::{debug, error, info};
 use witgate_config::Diagnostic;
 
 use crate::gateway::Gateway;
-use crate::snapshot::{Builder, Moved, Snapshot, moved, names, read};
+use crate::snapshot::{Builder, Listed, Moved, Snapshot, Sources, moved, named, names, read, read_noting};
 use crate::telemetry::ReloadOutcome;
+
+/// How often files are read in one attempt if they change while they are read. What changes all the time is taken as it is.
+const READS_LIMIT: u32 = 3;
 
 /// What set a reload off; it says nothing about what changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +71,11 @@ pub struct Reloader {
     path: PathBuf,
     builder: Builder,
     gateway: Arc<Gateway>,
-    /// Told which files to watch after each swap.
-    watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
+    /// Told what was read by each attempt, refused or not: what has to be mended is what the new configuration names.
+    listed: tokio::sync::watch::Sender<Listed>,
     gate: tokio::sync::Mutex<()>,
+    /// What the last attempt was refused for; empty if it was not.
+    refused: parking_lot::Mutex<Vec<Diagnostic>>,
 }
 
 impl Reloader {
@@ -78,9 +83,10 @@ impl Reloader {
         path: PathBuf,
         builder: Builder,
         gateway: Arc<Gateway>,
-        watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
+        listed: tokio::sync::watch::Sender<Listed>,
     ) -> Arc<Self> {
-        Arc::new(Self { path, builder, gateway, watched, gate: tokio::sync::Mutex::default() })
+        let (gate, refused) = Default::default();
+        Arc::new(Self { path, builder, gateway, listed, gate, refused })
     }
 
     /// What outlives generations.
@@ -88,23 +94,49 @@ impl Reloader {
         &self.builder
     }
 
-    /// Reloads; waits for a reload that is under way. The work is done on a blocking thread.
+    /// What the configuration names now, as far as it can be told; see [`named`].
+    pub async fn named(&self) -> Option<Listed> {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || named(&path)).await.ok().flatten()
+    }
+
+    /// Reloads; waits for a reload that is under way. The work is done on a blocking thread. Somebody's word has the access log
+    /// opened anew as well, whether or not the configuration has changed or is taken.
     pub async fn reload(self: &Arc<Self>, trigger: Trigger) -> Reloaded {
+        match self.reload_unless(trigger, || false).await {
+            Some(reloaded) => reloaded,
+            None => unchanged(&self.gateway.snapshot(), Vec::new()),
+        }
+    }
+
+    /// As [`Self::reload`], but throws away what has been read, and returns none, if `disturbed` says then that files were
+    /// changed while they were read.
+    pub async fn reload_unless(
+        self: &Arc<Self>,
+        trigger: Trigger,
+        mut disturbed: impl FnMut() -> bool,
+    ) -> Option<Reloaded> {
         let _gate = self.gate.lock().await;
         let started = Instant::now();
         let this = Arc::clone(self);
-        let reloaded = tokio::task::spawn_blocking(move || this.attempt(trigger)).await.unwrap_or_else(|error| {
-            Reloaded::Refused {
-                diagnostics: vec![Diagnostic {
-                    file: self.path.clone(),
-                    spot: None,
-                    message: format!("the reload itself failed: {error}"),
-                    help: Some("report this; the old configuration keeps serving".to_owned()),
-                }],
-            }
+        let attempted = tokio::task::spawn_blocking(move || this.attempt(trigger)).await.unwrap_or_else(|error| {
+            Attempt::refused(vec![Diagnostic {
+                file: self.path.clone(),
+                spot: None,
+                message: format!("the reload itself failed: {error}"),
+                help: Some("report this; the old configuration keeps serving".to_owned()),
+            }])
         });
+        if disturbed() {
+            debug!("files have changed while they were read; they are read again");
+            return None;
+        }
+        let reloaded = match attempted {
+            Attempt::Over(reloaded) => reloaded,
+            Attempt::Built(next) => self.swap(*next),
+        };
         if trigger == Trigger::Name && reloaded.outcome() == ReloadOutcome::Unchanged {
-            return reloaded;
+            return Some(reloaded);
         }
         self.gateway.metrics.reload_ended(reloaded.outcome());
         let (by, trigger, elapsed_ms) = (trigger, trigger.label(), started.elapsed().as_millis());
@@ -121,6 +153,10 @@ impl Reloader {
                 }
                 info!(trigger, generation, elapsed_ms, warnings, "reload: new generation serves")
             }
+            // Looked at again for another reason than a change.
+            Reloaded::Refused { diagnostics } if by == Trigger::File && !self.is_news(diagnostics) => {
+                debug!("reload refused for the same reasons as before")
+            }
             Reloaded::Refused { diagnostics } => {
                 let problems = diagnostics.len();
                 error!(trigger, problems, "reload refused; the old configuration keeps serving");
@@ -128,10 +164,36 @@ impl Reloader {
                 diagnostics.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
             }
         }
-        reloaded
+        *self.refused.lock() = match &reloaded {
+            Reloaded::Refused { diagnostics } => diagnostics.clone(),
+            Reloaded::Unchanged { .. } | Reloaded::Swapped { .. } => Vec::new(),
+        };
+        Some(reloaded)
     }
 
-    fn attempt(&self, trigger: Trigger) -> Reloaded {
+    fn is_news(&self, diagnostics: &[Diagnostic]) -> bool {
+        *self.refused.lock() != diagnostics
+    }
+
+    /// Reads all files as they are at one time: again, if one of them has changed meanwhile. Whoever watches them is told.
+    fn read(&self) -> Result<Sources, Vec<Diagnostic>> {
+        let mut turn = 1;
+        loop {
+            let mut listed = Listed::default();
+            let read = read_noting(&self.path, &mut listed);
+            if turn < READS_LIMIT && listed.has_changed() {
+                turn += 1;
+                continue;
+            }
+            self.listed.send_replace(listed);
+            return read;
+        }
+    }
+
+    fn attempt(&self, trigger: Trigger) -> Attempt {
+        if matches!(trigger, Trigger::Signal | Trigger::Admin) {
+            self.gateway.access_log.reopen();
+        }
         let current = self.gateway.snapshot();
         let resolve = || self.builder.resolve(&current.config, Some(&current));
         // Files are not read for a name, which may be looked up every few seconds.
@@ -140,48 +202,65 @@ impl Reloader {
             && moved(names(resolution), &current).is_empty()
         {
             self.builder.registry.looked_up(names(resolution));
-            return unchanged(&current, Vec::new());
+            return Attempt::Over(unchanged(&current, Vec::new()));
         }
-        let sources = match read(&self.path) {
+        let read = if trigger == Trigger::Name { read(&self.path) } else { self.read() };
+        let sources = match read {
             Ok(sources) => sources,
-            Err(diagnostics) => return Reloaded::Refused { diagnostics },
+            Err(diagnostics) => return Attempt::refused(diagnostics),
         };
-        // Also after a refusal below: the files that have to be mended are those that the new configuration names.
-        self.watched.send_replace(sources.paths().map(Path::to_owned).collect());
         let is_same = sources.digest == current.digest;
         match trigger {
             // Something happened in a folder that is watched, which says nothing of names.
-            Trigger::File if is_same => return unchanged(&current, Vec::new()),
+            Trigger::File if is_same => return Attempt::Over(unchanged(&current, Vec::new())),
             // A file has changed, perhaps in part: whoever watches it sees to that, and to the name along with it.
-            Trigger::Name if !is_same => return unchanged(&current, Vec::new()),
+            Trigger::Name if !is_same => return Attempt::Over(unchanged(&current, Vec::new())),
             _ => {}
         }
         if is_same {
             let resolution = resolution.unwrap_or_else(resolve);
             if moved(names(&resolution), &current).is_empty() {
                 self.builder.registry.looked_up(names(&resolution));
-                return unchanged(&current, self.builder.unresolved(&sources, &resolution, &current));
+                let unresolved = self.builder.unresolved(&sources, &resolution, &current);
+                return Attempt::Over(unchanged(&current, unresolved));
             }
-            return self.swap(self.builder.build_with(&sources, Some(&current), resolution), &current);
+            return self.builder.build_with(&sources, Some(&current), resolution).into();
         }
         let diagnostics = sources.config.static_changes(&current.config, &self.path);
         if !diagnostics.is_empty() {
-            return Reloaded::Refused { diagnostics };
+            return Attempt::refused(diagnostics);
         }
-        self.swap(self.builder.build(&sources, Some(&current)), &current)
+        self.builder.build(&sources, Some(&current)).into()
     }
 
-    /// Puts a new generation in place, if there is one.
-    fn swap(&self, built: Result<Snapshot, Vec<Diagnostic>>, current: &Snapshot) -> Reloaded {
+    /// Puts a new generation in place.
+    fn swap(&self, next: Snapshot) -> Reloaded {
+        let (generation, moved) = (next.generation, moved(next.names(), &self.gateway.snapshot()));
+        let warnings = next.warnings().chain(next.unresolved()).cloned().collect();
+        self.builder.registry.looked_up(next.names());
+        self.gateway.swap(Arc::new(next));
+        Reloaded::Swapped { generation, warnings, moved }
+    }
+}
+
+/// A reload short of its last step.
+enum Attempt {
+    /// There is nothing to put in place.
+    Over(Reloaded),
+    Built(Box<Snapshot>),
+}
+
+impl Attempt {
+    fn refused(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::Over(Reloaded::Refused { diagnostics })
+    }
+}
+
+impl From<Result<Snapshot, Vec<Diagnostic>>> for Attempt {
+    fn from(built: Result<Snapshot, Vec<Diagnostic>>) -> Self {
         match built {
-            Ok(next) => {
-                let (generation, moved) = (next.generation, moved(next.names(), current));
-                let warnings = next.warnings().chain(next.unresolved()).cloned().collect();
-                self.builder.registry.looked_up(next.names());
-                self.gateway.swap(Arc::new(next));
-                Reloaded::Swapped { generation, warnings, moved }
-            }
-            Err(diagnostics) => Reloaded::Refused { diagnostics },
+            Ok(next) => Self::Built(Box::new(next)),
+            Err(diagnostics) => Self::refused(diagnostics),
         }
     }
 }

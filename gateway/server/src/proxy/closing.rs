@@ -1,4 +1,5 @@
-//! What a connection hears of the gateway's end: first that it drains, then that what still runs is cut off.
+//! What a connection hears of the gateway's end: first that clients are told to close, then that no request begins any more, and
+//! then that what still runs is cut off.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::watch;
 
-/// Both signals, as one connection hears them.
+/// All signals, as one connection hears them.
 pub struct Closing {
+    /// The gateway ends, but listeners still accept.
+    leave: Signal,
     /// No request begins any more.
     drain: Signal,
     /// Draining took too long: requests end now.
@@ -15,21 +18,21 @@ pub struct Closing {
 }
 
 impl Closing {
-    pub fn new(drain: &watch::Receiver<bool>, cut_off: &watch::Receiver<bool>) -> Self {
-        Self { drain: Signal::new(drain), cut_off: Signal::new(cut_off) }
+    pub fn new(leave: &watch::Receiver<bool>, drain: &watch::Receiver<bool>, cut_off: &watch::Receiver<bool>) -> Self {
+        Self { leave: Signal::new(leave), drain: Signal::new(drain), cut_off: Signal::new(cut_off) }
     }
 
     /// For a request of the gateway to itself: whoever goes down waits for the request that it is within, or cuts that off.
     pub fn never() -> Self {
-        Self { drain: Signal::never(), cut_off: Signal::never() }
+        Self { leave: Signal::never(), drain: Signal::never(), cut_off: Signal::never() }
     }
 
-    /// Whether the gateway drains by now; nobody is woken when it comes to that.
+    /// Whether the client is to be told to close; nobody is woken when it comes to that.
     pub fn has_begun(&mut self) -> bool {
-        self.drain.has_come()
+        self.leave.has_come()
     }
 
-    /// Ready once the gateway drains. Whoever asks first is woken then, and need not ask anew as long as nothing has changed.
+    /// Ready once no request begins any more. Whoever asks first is woken then, and need not ask anew as long as nothing has changed.
     pub fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.drain.poll_come(context)
     }
@@ -116,7 +119,7 @@ mod tests {
     fn whoever_waits_for_a_request_is_told_that_the_gateway_goes_down() {
         let (sender, shutdown) = watch::channel(false);
         let (_keep, cut_off) = watch::channel(false);
-        let mut closing = Closing::new(&shutdown, &cut_off);
+        let mut closing = Closing::new(&shutdown, &shutdown, &cut_off);
         let [first, second] = [(); 2].map(|()| Arc::new(Count::default()));
         let mut ask = |count: &Arc<Count>| {
             let waker = Waker::from(Arc::clone(count));
@@ -134,17 +137,26 @@ mod tests {
         assert_eq!(woken(&second), 1);
         assert_eq!([ask(&second), ask(&first)], [true, true]);
         // One that comes later.
-        assert!(Closing::new(&shutdown, &cut_off).has_begun());
+        assert!(Closing::new(&shutdown, &shutdown, &cut_off).has_begun());
         drop(sender);
-        assert!(Closing::new(&shutdown, &cut_off).has_begun());
-        assert!(Closing::new(&shutdown, &cut_off).poll_cut_off(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(Closing::new(&shutdown, &shutdown, &cut_off).has_begun());
+        let mut closing = Closing::new(&shutdown, &shutdown, &cut_off);
+        assert!(closing.poll_cut_off(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[test]
+    fn clients_are_told_to_close_while_requests_still_begin() {
+        let [leave, drain, cut_off] = [true, false, false].map(watch::Sender::new);
+        let mut closing = Closing::new(&leave.subscribe(), &drain.subscribe(), &cut_off.subscribe());
+        assert!(closing.has_begun());
+        assert!(closing.poll_begun(&mut Context::from_waker(Waker::noop())).is_pending());
     }
 
     #[test]
     fn it_has_come_if_nobody_is_left_who_could_tell() {
         let (sender, drain) = watch::channel(false);
         let (_keep, cut_off) = watch::channel(false);
-        let mut closing = Closing::new(&drain, &cut_off);
+        let mut closing = Closing::new(&drain, &drain, &cut_off);
         let mut context = Context::from_waker(Waker::noop());
         assert!(closing.poll_begun(&mut context).is_pending());
         drop(sender);

@@ -181,18 +181,18 @@ fn serialise(answer: &Answer, id: &str) -> Vec<u8> {
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            Box::pin(http2::serve(&self.gateway, stream, BytesMut::new(), shutdown)).await;
+            Box::pin(http2::serve(&self.gateway, stream, BytesMut::new(), &self.gateway.drain.begun())).await;
             return None;
         }
         let encrypted = stream.get_ssl_digest().is_some();
         let (mut client, mut timer) = (Box::new(Http1::new(stream)), DeadlineTimer::default());
-        let mut closing = Closing::new(shutdown, &self.gateway.cut_off());
+        let mut closing = Closing::new(&self.gateway.drain.begun(), shutdown, &self.gateway.cut_off());
         if encrypted || !begins_http2(&mut client, &self.gateway.limits(), &mut timer, &mut closing).await? {
             self.serve_http1(client, timer, closing).await;
             return None;
         }
         let (stream, read) = client.wire.into_parts();
-        Box::pin(http2::serve(&self.gateway, stream, read, shutdown)).await;
+        Box::pin(http2::serve(&self.gateway, stream, read, &self.gateway.drain.begun())).await;
         None
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use witgate_config::{Code, Config, Diagnostic, Disposition, Located, Secret, Spot, StageKind};
 
-use super::{Digest, lua_modules};
+use super::{Digest, Listed, lua_modules};
 
 /// Largest configuration file. A route takes some 200 bytes.
 const CONFIG_LIMIT: u64 = 1024 * 1024;
@@ -22,12 +22,12 @@ pub struct Sources {
     pub path: PathBuf,
     pub config: Arc<Config>,
     pub digest: Digest,
+    /// What it was read from.
+    pub listed: Listed,
     files: BTreeMap<PathBuf, Arc<[u8]>>,
     /// Components that cannot be read, with a policy for that in every stage which names them.
     missing: BTreeMap<PathBuf, Diagnostic>,
     variables: BTreeMap<String, Vec<u8>>,
-    /// A file in each directory of modules, there or not: folders of files are watched.
-    folders: Vec<PathBuf>,
     /// Lua modules: for each directory, their names and files.
     modules: BTreeMap<PathBuf, BTreeMap<String, PathBuf>>,
 }
@@ -64,12 +64,6 @@ impl Sources {
         }
     }
 
-    /// Every file that a change of concerns this configuration, itself included.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let named = self.files.keys().chain(self.missing.keys()).chain(self.folders.iter()).map(PathBuf::as_path);
-        std::iter::once(self.path.as_path()).chain(named)
-    }
-
     pub fn diagnostic(&self, spot: &Spot, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
         diagnostic(&self.path, spot, message, help)
     }
@@ -84,14 +78,18 @@ fn diagnostic(file: &Path, spot: &Spot, message: impl Into<String>, help: impl I
 /// # Errors
 /// Everything that is wrong, as far as it can be told without building.
 pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
-    let whole = |message: String, help: &str| {
-        vec![Diagnostic { file: path.to_owned(), spot: None, message, help: Some(help.to_owned()) }]
-    };
-    let bytes = read_bounded(path, CONFIG_LIMIT)
-        .map_err(|message| whole(message, "name the configuration with `--config FILE`"))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| whole(format!("not UTF-8 from byte {} on", error.valid_up_to()), "save the file as UTF-8"))?;
-    let config = witgate_config::parse(text, path)?;
+    read_noting(path, &mut Listed::default())
+}
+
+/// As [`read`], and notes every file and folder that was looked at, also if one of them could not be read: a change of
+/// any may mend it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_noting(path: &Path, listed: &mut Listed) -> Result<Sources, Vec<Diagnostic>> {
+    listed.file(path);
+    let text = read_text(path)?;
+    let config = witgate_config::parse(&text, path)?;
     let mut digest = Sha256::new();
     add(&mut digest, text.as_bytes());
 
@@ -102,6 +100,7 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         }
         let is_model = config.models.values().flat_map(|model| &model.files).any(|file| file.path.value == named.value);
         let limit = if is_model { witgate_inference::FILE_LIMIT } else { FILE_LIMIT };
+        listed.file(&named.value);
         match read_bounded(&named.value, limit) {
             Ok(content) => {
                 add(&mut digest, named.value.as_os_str().as_encoded_bytes());
@@ -120,12 +119,12 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
             }
         }
     }
-    let (mut modules, mut folders) = (BTreeMap::new(), Vec::new());
+    let mut modules = BTreeMap::new();
     for directory in config.lua.values().flat_map(|vm| &vm.path) {
         if modules.contains_key(&directory.value) {
             continue;
         }
-        match lua_modules::read(&directory.value) {
+        match lua_modules::read(&directory.value, listed) {
             Ok(found) => {
                 add(&mut digest, directory.value.as_os_str().as_encoded_bytes());
                 for (file, content) in found.files {
@@ -133,7 +132,6 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
                     add(&mut digest, &content);
                     files.entry(file).or_insert_with(|| Arc::from(content));
                 }
-                folders.extend(found.folders.iter().map(|folder| folder.join("init.lua")));
                 modules.insert(directory.value.clone(), found.names);
             }
             Err(message) => {
@@ -166,11 +164,34 @@ pub fn read(path: &Path) -> Result<Sources, Vec<Diagnostic>> {
         path,
         config: Arc::new(config),
         digest: digest.finalize().into(),
+        listed: listed.clone(),
         files,
         missing,
         variables,
-        folders,
         modules,
+    })
+}
+
+/// The files and directories that a configuration names, none of them read; none if the configuration itself cannot be.
+pub fn named(path: &Path) -> Option<Listed> {
+    let mut listed = Listed::default();
+    listed.file(path);
+    let config = witgate_config::parse(&read_text(path).ok()?, path).ok()?;
+    named_files(&config).for_each(|named| listed.file(&named.value));
+    config.lua.values().flat_map(|vm| &vm.path).for_each(|directory| listed.folder(&directory.value));
+    Some(listed)
+}
+
+/// The configuration's own text.
+fn read_text(path: &Path) -> Result<String, Vec<Diagnostic>> {
+    let whole = |message: String, help: &str| {
+        vec![Diagnostic { file: path.to_owned(), spot: None, message, help: Some(help.to_owned()) }]
+    };
+    let bytes = read_bounded(path, CONFIG_LIMIT)
+        .map_err(|message| whole(message, "name the configuration with `--config FILE`"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        whole(format!("not UTF-8 from byte {valid} on"), "save the file as UTF-8")
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Listed;
 use super::files::read_bounded;
 
 /// Largest module: generated tables have some hundreds of KiB.
@@ -19,24 +20,28 @@ pub struct Found {
     /// Files by the names of modules.
     pub names: BTreeMap<String, PathBuf>,
     pub files: BTreeMap<PathBuf, Vec<u8>>,
-    pub folders: Vec<PathBuf>,
 }
 
-/// Reads every `.lua` file below a directory.
+/// Reads every `.lua` file below a directory, and notes what was looked at.
 ///
 /// # Errors
 /// It cannot be read, or is too much.
-pub fn read(directory: &Path) -> Result<Found, String> {
+pub fn read(directory: &Path, listed: &mut Listed) -> Result<Found, String> {
     let mut found = Found::default();
-    visit(directory, "", 0, &mut found)?;
+    visit(directory, "", 0, (&mut found, listed))?;
     Ok(found)
 }
 
-fn visit(directory: &Path, prefix: &str, depth: usize, found: &mut Found) -> Result<(), String> {
+fn visit(
+    directory: &Path,
+    prefix: &str,
+    depth: usize,
+    (found, listed): (&mut Found, &mut Listed),
+) -> Result<(), String> {
     if depth > DEPTH_LIMIT {
         return Ok(());
     }
-    found.folders.push(directory.to_owned());
+    listed.folder(directory);
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let mut entries = std::fs::read_dir(directory)
         .map_err(unreadable)?
@@ -47,10 +52,11 @@ fn visit(directory: &Path, prefix: &str, depth: usize, found: &mut Found) -> Res
     for path in entries {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if path.is_dir() {
-            visit(&path, &format!("{prefix}{name}."), depth + 1, found)?;
+            visit(&path, &format!("{prefix}{name}."), depth + 1, (found, listed))?;
             continue;
         }
         let Some(stem) = name.strip_suffix(".lua") else { continue };
+        listed.file(&path);
         let content =
             read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
         // As Lua has it, `a.lua` comes before `a/init.lua`, which is `a.init` as well.
@@ -82,7 +88,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, file).unwrap();
         }
-        let found = read(directory.path()).unwrap();
+        let mut listed = Listed::default();
+        let found = read(directory.path(), &mut listed).unwrap();
         let names: Vec<_> = found
             .names
             .iter()
@@ -99,7 +106,9 @@ mod tests {
                 ("d.init", "d/init.lua")
             ]
         );
-        assert_eq!(found.folders.len(), 3);
-        assert!(read(&directory.path().join("none")).unwrap_err().starts_with("cannot be read"));
+        assert_eq!((listed.folders().count(), listed.files().count()), (3, 5));
+        let none = directory.path().join("none");
+        assert!(read(&none, &mut listed).unwrap_err().starts_with("cannot be read"));
+        assert!(listed.folders().any(|folder| folder == none), "a directory to come is noted");
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod certificate;
 mod features;
 mod files;
+mod listed;
 mod lua_modules;
 pub mod models;
 mod score;
@@ -19,7 +20,8 @@ mod upstream;
 
 pub use binding::Binding;
 pub use build::Builder;
-pub use files::{Sources, read};
+pub use files::{Sources, named, read, read_noting};
+pub use listed::Listed;
 pub use scripts::ScriptHost;
 pub use upstream::{Attempt, Endpoint, Moved, Resolution, Upstream, moved, names, resolve};
 

@@ -1,19 +1,27 @@
 //! One JSON line for each request.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use serde::Serialize;
 use witgate_config as config;
 
+use super::Metrics;
+use super::log_writer::{Control, Line, LogFile, write_lines};
+
 /// Lines that may wait for the disk. A line has some 400 bytes, so this bounds the queue to a few megabytes; beyond it
 /// lines are dropped and counted, because a slow disk must not stop traffic.
 const QUEUE_LIMIT: usize = 16 * 1024;
+/// Longest wait for the log to be opened anew. A disk that takes longer has trouble of its own; the log is opened anew once
+/// it is over.
+const REOPEN_TIME: Duration = Duration::from_secs(2);
+/// Longest wait for the last records when the gateway ends: nobody may read what standard output is connected to.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// What is known of a request when it has ended. Absent values are left out of the line.
 #[derive(Debug, Serialize)]
@@ -99,25 +107,33 @@ fn is_nothing(time: &f64) -> bool {
 /// Takes records on the request path and writes them on a thread of its own.
 #[derive(Debug)]
 pub struct AccessLog {
-    queue: Option<SyncSender<Vec<u8>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    queue: Option<SyncSender<Line>>,
+    control: Arc<Control>,
+    /// Closed by the thread when it has ended.
+    ended: Mutex<Option<Receiver<()>>>,
     dropped: IntCounter,
 }
 
 impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending, or the thread cannot be started.
-    pub fn open(output: &config::AccessLog, dropped: IntCounter) -> io::Result<Self> {
-        let sink: Box<dyn Write + Send> = match output {
-            config::AccessLog::Off => return Ok(Self { queue: None, writer: Mutex::new(None), dropped }),
-            config::AccessLog::Stdout => Box::new(io::stdout()),
-            config::AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(&path.value)?),
+    pub fn open(output: &config::AccessLog, metrics: &Metrics) -> io::Result<Self> {
+        let control = Arc::new(Control::default());
+        let dropped = metrics.access_records_dropped.clone();
+        let file = match output {
+            config::AccessLog::Off => return Ok(Self { queue: None, control, ended: Mutex::new(None), dropped }),
+            config::AccessLog::Stdout => LogFile::stdout()?,
+            config::AccessLog::File(path) => LogFile::open(&path.value)?,
         };
-        let (sender, receiver) = sync_channel(QUEUE_LIMIT);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_lines(&receiver, BufWriter::with_capacity(64 * 1024, sink)))?;
-        Ok(Self { queue: Some(sender), writer: Mutex::new(Some(writer)), dropped })
+        let file = file.counting(metrics.access_log_failures.clone(), dropped.clone());
+        let (queue, lines) = sync_channel(QUEUE_LIMIT);
+        let (ending, ended) = sync_channel(0);
+        let told = Arc::clone(&control);
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            let _ending = ending;
+            write_lines(&lines, &told, file);
+        })?;
+        Ok(Self { queue: Some(queue), control, ended: Mutex::new(Some(ended)), dropped })
     }
 
     /// Whether records are wanted at all: they cost something to make.
@@ -133,38 +149,32 @@ impl AccessLog {
             return;
         }
         line.push(b'\n');
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(line) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Line::Record(line)) {
             self.dropped.inc();
         }
+    }
+
+    /// Has the file opened anew by its name, as after it has been renamed, and waits until that is done: nothing is written
+    /// to the old file afterwards. Where it cannot be opened, records go on to the old one, and it is tried again every
+    /// second. Blocks for [`REOPEN_TIME`] at most.
+    pub fn reopen(&self) {
+        let Some(queue) = &self.queue else { return };
+        let (done, is_done) = sync_channel(1);
+        self.control.reopen(done);
+        // Full means that the thread is awake.
+        let _ = queue.try_send(Line::Look);
+        // An error means that it takes too long, or that there is no file.
+        let _ = is_done.recv_timeout(REOPEN_TIME);
     }
 }
 
 impl Drop for AccessLog {
-    /// Waits until what was queued is written.
+    /// Waits until what was queued is written, if it can be.
     fn drop(&mut self) {
+        self.control.close();
         self.queue = None;
-        if let Some(writer) = self.writer.lock().take() {
-            let _ = writer.join();
+        if let Some(ended) = self.ended.lock().take() {
+            let _ = ended.recv_timeout(CLOSE_TIME);
         }
     }
-}
-
-/// Writes in batches: flushes when the queue is empty, not after each line. A sink that fails (a full disk, a closed
-/// pipe) loses lines, not requests, and is tried again with the next line.
-fn write_lines(lines: &Receiver<Vec<u8>>, mut sink: BufWriter<Box<dyn Write + Send>>) {
-    loop {
-        let line = match lines.try_recv() {
-            Ok(line) => line,
-            Err(TryRecvError::Empty) => {
-                let _ = sink.flush();
-                match lines.recv() {
-                    Ok(line) => line,
-                    Err(_) => break,
-                }
-            }
-            Err(TryRecvError::Disconnected) => break,
-        };
-        let _ = sink.write_all(&line);
-    }
-    let _ = sink.flush();
 }

@@ -83,6 +83,8 @@ pub struct Metrics {
     pub generation: IntGauge,
     pub generations_live: IntGauge,
     pub access_records_dropped: IntCounter,
+    /// By what could not be done: `open` or `write`.
+    pub access_log_failures: IntCounterVec,
     /// Those of plugins.
     pub custom: Arc<CustomMetrics>,
     pub heads_refused: IntCounter,
@@ -140,6 +142,10 @@ impl Metrics {
             "witgate_http2_connections_ended_total",
             "Connections of HTTP/2 that the gateway ended for what the client did, by the code of its GOAWAY.",
         );
+        let log_failures = Opts::new(
+            "witgate_access_log_failures_total",
+            "Attempts to open the access log anew, or to write to it, that failed; each is made again.",
+        );
         let parity = Opts::new(
             "witgate_model_parity_difference",
             "Largest difference between outputs of a model's last two versions on recorded inputs.",
@@ -158,6 +164,7 @@ impl Metrics {
                 "witgate_access_records_dropped_total",
                 "Access records lost because the log could not keep up."
             )),
+            access_log_failures: register!(IntCounterVec::new(log_failures, &["operation"])),
             heads_refused: register!(IntCounter::new(
                 "witgate_heads_refused_total",
                 "Request heads refused before routing: malformed, too large or too slow."

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod custom;
+mod log_writer;
 mod metrics;
 mod models;
 pub mod scripts;

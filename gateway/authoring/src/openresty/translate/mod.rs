@@ -500,6 +500,7 @@ impl Translator<'_> {
             output = "off"
             [runtime]
             threads = 1
+            accept_timeout = "0ms"
             drain_timeout = "1s"
             [lua.main]
             trust = "full"

@@ -202,7 +202,7 @@ impl Keeper {
         self.live.lock().count += 1;
         let lease = Lease(Arc::clone(&self.live));
         let (gateway, origin) = (Arc::clone(&self.gateway), Arc::clone(&self.origin));
-        let closing = Closing::new(&self.drain, &self.cut_off);
+        let closing = Closing::new(&self.drain, &self.drain, &self.cut_off);
         // On this thread: the runtimes of the proxy do not move tasks.
         tokio::spawn(async move {
             let _lease = lease;
