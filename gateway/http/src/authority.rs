@@ -41,7 +41,7 @@ pub enum AuthorityError {
     Repeated,
     #[error("the host is not a host name with an optional port")]
     Malformed,
-    #[error("the request's target names a user")]
+    #[error("the request's target holds user information")]
     User,
     #[error("Host and the request's target name different hosts")]
     Differs,

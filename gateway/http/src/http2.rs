@@ -2,30 +2,44 @@
 //! sees one and the same.
 
 use http::header::{self as h, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Uri};
 
 use crate::authority::{AuthorityError, Scheme, settle as settle_host};
 use crate::cookie::join_crumbs;
+use crate::http1::field::FIELDS_LIMIT;
+
+/// What a field costs besides its bytes, and what a pseudo-header field does (RFC 9113, section 6.5.2).
+const FIELD_COST: usize = 32;
 
 /// Why a request's head is refused. What makes a frame malformed is the library's to refuse; this is what it lets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
+    #[error("the head exceeds the limit of {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("more than {FIELDS_LIMIT} fields")]
+    TooManyFields,
     /// It is well formed, but nobody here opens tunnels.
     #[error("the method CONNECT is not supported")]
     Connect,
-    #[error("`:path` is missing")]
+    #[error("there is no :path")]
     PathMissing,
-    #[error("`:path` holds a byte that must be percent-encoded")]
+    #[error("the request target holds a byte that must be percent-encoded")]
     PathByte,
+    #[error("the request target is not a path")]
+    PathForm,
     #[error("a field that concerns one connection has no place in HTTP/2")]
     ConnectionField,
     #[error("TE says something else than `trailers`")]
     Te,
     #[error("a field value begins or ends with white space")]
     FieldSpace,
-    #[error("Content-Length is not one decimal number")]
+    #[error("Content-Length is not a decimal number")]
     Length,
+    #[error("Content-Length is given more than once")]
+    LengthRepeated,
+    #[error("there is neither :authority nor Host")]
+    HostMissing,
     #[error("{0}")]
     Authority(#[from] AuthorityError),
 }
@@ -40,19 +54,46 @@ const OF_ONE_CONNECTION: [HeaderName; 5] = [
 ];
 
 /// Holds a head to what a message of HTTP/1 could say, puts crumbs of cookies together, and `:authority` into `Host`.
+/// `limit`: bytes, as the sender counts them too (RFC 9113, section 6.5.2).
 ///
 /// # Errors
-/// It is malformed, or means nothing to whoever it would be passed on to. The fields are then as they came, or nearly so.
-pub fn settle(method: &Method, uri: &Uri, headers: &mut HeaderMap) -> Result<(), HeadError> {
+/// It is malformed, too large, or means nothing to whoever it would be passed on to. The fields are then as they came, or
+/// nearly so.
+pub fn settle(method: &Method, uri: &Uri, headers: &mut HeaderMap, limit: usize) -> Result<(), HeadError> {
+    if check_fields(method, uri, headers)? > limit {
+        return Err(HeadError::TooLarge { limit });
+    }
+    join_crumbs(headers);
+    if headers.len() > FIELDS_LIMIT {
+        return Err(HeadError::TooManyFields);
+    }
     if *method == Method::CONNECT {
         return Err(HeadError::Connect);
     }
-    let path = uri.path_and_query().map(PathAndQuery::as_str).ok_or(HeadError::PathMissing)?;
-    // The types take what stands in URLs of browsers; a request line of HTTP/1 does not.
-    if !path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
-        return Err(HeadError::PathByte);
+    check_path(method, uri)?;
+    let mut lengths = headers.get_all(h::CONTENT_LENGTH).iter();
+    if lengths.next().is_some_and(|length| !is_length(length)) {
+        return Err(HeadError::Length);
     }
-    for (name, value) in &*headers {
+    if lengths.next().is_some() {
+        return Err(HeadError::LengthRepeated);
+    }
+    if uri.authority().is_none() && headers.get(h::HOST).is_none_or(HeaderValue::is_empty) {
+        return Err(HeadError::HostMissing);
+    }
+    Ok(settle_host(headers, uri.authority(), uri.scheme_str().and_then(Scheme::of))?)
+}
+
+/// Looks at each field; the size of the head.
+fn check_fields(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<usize, HeadError> {
+    let pseudo = [
+        (":method", method.as_str()),
+        (":scheme", uri.scheme_str().unwrap_or_default()),
+        (":authority", uri.authority().map_or("", Authority::as_str)),
+        (":path", uri.path_and_query().map_or("", PathAndQuery::as_str)),
+    ];
+    let mut size: usize = pseudo.iter().map(|(name, value)| name.len() + value.len() + FIELD_COST).sum();
+    for (name, value) in headers {
         if OF_ONE_CONNECTION.contains(name) {
             return Err(HeadError::ConnectionField);
         }
@@ -63,15 +104,19 @@ pub fn settle(method: &Method, uri: &Uri, headers: &mut HeaderMap) -> Result<(),
         if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = value.as_bytes() {
             return Err(HeadError::FieldSpace);
         }
+        size += name.as_str().len() + value.len() + FIELD_COST;
     }
-    let mut lengths = headers.get_all(h::CONTENT_LENGTH).iter();
-    if lengths.next().is_some_and(|length| !is_length(length)) || lengths.next().is_some() {
-        return Err(HeadError::Length);
+    Ok(size)
+}
+
+/// RFC 9113, section 8.3.1.
+fn check_path(method: &Method, uri: &Uri) -> Result<(), HeadError> {
+    let path = uri.path_and_query().map(PathAndQuery::as_str).ok_or(HeadError::PathMissing)?;
+    // The types take what stands in URLs of browsers; a request line of HTTP/1 does not.
+    if !path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err(HeadError::PathByte);
     }
-    let scheme = uri.scheme_str().and_then(Scheme::of);
-    settle_host(headers, uri.authority(), scheme)?;
-    join_crumbs(headers);
-    Ok(())
+    if path.starts_with('/') || (path == "*" && *method == Method::OPTIONS) { Ok(()) } else { Err(HeadError::PathForm) }
 }
 
 /// 18 digits hold every length below 2^59.
@@ -89,7 +134,7 @@ mod tests {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        settle(&method, &uri.parse().unwrap(), &mut headers)?;
+        settle(&method, &uri.parse().unwrap(), &mut headers, 8192)?;
         let text = |value: &HeaderValue| String::from_utf8(value.as_bytes().to_vec()).unwrap();
         Ok(headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect())
     }
@@ -114,7 +159,6 @@ mod tests {
             fields(&[("host", "a.test:443")])
         );
         assert_eq!(settled(Method::POST, "/", &[("host", "a.test")]).unwrap(), fields(&[("host", "a.test")]));
-        assert_eq!(settled(Method::POST, "/", &[]).unwrap(), []);
     }
 
     #[test]
@@ -134,12 +178,27 @@ mod tests {
             assert_eq!(get("https://a.test/", ("content-length", value)), HeadError::Length, "{value:?}");
         }
         let twice = [("content-length", "1"), ("content-length", "1")];
-        assert_eq!(settled(Method::POST, "https://a.test/", &twice), Err(HeadError::Length));
+        assert_eq!(settled(Method::POST, "https://a.test/", &twice), Err(HeadError::LengthRepeated));
+        assert_eq!(settled(Method::POST, "/", &[]), Err(HeadError::HostMissing));
+        assert_eq!(settled(Method::POST, "/", &[("host", "")]), Err(HeadError::HostMissing));
+        assert_eq!(settled(Method::GET, "*", &[("host", "a.test")]), Err(HeadError::PathForm));
+        assert!(settled(Method::OPTIONS, "*", &[("host", "a.test")]).is_ok());
+        assert_eq!(get("https://u@a.test/", ("x", "1")), HeadError::Authority(AuthorityError::User));
         assert_eq!(get("https://a.test/", ("host", "b.test")), HeadError::Authority(AuthorityError::Differs));
         let twice = [("host", "a.test"), ("host", "a.test")];
         assert_eq!(
             settled(Method::GET, "https://a.test/", &twice),
             Err(HeadError::Authority(AuthorityError::Repeated))
         );
+    }
+
+    #[test]
+    fn heads_have_limits() {
+        let large = "x".repeat(8192);
+        assert_eq!(settled(Method::GET, "https://a.test/", &[("x", &large)]), Err(HeadError::TooLarge { limit: 8192 }));
+        let crumbs = [("cookie", "a=1"); FIELDS_LIMIT + 1];
+        assert_eq!(settled(Method::GET, "https://a.test/", &crumbs).unwrap().len(), 2, "crumbs are one field");
+        let many = [("x", "y"); FIELDS_LIMIT + 1];
+        assert_eq!(settled(Method::GET, "https://a.test/", &many), Err(HeadError::TooManyFields));
     }
 }

@@ -24,12 +24,14 @@ fn no_tunnels() -> Problem {
     Problem::new(Code::MethodNotAllowed, "This gateway opens no tunnels by CONNECT.")
 }
 
+fn too_many_fields() -> Problem {
+    Problem::new(Code::HeadTooLarge, format!("More than {FIELDS_LIMIT} header fields."))
+}
+
 impl From<HeadError> for Problem {
     fn from(error: HeadError) -> Self {
         match error {
-            HeadError::TooManyFields => {
-                Self::new(Code::HeadTooLarge, format!("More than {FIELDS_LIMIT} header fields."))
-            }
+            HeadError::TooManyFields => too_many_fields(),
             HeadError::Connect => no_tunnels(),
             HeadError::Coding => Self::new(Code::NotImplemented, "Only the transfer coding `chunked` is understood."),
             error => malformed(error),
@@ -40,6 +42,10 @@ impl From<HeadError> for Problem {
 impl From<http2::HeadError> for Problem {
     fn from(error: http2::HeadError) -> Self {
         match error {
+            http2::HeadError::TooLarge { limit } => {
+                Self::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes."))
+            }
+            http2::HeadError::TooManyFields => too_many_fields(),
             http2::HeadError::Connect => no_tunnels(),
             error => malformed(error),
         }
@@ -103,6 +109,8 @@ mod tests {
         check(HeadError::TooManyFields, 431, "More than 128 header fields.");
         check(HeadError::Connect, 405, "This gateway opens no tunnels by CONNECT.");
         check(HeadError::Coding, 501, "Only the transfer coding `chunked` is understood.");
+        check(http2::HeadError::TooManyFields, 431, "More than 128 header fields.");
+        check(http2::HeadError::TooLarge { limit: 9 }, 431, "The request head exceeds the limit of 9 bytes.");
         check(http2::HeadError::Connect, 405, "This gateway opens no tunnels by CONNECT.");
         check(http2::HeadError::Te, 400, "Malformed request: TE says something else than `trailers`.");
         check(AuthorityError::Repeated, 400, "Malformed request: Host is given more than once.");

@@ -35,7 +35,7 @@ pub async fn ask(
     };
     let headers = &mut session.ctx.exchange.here()?.request.headers;
     let (id, version) = (&session.ctx.id_field, session.ctx.facts.version);
-    forward::prepare(headers, admitted.authority.as_ref(), id, version, session.origin, &attempt);
+    forward::prepare(headers, id, version, session.origin, &attempt);
     let (mut fresh, mut refused) = (false, 0);
     loop {
         session.ctx.facts.endpoint = Some(attempt.address);

@@ -15,14 +15,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 ///
 /// The forwarded fields are replaced, not extended: this gateway is the edge, and what a client claims about the hops
 /// before it could be made up. Claims of other kinds go as well, unless a stage has set them.
-pub fn prepare(
-    headers: &mut HeaderMap,
-    authority: Option<&http::uri::Authority>,
-    id: &HeaderValue,
-    version: Version,
-    origin: &Origin,
-    endpoint: &Endpoint,
-) {
+pub fn prepare(headers: &mut HeaderMap, id: &HeaderValue, version: Version, origin: &Origin, endpoint: &Endpoint) {
     owned::strip_claims(headers);
     headers.insert(request_id::FIELD, id.clone());
     headers.remove(FORWARDED);
@@ -32,10 +25,6 @@ pub fn prepare(
     }
     let scheme = HeaderValue::from_static(if origin.client.tls { "https" } else { "http" });
     headers.insert(X_FORWARDED_PROTO, scheme);
-    // A target in absolute form, or `:authority`, is what counts (RFC 9112, section 3.2.2).
-    if let Some(host) = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
-        headers.insert(HOST, host);
-    }
     match headers.get(HOST).cloned() {
         Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
         None => {

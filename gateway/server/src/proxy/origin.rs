@@ -7,11 +7,12 @@ use http::Version;
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use pingora::protocols::tls::SslDigest;
+use witgate_http::authority::AuthorityError;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::request;
 use witgate_stage::{Client, RequestHead};
 
-use crate::envelope::{Code, Problem};
+use crate::envelope::Problem;
 use crate::listen::Sni;
 use crate::proxy::downstream::Length;
 
@@ -75,24 +76,11 @@ impl Incoming {
     }
 }
 
-impl Arrival {
-    /// The host that the client asked for. HTTP/2 has it in `:authority`; a `host` field beside it must say the same
-    /// (RFC 9113, section 8.3.1).
-    ///
-    /// # Errors
-    /// It is malformed, or given more than once.
-    pub fn host<'a>(&'a self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Problem> {
-        let malformed = |what| Problem::new(Code::InvalidRequest, format!("Malformed request: {what}."));
-        let mut hosts = headers.get_all(HOST).iter();
-        let host = hosts.next().map(HeaderValue::to_str).transpose().map_err(|_| malformed("Host is not text"))?;
-        if hosts.next().is_some() {
-            return Err(malformed("Host is given more than once"));
-        }
-        match (self.authority.as_ref().map(Authority::as_str), host) {
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-                Err(malformed("`:authority` and `host` differ"))
-            }
-            (authority, host) => Ok(authority.or(host).filter(|name| !name.is_empty())),
-        }
-    }
+/// The host that the client asked for: whoever has read the head has made the field say so.
+///
+/// # Errors
+/// It is not text.
+pub fn host(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let host = headers.get(HOST).map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Malformed)?;
+    Ok(host.filter(|host| !host.is_empty()))
 }

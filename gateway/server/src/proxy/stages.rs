@@ -128,7 +128,9 @@ pub async fn whole(
     let mut made: Option<Vec<u8>> = None;
     loop {
         let piece = match need {
-            BodyMode::Watched | BodyMode::Chunks if body.len() > filter::PIECE_LIMIT => body.split_to(filter::PIECE_LIMIT),
+            BodyMode::Watched | BodyMode::Chunks if body.len() > filter::PIECE_LIMIT => {
+                body.split_to(filter::PIECE_LIMIT)
+            }
             _ => std::mem::take(&mut body),
         };
         let last = body.is_empty();
