@@ -145,7 +145,7 @@ fn a_claim_does_not_come_back_by_a_request_to_the_gateway_itself() {
         ngx.print(ngx.location.capture("/inner").body)
     "#;
     let gateway = Gateway::with(&format!(
-        "{}[scripts.s]\ncontent = '''{script}'''\n[[routes]]\nname = \"outer\"\npath = \"/outer\"\nstages = [{{ script = \"s\" }}]\n\
+        "{}[lua.l]\ngrants = [\"routes\"]\n[scripts.s]\nlua = \"l\"\ncontent = '''{script}'''\n[[routes]]\nname = \"outer\"\npath = \"/outer\"\nstages = [{{ script = \"s\" }}]\n\
          [[routes]]\nname = \"inner\"\npath = \"/inner\"\nupstream = \"u\"\n",
         upstream.config("u"),
     ));

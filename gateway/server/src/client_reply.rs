@@ -1,7 +1,7 @@
 //! What a client is told of what is wrong with its message: the one place that turns errors of HTTP's rules into replies.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 use witgate_http::authority::AuthorityError;
 use witgate_http::host::HostError;
@@ -13,7 +13,7 @@ use witgate_http::max_forwards::{MaxForwardsError, reflection};
 use witgate_http::path::PathError;
 use witgate_stage::RequestHead;
 
-use crate::envelope::{Answer, Code, Problem};
+use crate::envelope::{Answer, Code, METHODS, Problem};
 
 fn malformed(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::InvalidRequest, format!("Malformed request: {error}."))
@@ -83,13 +83,15 @@ impl From<PathError> for Problem {
 }
 
 /// The answer of the last hop to a request whose `Max-Forwards` is 0 (RFC 9110, section 7.6.2): to `TRACE` the request
-/// itself, to `OPTIONS` that somebody is there. Which methods a resource has is its upstream's to say.
+/// itself, to `OPTIONS` what the gateway passes on. Which methods a resource has is its upstream's to say.
 pub fn of_last_hop(head: &RequestHead, version: Version, names: &Names) -> Answer {
     let mut headers = HeaderMap::new();
     let mut body = Bytes::new();
     if head.method == Method::TRACE {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/http"));
         body = reflection((&head.method, &head.path, version), (&head.headers, names)).into();
+    } else {
+        headers.insert(ALLOW, HeaderValue::from_static(METHODS));
     }
     Answer { status: StatusCode::OK, headers, body }
 }

@@ -258,7 +258,7 @@ fn weight(parameter: &str) -> Option<f32> {
 }
 
 /// Methods that go everywhere; what an upstream makes of them is its own business, and others pass as well.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
 /// Renders a problem for the client that caused it; without an audience (a head that could not be read) as JSON.
 pub fn render(problem: Problem, request_id: &str, audience: Option<Audience<'_>>) -> Answer {

@@ -214,6 +214,8 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
     let authority = authority.map(|(scheme, authority)| Authority::try_from(authority).map(|name| (scheme, name)));
     let authority = authority.transpose().map_err(|_| HeadError::Url)?;
     let path = match path.first() {
+        // Of the server itself, as in asterisk form (RFC 9112, section 3.2.4).
+        None if method == Method::OPTIONS => PathAndQuery::from_static("*"),
         None => PathAndQuery::from_static("/"),
         // `http://host?query`
         Some(b'?') => PathAndQuery::try_from([b"/", path].concat()).map_err(|_| HeadError::Url)?,
