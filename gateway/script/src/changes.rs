@@ -247,7 +247,7 @@ mod tests {
             let made = exchange.response.clone().unwrap();
             prop_assert_eq!((fields(&made.headers), made.status), (fields(&wanted.headers), wanted.status));
             changes.undo(&mut exchange);
-            let left = exchange.response.unwrap();
+            let left = exchange.response.take().unwrap();
             prop_assert_eq!((fields(&left.headers), left.status), (fields(&headers), StatusCode::OK));
         }
 

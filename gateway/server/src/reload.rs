@@ -366,10 +366,10 @@ mod tests {
             let resolver = Arc::clone(&self.names) as Arc<dyn Resolve>;
             let (sources, builder, first) = build_first(&self.path(), resolver).expect("it starts");
             let metrics = Arc::clone(&builder.metrics);
-            let log = AccessLog::open(&sources.config.access_log, metrics.access_records_dropped.clone());
+            let log = AccessLog::open(&sources.config.access_log, &metrics);
             builder.registry.looked_up(first.names());
             let gateway = Gateway::new(Arc::new(first), metrics, log.expect("no log"));
-            let (watched, _) = tokio::sync::watch::channel(Vec::new());
+            let (watched, _) = tokio::sync::watch::channel(Listed::default());
             Reloader::new(self.path(), builder, gateway, watched)
         }
     }

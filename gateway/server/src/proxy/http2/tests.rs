@@ -62,13 +62,14 @@ fn gateway(folder: &Path) -> Arc<Gateway> {
         deadline: None,
         body_limit: None,
         buffer_limit: 1024,
+        tunnel_idle_timeout: None,
         metrics: Arc::clone(&snapshot.unmatched),
         stage_metrics: Vec::new(),
     };
     let everything = Matcher { host: None, path: RoutePath::Prefix("/".to_owned()) };
     snapshot.routes = RouteTable::build([(everything, Arc::new(route))]).unwrap();
     let metrics = Metrics::new().unwrap();
-    let log = AccessLog::open(&sources.config.access_log, metrics.access_records_dropped.clone()).unwrap();
+    let log = AccessLog::open(&sources.config.access_log, &metrics).unwrap();
     Gateway::new(Arc::new(snapshot), metrics, log)
 }
 
