@@ -1,6 +1,8 @@
 //! Fields that concern one connection alone (RFC 9110, section 7.6.1).
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, TE, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
+
+use crate::http1::field::elements;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -41,11 +43,11 @@ fn is_of_one_connection(name: &HeaderName) -> bool {
         && matches!(name, "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "upgrade")
 }
 
-/// The fields that `Connection` names.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+/// The fields that `Connection` names, wherever in the message they stand; nearly always none.
+pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = elements(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes));
     names
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|field| *field != UPGRADE && *field != TE && !END_TO_END.contains(&field.as_str()))
         .collect()
 }

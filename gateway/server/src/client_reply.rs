@@ -7,7 +7,7 @@ use witgate_http::authority::AuthorityError;
 use witgate_http::host::HostError;
 use witgate_http::http1::body::BodyError;
 use witgate_http::http1::field::{FIELDS_LIMIT, Names};
-use witgate_http::http1::request::HeadError;
+use witgate_http::http1::request::{HeadError, TARGET_LIMIT};
 use witgate_http::http2;
 use witgate_http::max_forwards::{MaxForwardsError, reflection};
 use witgate_http::path::PathError;
@@ -33,6 +33,12 @@ impl From<HeadError> for Problem {
         match error {
             HeadError::TooManyFields => too_many_fields(),
             HeadError::Connect => no_tunnels(),
+            HeadError::TargetTooLong => {
+                Self::new(Code::UriTooLong, format!("The request target exceeds the limit of {TARGET_LIMIT} bytes."))
+            }
+            HeadError::Expectation => {
+                Self::new(Code::ExpectationFailed, "Only the expectation `100-continue` is understood.")
+            }
             HeadError::Coding => Self::new(Code::NotImplemented, "Only the transfer coding `chunked` is understood."),
             error => malformed(error),
         }
@@ -110,6 +116,9 @@ mod tests {
         check(HeadError::HostMissing, 400, "Malformed request: Host is missing.");
         check(HeadError::TooManyFields, 431, "More than 128 header fields.");
         check(HeadError::Connect, 405, "This gateway opens no tunnels by CONNECT.");
+        check(HeadError::TargetTooLong, 414, "The request target exceeds the limit of 65534 bytes.");
+        check(HeadError::Expectation, 417, "Only the expectation `100-continue` is understood.");
+        check(HeadError::CodingLast, 400, "Malformed request: the last transfer coding is not `chunked`.");
         check(HeadError::Coding, 501, "Only the transfer coding `chunked` is understood.");
         check(http2::HeadError::TooManyFields, 431, "More than 128 header fields.");
         check(http2::HeadError::TooLarge { limit: 9 }, 431, "The request head exceeds the limit of 9 bytes.");

@@ -14,6 +14,8 @@ use witgate_stage::ErrorCode;
 pub enum Code {
     InvalidRequest,
     HeadTooLarge,
+    UriTooLong,
+    ExpectationFailed,
     RequestTimeout,
     Unauthenticated,
     Forbidden,
@@ -35,9 +37,11 @@ pub enum Code {
 
 impl Code {
     /// Every code, for the reference and its tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::HeadTooLarge,
+        Self::UriTooLong,
+        Self::ExpectationFailed,
         Self::RequestTimeout,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -60,6 +64,8 @@ impl Code {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", false),
             Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_REQUEST", false),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "INVALID_REQUEST", false),
+            Self::ExpectationFailed => (StatusCode::EXPECTATION_FAILED, "INVALID_REQUEST", false),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "INVALID_REQUEST", true),
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", false),
             Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN", false),
@@ -90,7 +96,7 @@ impl Code {
     /// gRPC status (github.com/grpc/grpc, doc/statuscodes.md) for a client that speaks gRPC.
     fn grpc_status(self) -> &'static str {
         match self {
-            Self::InvalidRequest | Self::HeadTooLarge => "3",
+            Self::InvalidRequest | Self::HeadTooLarge | Self::UriTooLong | Self::ExpectationFailed => "3",
             Self::RequestTimeout | Self::DeadlineExceeded => "4",
             Self::NotFound => "5",
             Self::Forbidden => "7",

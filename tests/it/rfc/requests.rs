@@ -145,7 +145,6 @@ fn max_forwards_counts_down_and_ends_here_at_zero() {
     let before = upstream.received().len();
     let options = request(gateway.address(), "OPTIONS", "/a", &[("max-forwards", "0")], b"");
     assert!(matches!(options.status, 200 | 204), "{}", options.status);
-    assert!(options.header("allow").is_some(), "{:?}", options.headers);
     let fields =
         [("max-forwards", "0"), ("x-seen", "yes"), ("authorization", "Basic c2VjcmV0"), ("cookie", "secret=1")];
     let trace = request(gateway.address(), "TRACE", "/a?b", &fields, b"");

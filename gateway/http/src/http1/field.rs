@@ -47,7 +47,16 @@ fn parts(line: &[u8], trimmed: impl Fn(&[u8]) -> &[u8]) -> Result<(&[u8], &[u8])
     if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
         return Err(FieldError::Name);
     }
-    Ok((name, value.trim_ascii()))
+    Ok((name, trimmed_value(value)))
+}
+
+/// A value without the white space around it (RFC 9110, section 5.6.3). Nothing else: of a form feed or a CR at its ends others
+/// would make a value of their own.
+fn trimmed_value(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// RFC 9110, section 5.6.2.
@@ -144,6 +153,12 @@ impl<'a> Cursor<'a> {
         }
         self.names.spans.iter().filter_map(at).find(is).unwrap_or(name)
     }
+}
+
+/// Elements of a list, as the lines of a field have them; empty ones do not count (RFC 9110, section 5.6.1.2).
+pub fn elements<'a>(lines: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    let elements = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// What `Connection` says besides names of fields (RFC 9110, section 7.6.1).

@@ -2,9 +2,9 @@
 
 use http::header::{EXPECT, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
-use super::field::{self, ConnectionOptions, FIELDS_LIMIT, FieldError, Fields, Names, is_token};
+use super::field::{self, ConnectionOptions, FIELDS_LIMIT, FieldError, Fields, Names, elements, is_token};
 use crate::authority::{AuthorityError, Scheme, is_host, settle};
 
 /// Why a head is refused.
@@ -25,6 +25,9 @@ pub enum HeadError {
     TargetByte,
     #[error("the request target holds a fragment")]
     Fragment,
+    /// Longer than the types that hold it.
+    #[error("the request target is longer than {TARGET_LIMIT} bytes")]
+    TargetTooLong,
     #[error("the request target is neither a path nor an absolute URL")]
     Target,
     #[error("the request target is not a valid URL")]
@@ -49,11 +52,20 @@ pub enum HeadError {
     LengthRepeated,
     #[error("Transfer-Encoding is given in HTTP/1.0")]
     CodingOfOldVersion,
-    #[error("Transfer-Encoding is given more than once")]
+    #[error("Transfer-Encoding has `chunked` more than once")]
     CodingRepeated,
-    #[error("the transfer coding is not `chunked`")]
+    #[error("the last transfer coding is not `chunked`")]
+    CodingLast,
+    /// Before `chunked`: the end of the body is known, but not what is in it.
+    #[error("a transfer coding is not `chunked`")]
     Coding,
+    /// Nobody here knows what the client insists on.
+    #[error("Expect says something else than `100-continue`")]
+    Expectation,
 }
+
+/// Most bytes of a request target, which is what the types for it can hold.
+pub const TARGET_LIMIT: usize = u16::MAX as usize - 1;
 
 /// How far a head has arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,9 +150,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
     let is_11 = line.version == Version::HTTP_11;
     Ok(Head {
         // Only of HTTP/1.1: a client of 1.0 does not know interim responses.
-        expects_continue: is_11
-            && facts.expects > 0
-            && headers.get_all(EXPECT).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
+        expects_continue: is_11 && facts.expects > 0 && expects_continue(&headers)?,
         // `h2c` is not for us to pass on: whoever answers it upstream would speak past every check here.
         upgrade: is_11
             && options.upgrade
@@ -155,6 +165,21 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
         names,
         body,
     })
+}
+
+/// Whether the client waits for `100 Continue` (RFC 9110, section 10.1.1).
+///
+/// # Errors
+/// It expects something else.
+fn expects_continue(headers: &HeaderMap) -> Result<bool, HeadError> {
+    let mut expected = false;
+    for element in elements(headers.get_all(EXPECT).iter().map(HeaderValue::as_bytes)) {
+        if !element.eq_ignore_ascii_case(b"100-continue") {
+            return Err(HeadError::Expectation);
+        }
+        expected = true;
+    }
+    Ok(expected)
 }
 
 fn names_h2c(value: &[u8]) -> bool {
@@ -194,17 +219,16 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
     if !target.iter().all(is_visible) {
         return Err(HeadError::TargetByte);
     }
-    let version = match version {
-        b"HTTP/1.1" => Version::HTTP_11,
-        b"HTTP/1.0" => Version::HTTP_10,
-        _ => return Err(HeadError::Version),
-    };
+    let version = version_of(version).ok_or(HeadError::Version)?;
     let method = Method::from_bytes(method).map_err(|_| HeadError::Method)?;
     if method == Method::CONNECT {
         return Err(HeadError::Connect);
     }
     if fragment {
         return Err(HeadError::Fragment);
+    }
+    if target.len() > TARGET_LIMIT {
+        return Err(HeadError::TargetTooLong);
     }
     let (path, authority) = match absolute(target) {
         _ if target.starts_with(b"/") || (target == b"*" && method == Method::OPTIONS) => (target, None),
@@ -214,7 +238,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
     let authority = authority.map(|(scheme, authority)| Authority::try_from(authority).map(|name| (scheme, name)));
     let authority = authority.transpose().map_err(|_| HeadError::Url)?;
     let path = match path.first() {
-        // Of the server itself, as in asterisk form (RFC 9112, section 3.2.4).
+        // Of a server as a whole, written as a URL (RFC 9112, section 3.2.4).
         None if method == Method::OPTIONS => PathAndQuery::from_static("*"),
         None => PathAndQuery::from_static("/"),
         // `http://host?query`
@@ -222,6 +246,15 @@ fn request_line(line: &[u8]) -> Result<RequestLine, HeadError> {
         Some(_) => PathAndQuery::try_from(path).map_err(|_| HeadError::Url)?,
     };
     Ok(RequestLine { method, path, authority, version })
+}
+
+/// A version of HTTP/1; a higher minor one is as good as the highest that is known (RFC 9110, section 6.2).
+pub(super) fn version_of(text: &[u8]) -> Option<Version> {
+    match text.strip_prefix(b"HTTP/1.")? {
+        b"0" => Some(Version::HTTP_10),
+        [b'1'..=b'9'] => Some(Version::HTTP_11),
+        _ => None,
+    }
 }
 
 /// Scheme, authority and rest of an `http` or `https` URL.
@@ -246,7 +279,11 @@ struct Facts<'a> {
     connections: usize,
     expects: usize,
     length: &'a [u8],
-    coding: &'a [u8],
+    /// Elements of `Transfer-Encoding` that are `chunked`, and whether the last one is.
+    chunked: usize,
+    chunked_last: bool,
+    /// There is an element that is something else.
+    coded: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -265,7 +302,11 @@ impl<'a> Facts<'a> {
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 self.codings += 1;
-                self.coding = value;
+                for coding in elements(std::iter::once(value)) {
+                    self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
+                    self.chunked += usize::from(self.chunked_last);
+                    self.coded |= !self.chunked_last;
+                }
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrades += 1,
             10 if name.eq_ignore_ascii_case(b"connection") => self.connections += 1,
@@ -295,14 +336,13 @@ impl<'a> Facts<'a> {
         if self.codings > 0 && version == Version::HTTP_10 {
             return Err(HeadError::CodingOfOldVersion);
         }
-        if self.codings > 1 {
-            return Err(HeadError::CodingRepeated);
-        }
-        if self.codings == 1 && !self.coding.eq_ignore_ascii_case(b"chunked") {
-            return Err(HeadError::Coding);
-        }
         if self.codings > 0 {
-            return Ok(Body::Chunked);
+            return match (self.chunked_last, self.chunked, self.coded) {
+                (false, ..) => Err(HeadError::CodingLast),
+                (true, 2.., _) => Err(HeadError::CodingRepeated),
+                (true, _, true) => Err(HeadError::Coding),
+                (true, ..) => Ok(Body::Chunked),
+            };
         }
         let length = std::str::from_utf8(self.length).ok().and_then(|digits| digits.parse().ok());
         Ok(Body::Length(length.unwrap_or(0)))
@@ -330,7 +370,10 @@ mod tests {
             "GET http://a/x?y HTTP/1.1\nHost: a\n\n",
             "POST /x HTTP/1.1\nhost:a:80\nContent-Length: 3\nX-Empty:\nX-Utf8: \u{e9}\n\n",
             "POST /x HTTP/1.1\nHost: [::1]:80\nTransfer-Encoding: Chunked\n\n",
+            "POST /x HTTP/1.1\nHost: a\nTransfer-Encoding: , chunked,\n\n",
             "GET / HTTP/1.1\nHost:\n\n",
+            "GET / HTTP/1.2\nHost: a\n\n",
+            "GET / HTTP/1.0\nExpect: x\n\n",
         ] {
             assert_eq!(verdict(head), Ok(()), "{head}");
         }
@@ -349,6 +392,10 @@ mod tests {
             assert_eq!(head.headers[HOST], expected, "{target} {host}");
         }
         assert_eq!(parse(b"GET http://a/ HTTP/1.0\r\n\r\n").unwrap().headers[HOST], "a");
+        for (request, path) in [("OPTIONS http://a", "*"), ("OPTIONS http://a/", "/"), ("GET http://a", "/")] {
+            let head = parse(format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+            assert_eq!(head.path, path, "{request}");
+        }
     }
 
     #[test]
@@ -359,6 +406,7 @@ mod tests {
             ("GE(T / HTTP/1.1\nHost: a\n\n", HeadError::Method),
             ("GET /\u{e9} HTTP/1.1\nHost: a\n\n", HeadError::TargetByte),
             ("GET / HTTP/2.0\nHost: a\n\n", HeadError::Version),
+            ("GET / HTTP/1.10\nHost: a\n\n", HeadError::Version),
             ("GET / http/1.1\nHost: a\n\n", HeadError::Version),
             ("CONNECT a:443 HTTP/1.1\nHost: a\n\n", HeadError::Connect),
             ("GET x HTTP/1.1\nHost: a\n\n", HeadError::Target),
@@ -387,7 +435,16 @@ mod tests {
             ),
             ("GET / HTTP/1.0\nHost: a\nTransfer-Encoding: chunked\n\n", HeadError::CodingOfOldVersion),
             ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: gzip, chunked\n\n", HeadError::Coding),
-            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: xchunked\n\n", HeadError::Coding),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: gzip\nTransfer-Encoding: chunked\n\n", HeadError::Coding),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked, chunked\n\n", HeadError::CodingRepeated),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: xchunked\n\n", HeadError::CodingLast),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked, gzip\n\n", HeadError::CodingLast),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked;q=1\n\n", HeadError::CodingLast),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: ,\n\n", HeadError::CodingLast),
+            ("GET / HTTP/1.1\nHost: a\nTransfer-Encoding: \u{c}chunked\n\n", HeadError::Field(FieldError::Value)),
+            ("GET / HTTP/1.1\nHost: a\nx: y\r\n\n", HeadError::Field(FieldError::Value)),
+            ("GET / HTTP/1.1\nHost: a\nExpect: x\n\n", HeadError::Expectation),
+            ("GET / HTTP/1.1\nHost: a\nExpect: 100-continue, x\n\n", HeadError::Expectation),
         ] {
             assert_eq!(verdict(head), Err(error), "{head:?}");
         }
@@ -414,6 +471,25 @@ mod tests {
         for head in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\n", "\n"] {
             assert_eq!(scan(head.as_bytes(), 0), Err(HeadError::BareLineFeed), "{head:?}");
         }
+    }
+
+    #[test]
+    fn an_expectation_is_understood_as_a_list() {
+        for (version, field, expected) in [
+            ("1.1", "Expect: 100-Continue", true),
+            ("1.1", "Expect: , 100-continue, 100-continue", true),
+            ("1.1", "Expect:", false),
+            ("1.0", "Expect: 100-continue", false),
+        ] {
+            let head = parse(format!("PUT / HTTP/{version}\r\nHost: a\r\n{field}\r\n\r\n").as_bytes()).unwrap();
+            assert_eq!(head.expects_continue, expected, "{version} {field}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_no_type_holds_is_told_from_a_malformed_one() {
+        let of = |length: usize| verdict(&format!("GET /{} HTTP/1.1\nHost: a\n\n", "x".repeat(length - 1)));
+        assert_eq!((of(TARGET_LIMIT), of(TARGET_LIMIT + 1)), (Ok(()), Err(HeadError::TargetTooLong)));
     }
 
     #[test]

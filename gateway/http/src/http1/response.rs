@@ -6,6 +6,7 @@ use http::{Method, StatusCode, Version};
 
 use super::body::Decoder;
 use super::field::{self, ConnectionOptions, FIELDS_LIMIT, Fields, Names};
+use super::request::version_of;
 
 /// A response's head.
 #[derive(Debug)]
@@ -69,7 +70,11 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
     }
     let Fields { map: headers, names } = fields;
     let options = ConnectionOptions::of(&headers);
-    let keep_alive = if version == Version::HTTP_11 { !options.close } else { options.keep_alive && !options.close };
+    let keep_alive = match version {
+        Version::HTTP_11 => !options.close,
+        // That version has no transfer codings: what follows may be something else than it seems (RFC 9112, section 6.1).
+        _ => options.keep_alive && !options.close && !headers.contains_key(TRANSFER_ENCODING),
+    };
     let reason = match status.canonical_reason() {
         Some(usual) if usual.as_bytes() == reason => Bytes::from_static(usual.as_bytes()),
         _ => Bytes::copy_from_slice(reason),
@@ -79,11 +84,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
 
 fn status_line(line: &[u8]) -> Option<(Version, StatusCode, &[u8])> {
     let (version, rest) = line.split_at_checked(8)?;
-    let version = match version {
-        b"HTTP/1.1" => Version::HTTP_11,
-        b"HTTP/1.0" => Version::HTTP_10,
-        _ => return None,
-    };
+    let version = version_of(version)?;
     let (status, reason) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
     let status = StatusCode::from_bytes(status).ok()?;
     // Some servers leave out the space before an empty reason.
@@ -154,6 +155,8 @@ mod tests {
             ("HTTP/1.1 200 \nConnection: x, Close\n\n", false),
             ("HTTP/1.0 200 OK\n\n", false),
             ("HTTP/1.0 200 OK\nconnection: Keep-Alive\n\n", true),
+            ("HTTP/1.0 200 OK\nconnection: Keep-Alive\ntransfer-encoding: chunked\n\n", false),
+            ("HTTP/1.2 200 OK\n\n", true),
         ] {
             assert_eq!(self::head(text).unwrap().keep_alive, keep_alive, "{text}");
         }

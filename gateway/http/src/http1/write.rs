@@ -46,7 +46,7 @@ pub fn request(
     out.push(b' ');
     out.extend_from_slice(path.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields(out, headers, names, framing, connection);
+    fields(out, headers, names, framing, (connection, false));
 }
 
 /// Writes a response's head.
@@ -64,7 +64,8 @@ pub fn response(
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
-    fields(out, headers, names, framing, connection);
+    let required = status == StatusCode::UPGRADE_REQUIRED && headers.contains_key(UPGRADE);
+    fields(out, headers, names, framing, (connection, required));
 }
 
 /// Enough for most heads, so that the buffer grows once.
@@ -72,14 +73,21 @@ fn head_size(headers: &HeaderMap) -> usize {
     128 + headers.len() * 48
 }
 
-fn fields(out: &mut Vec<u8>, headers: &HeaderMap, names: &Names, framing: Framing, connection: Connection) {
+/// `required`: the message says to which protocol the client has to upgrade (RFC 9110, section 15.5.22).
+fn fields(
+    out: &mut Vec<u8>,
+    headers: &HeaderMap,
+    names: &Names,
+    framing: Framing,
+    (connection, required): (Connection, bool),
+) {
     let mut cursor = names.cursor();
     for (name, value) in headers {
         // Framing and connection are this message's own, not those of the one that it came from.
         let ours = *name == TRANSFER_ENCODING
             || *name == CONNECTION
             || (*name == CONTENT_LENGTH && framing != Framing::Described)
-            || (*name == UPGRADE && connection != Connection::Upgrade);
+            || (*name == UPGRADE && connection != Connection::Upgrade && !required);
         if !ours {
             field(out, cursor.original(name), value.as_bytes());
         }
@@ -93,12 +101,14 @@ fn fields(out: &mut Vec<u8>, headers: &HeaderMap, names: &Names, framing: Framin
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::None | Framing::Described | Framing::UntilClose => {}
     }
-    match connection {
-        Connection::Silent => {}
-        Connection::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
-        Connection::Upgrade => out.extend_from_slice(b"Connection: upgrade\r\n"),
-    }
+    out.extend_from_slice(match (connection, required) {
+        (Connection::Silent, false) => b"",
+        (Connection::KeepAlive, false) => b"Connection: keep-alive\r\n",
+        (Connection::Close, false) => b"Connection: close\r\n",
+        (Connection::Upgrade, _) | (Connection::Silent, true) => b"Connection: upgrade\r\n".as_slice(),
+        (Connection::KeepAlive, true) => b"Connection: keep-alive, upgrade\r\n",
+        (Connection::Close, true) => b"Connection: close, upgrade\r\n",
+    });
     out.extend_from_slice(b"\r\n");
 }
 
@@ -185,6 +195,26 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "POST /a?b HTTP/1.1\r\nHost: a\r\nX-CamelCase: 1\r\nlower: 2\r\nContent-Length: 1234567\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_426_says_to_what_and_other_statuses_do_not() {
+        let headers = HeaderMap::from_iter([(UPGRADE, "websocket".parse().unwrap())]);
+        let written = |status, connection| {
+            let mut out = Vec::new();
+            response(&mut out, status, b"", (&headers, &Names::default()), Framing::Length(0), connection);
+            String::from_utf8(out).unwrap()
+        };
+        for (connection, options) in [
+            (Connection::Silent, "upgrade"),
+            (Connection::KeepAlive, "keep-alive, upgrade"),
+            (Connection::Close, "close, upgrade"),
+        ] {
+            let head = written(StatusCode::UPGRADE_REQUIRED, connection);
+            assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+            assert!(head.contains(&format!("\r\nConnection: {options}\r\n")), "{head}");
+            assert!(!written(StatusCode::OK, connection).contains("upgrade"));
+        }
     }
 
     #[test]

@@ -317,13 +317,19 @@ fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Limits) -> Result<
         read.advance(2);
     }
     let limit = limits.header_limit;
-    let too_large = || {
-        End::Refused(Problem::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes.")))
+    let too_large = |read: &[u8]| {
+        // RFC 9112, section 3: whoever sent a target that is too long learns that it was that.
+        let line_fits = memchr::memchr(b'\n', read.get(..limit).unwrap_or(read)).is_some();
+        End::Refused(if line_fits {
+            Problem::new(Code::HeadTooLarge, format!("The request head exceeds the limit of {limit} bytes."))
+        } else {
+            Problem::new(Code::UriTooLong, format!("The request line exceeds the limit of {limit} bytes."))
+        })
     };
     match request::scan(read, *scanned).map_err(|error| End::Refused(error.into()))? {
-        request::Progress::Complete { end } if end > limit => Err(too_large()),
+        request::Progress::Complete { end } if end > limit => Err(too_large(read)),
         request::Progress::Complete { end } => Ok(Some(end)),
-        request::Progress::Partial { .. } if read.len() > limit => Err(too_large()),
+        request::Progress::Partial { .. } if read.len() > limit => Err(too_large(read)),
         request::Progress::Partial { scanned: upto } => {
             *scanned = upto;
             Ok(None)

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 use http::{StatusCode, Version};
 use pingora::protocols::Stream;
 use witgate_http::http1::body::{Decoder, Progress};
 use witgate_http::http1::field::Names;
 use witgate_http::http1::request::{self, Body};
 use witgate_http::http1::write::{self, Connection, Framing};
+use witgate_http::{hop, trailer};
 
 use super::{ClientError, Length};
 use crate::proxy::wire::Wire;
@@ -28,6 +29,8 @@ pub struct Http1 {
     pub wire: Wire,
     body: Decoder,
     version: Version,
+    /// What `Connection` of the request named, for its trailers.
+    nominated: Vec<HeaderName>,
     /// The client sends its body when it is told to.
     waits_to_send: bool,
     /// Another request may follow.
@@ -46,6 +49,7 @@ impl Http1 {
             wire: Wire::new(stream),
             body: Decoder::length(0),
             version: Version::HTTP_11,
+            nominated: Vec::new(),
             waits_to_send: false,
             keep_alive: false,
             framing: Framing::None,
@@ -62,6 +66,7 @@ impl Http1 {
             Body::Chunked => Decoder::chunked(),
         };
         self.version = head.version;
+        self.nominated = if head.body == Body::Chunked { hop::nominated(&head.headers) } else { Vec::new() };
         self.waits_to_send = head.expects_continue && !self.body.is_done();
         self.keep_alive = head.keep_alive;
         (self.framing, self.broken) = (Framing::None, false);
@@ -109,7 +114,7 @@ impl Http1 {
     }
 
     pub fn take_trailers(&mut self) -> Option<HeaderMap> {
-        self.body.take_trailers()
+        Some(trailer::without(self.body.take_trailers()?, &self.nominated))
     }
 
     /// Ready with the number of body bytes at hand, or none at the body's end.

@@ -4,13 +4,14 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
 use pingora::protocols::Stream;
 use witgate_http::http1::body::{Decoder, Progress};
 use witgate_http::http1::field::Names;
 use witgate_http::http1::response;
 use witgate_http::http1::write::{self, Framing};
+use witgate_http::{hop, trailer};
 
 use super::UpstreamError;
 use crate::proxy::wire::Wire;
@@ -29,6 +30,8 @@ pub struct Http1 {
     answered: bool,
     keep_alive: bool,
     scanned: usize,
+    /// What `Connection` of the response named, for its trailers.
+    nominated: Vec<HeaderName>,
 }
 
 /// A response's head, ready to be passed on.
@@ -50,6 +53,7 @@ impl Http1 {
             answered: false,
             keep_alive: false,
             scanned: 0,
+            nominated: Vec::new(),
         }
     }
 
@@ -103,6 +107,9 @@ impl Http1 {
         if !head.status.is_informational() {
             self.body = response::framing(&head, method).map_err(invalid)?;
             self.keep_alive = head.keep_alive;
+            // Only such bodies have trailers.
+            let chunked = head.headers.contains_key(TRANSFER_ENCODING);
+            self.nominated = if chunked { hop::nominated(&head.headers) } else { Vec::new() };
         }
         let response::Head { status, reason, headers, names, .. } = head;
         Poll::Ready(Ok(ResponseParts { status, reason, headers, names }))
@@ -141,7 +148,7 @@ impl Http1 {
     }
 
     pub fn take_trailers(&mut self) -> Option<HeaderMap> {
-        self.body.take_trailers()
+        Some(trailer::without(self.body.take_trailers()?, &self.nominated))
     }
 
     /// Whether another request may be sent: both messages have ended, and nothing that nobody asked for has come.
