@@ -2,11 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Request, Response};
 use witgate_tests::client::request;
-use witgate_tests::http2::{DATA, GOAWAY, HEADERS, Http2, RST_STREAM, block};
+use witgate_tests::gateway::PATIENCE;
+use witgate_tests::http2::{DATA, GOAWAY, HEADERS, Http2, PING, RST_STREAM, SETTINGS, block};
 use witgate_tests::{Connection, Gateway};
 
 use crate::http2::{connect, run, whole};
@@ -172,6 +174,54 @@ fn a_closed_connection_is_not_used_again() {
         gateway
             .eventually("the connection is seen to be closed", |_| seen.lock().expect("not poisoned").len() == count);
     }
+}
+
+/// An endpoint that answers no request, and tells of what else it sees: the kinds of frames, and 255 for the end.
+fn mute(answers_ping: bool) -> (SocketAddr, Receiver<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (seen, has_seen) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut server = Http2::serve(stream);
+            let seen = seen.clone();
+            std::thread::spawn(move || {
+                while let Some(frame) = server.any() {
+                    let _ = seen.send(frame.kind);
+                    if frame.kind == SETTINGS || (frame.kind == PING && answers_ping) {
+                        server.acknowledge(frame);
+                    }
+                }
+                let _ = seen.send(255);
+            });
+        }
+    });
+    (address, has_seen)
+}
+
+fn await_kind(seen: &Receiver<u8>, kind: u8) {
+    while seen.recv_timeout(PATIENCE).expect("another frame") != kind {}
+}
+
+#[test]
+fn an_endpoint_that_left_a_request_unanswered_is_asked_whether_it_is_there() {
+    let (address, seen) = mute(false);
+    let gateway = site(address, "deadline = \"300ms\"\n");
+    assert_eq!(gateway.get("/").status, 504);
+    await_kind(&seen, PING);
+    // It does not say so: the next request would hang as well.
+    await_kind(&seen, 255);
+    assert_eq!(gateway.get("/").status, 504);
+    await_kind(&seen, HEADERS);
+    let (address, seen) = mute(true);
+    let gateway = site(address, "deadline = \"300ms\"\n");
+    let mut client = Connection::open(gateway.address());
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(client.response().expect("an answer").status, 504);
+        await_kind(&seen, PING);
+    }
+    assert!(seen.try_iter().all(|kind| kind != 255), "it has said that it is there");
 }
 
 /// A service of `h2`'s: two interim responses, then the trailers of the request as those of the response.

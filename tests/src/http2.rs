@@ -134,7 +134,8 @@ impl Http2 {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    fn any(&mut self) -> Option<Frame> {
+    /// The next frame, whatever it is, without an acknowledgement.
+    pub fn any(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -144,7 +145,8 @@ impl Http2 {
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    fn acknowledge(&mut self, frame: Frame) {
+    /// Acknowledges SETTINGS or PING.
+    pub fn acknowledge(&mut self, frame: Frame) {
         if frame.flags & 1 == 0 {
             self.frame(frame.kind, 1, 0, if frame.kind == PING { &frame.payload } else { b"" });
         }

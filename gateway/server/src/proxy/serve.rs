@@ -1,5 +1,6 @@
 //! One request from its head to the last byte of its response.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use http::StatusCode;
@@ -26,7 +27,11 @@ pub async fn serve(connected: Connected<'_>, incoming: Incoming, gateway: &Gatew
     let Connected { client, timer, closing, origin } = connected;
     let ctx = RequestCtx::new(gateway, snapshot, head, &arrival, origin);
     let mut session = Session { client, timer, closing, origin, ctx };
-    let served = panic::guard(walk(&mut session, arrival)).await.unwrap_or_else(|panic| {
+    let served = {
+        let walk = pin!(walk(&mut session, arrival));
+        panic::guard(walk).await
+    };
+    let served = served.unwrap_or_else(|panic| {
         gateway.metrics.panics.inc();
         error!(request_id = &*session.ctx.id, "{panic}");
         Err(Failure::Panicked(panic))

@@ -72,19 +72,36 @@ fn settings(gateway: &Gateway) -> Builder {
 }
 
 /// Requests of a connection that are being served.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Live {
     count: usize,
     /// The connection, which waits until there are none.
     waker: Option<Waker>,
+    /// Of requests that have ended, for those to come: beginning to ask for time takes longer than asking.
+    spare: Vec<Ends>,
 }
 
-/// One of them.
-struct Lease(Arc<Mutex<Live>>);
+/// What ends a request before its time: the clock, and the gateway's end.
+struct Ends {
+    timer: DeadlineTimer,
+    closing: Closing,
+}
+
+/// Most that is kept of them on a connection; each has a few hundred bytes.
+const SPARE_LIMIT: usize = 8;
+
+/// One of the requests.
+struct Lease {
+    live: Arc<Mutex<Live>>,
+    ends: Option<Ends>,
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut live = self.0.lock();
+        let mut live = self.live.lock();
+        if live.spare.len() < SPARE_LIMIT {
+            live.spare.extend(self.ends.take());
+        }
         live.count -= 1;
         if live.count == 0
             && let Some(waker) = live.waker.take()
@@ -184,14 +201,11 @@ impl Keeper {
                     self.record_refusals();
                     return Poll::Ready(());
                 }
-                Poll::Pending => {
-                    self.record_refusals();
-                    match self.poll_limits(context, protocol) {
-                        Next::Wait => return Poll::Pending,
-                        Next::Again => {}
-                        Next::Over => return Poll::Ready(()),
-                    }
-                }
+                Poll::Pending => match self.poll_limits(context, protocol) {
+                    Next::Wait => return Poll::Pending,
+                    Next::Again => {}
+                    Next::Over => return Poll::Ready(()),
+                },
             }
         }
     }
@@ -199,23 +213,31 @@ impl Keeper {
     /// Has a request served by a task of its own.
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.watch.lock().accepted(respond.stream_id().as_u32());
-        self.live.lock().count += 1;
-        let lease = Lease(Arc::clone(&self.live));
+        let spare = {
+            let mut live = self.live.lock();
+            live.count += 1;
+            live.spare.pop()
+        };
+        let mut ends = spare.unwrap_or_else(|| Ends {
+            timer: DeadlineTimer::default(),
+            closing: Closing::new(&self.drain, &self.drain, &self.cut_off),
+        });
+        let mut lease = Lease { live: Arc::clone(&self.live), ends: None };
         let (gateway, origin) = (Arc::clone(&self.gateway), Arc::clone(&self.origin));
-        let closing = Closing::new(&self.drain, &self.drain, &self.cut_off);
         // On this thread: the runtimes of the proxy do not move tasks.
         tokio::spawn(async move {
-            let _lease = lease;
-            serve_stream(&gateway, (&origin, closing), request, respond).await;
+            serve_stream(&gateway, (&origin, &mut ends), request, respond).await;
+            lease.ends = Some(ends);
         });
     }
 
     /// What time and bytes say of the connection, while there is nothing else to do.
     fn poll_limits(&mut self, context: &mut Context<'_>, protocol: &mut Protocol<Watched, Bytes>) -> Next {
-        let (head, breach, has_ended) = {
+        let (head, breach, has_ended, refusals) = {
             let mut watch = self.watch.lock();
-            (watch.head_since(), watch.take_breach(), watch.has_ended())
+            (watch.head_since(), watch.take_breach(), watch.has_ended(), watch.take_refusals())
         };
+        refusals.iter().for_each(|refusal| self.record(refusal));
         let now = Instant::now();
         if has_ended || self.ended.is_some() {
             let until = *self.ended.get_or_insert(now) + LINGER;
@@ -260,6 +282,8 @@ impl Keeper {
     fn is_idle(&mut self, context: &Context<'_>) -> bool {
         let mut live = self.live.lock();
         if live.count == 0 {
+            // Each keeps hold of the task that asked last: one is enough for a connection that may be idle for long.
+            live.spare.truncate(1);
             return true;
         }
         if !live.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -347,7 +371,7 @@ enum Next {
 /// Serves one request; nothing that happens here concerns others.
 async fn serve_stream(
     gateway: &Gateway,
-    (origin, mut closing): (&Origin, Closing),
+    (origin, Ends { timer, closing }): (&Origin, &mut Ends),
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
@@ -362,24 +386,27 @@ async fn serve_stream(
         None => Length::Unknown,
     };
     let mut client = Http2::new(body, respond, &parts);
-    let mut timer = DeadlineTimer::default();
-    let served = guard(async {
-        match checked {
-            Ok(()) => {
-                let incoming = head::into_incoming(parts, length);
-                let client = Downstream::Http2(&mut client);
-                let connected = Connected { client, timer: &mut timer, closing: &mut closing, origin };
-                serve_request(connected, incoming, gateway, &snapshot).await;
+    let served = {
+        let work = pin!(async {
+            match checked {
+                Ok(()) => {
+                    let incoming = head::into_incoming(parts, length);
+                    let client = Downstream::Http2(&mut client);
+                    let connected = Connected { client, timer: &mut *timer, closing, origin };
+                    serve_request(connected, incoming, gateway, &snapshot).await;
+                }
+                Err(problem) => refuse(gateway, origin, (&mut client, &mut *timer), &parts, problem).await,
             }
-            Err(problem) => refuse(gateway, origin, (&mut client, &mut timer), &parts, problem).await,
-        }
-        // A stream that is dropped while the client still sends is reset, which some clients take for the answer.
-        let downstream = &mut Downstream::Http2(&mut client);
-        if !downstream.is_body_done() {
-            relay::drain(downstream, &mut timer, snapshot.config.downstream.linger_timeout, BODY_LINGER_PAUSE).await;
-        }
-    });
-    if let Err(panic) = served.await {
+            // A stream that is dropped while the client still sends is reset, which some clients take for the answer.
+            let downstream = &mut Downstream::Http2(&mut client);
+            if !downstream.is_body_done() {
+                let time = snapshot.config.downstream.linger_timeout;
+                relay::drain(downstream, timer, time, BODY_LINGER_PAUSE).await;
+            }
+        });
+        guard(work).await
+    };
+    if let Err(panic) = served {
         gateway.metrics.panics.inc();
         let id = request_id::mint();
         error!(request_id = &*id, "{panic}");
@@ -387,7 +414,7 @@ async fn serve_stream(
             return client.reset();
         }
         let problem = Problem::new(Code::Internal, "The gateway could not serve the request.");
-        let _ = answer(gateway, (&mut client, &mut timer), render(problem, &id, None), &id).await;
+        let _ = answer(gateway, (&mut client, timer), render(problem, &id, None), &id).await;
     }
 }
 
