@@ -27,8 +27,9 @@ pub enum Value {
     Structure,
 }
 
-/// Up to here every integer is a floating-point number of its own (RFC 7493, section 2.2).
-const EXACT: f64 = 9_007_199_254_740_991.0;
+/// 2^50: up to here a number that was rounded while it was read is less than one half from what was written, so that no
+/// integer becomes another one.
+const EXACT: f64 = 1_125_899_906_842_624.0;
 
 impl Object {
     /// None if the bytes are not one JSON object with unique names, and nothing after it.
@@ -169,7 +170,8 @@ mod tests {
             ("-0", Value::Integer(0)),
             ("1.8e9", Value::Integer(1_800_000_000)),
             ("-2.5E+1", Value::Integer(-25)),
-            ("9007199254740993.0", Value::Number(9_007_199_254_740_992.0)),
+            ("1125899906842624.0", Value::Integer(1 << 50)),
+            ("1e16", Value::Number(1e16)),
             ("1e300", Value::Number(1e300)),
             (r#""J\u00fcrgen \ud83d\ude00""#, Value::Text("J\u{fc}rgen \u{1f600}".to_owned())),
             ("\"J\u{fc}rgen \u{1f600}\"", Value::Text("J\u{fc}rgen \u{1f600}".to_owned())),
