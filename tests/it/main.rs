@@ -5,6 +5,7 @@ mod admin;
 mod architecture;
 mod authoring;
 mod bodies;
+mod check;
 mod clients;
 mod contract;
 mod endpoints;

@@ -50,7 +50,7 @@ fn a_stage_that_may_be_skipped_does_not_keep_its_route_from_serving() {
     let skipping = config(&upstream, ", config = { tag = \"x\" }, on_load = \"skip\"", "");
     let site = site(&skipping, BROKEN);
     let (status, output) = site.check(&[]);
-    let warned = output.contains("WARN") && output.contains("plugin `p`") && output.contains("route `all`");
+    let warned = output.contains("warning: ") && output.contains("plugin `p`") && output.contains("route `all`");
     assert!(status.success() && warned, "{output}");
     let gateway = site.start();
     assert_eq!((gateway.get("/").status, upstream.last().header("x-tag")), (200, None));
@@ -71,7 +71,7 @@ fn a_component_that_cannot_be_read_is_one_that_cannot_be_loaded() {
         site.configure(&config(&upstream, &format!(", config = {{ tag = \"x\" }}{stage}"), ""));
         let (status, output) = site.check(&[]);
         assert_eq!(status.success(), taken, "{stage}: {output}");
-        assert!(output.contains("p.wasm") && output.contains("cannot be read"), "{stage}: {output}");
+        assert!(output.contains("p.wasm`, got none") && output.contains("expected a file"), "{stage}: {output}");
     }
     let gateway = site.start();
     assert_eq!(gateway.get("/").status, 200);

@@ -26,7 +26,7 @@ pub use cases::{TestOptions, TestSubject, Tested, test};
 pub use error::CommandError;
 pub use inspect::{Inspected, inspect};
 #[cfg(feature = "lua")]
-pub use lua::{Checked, LuaCheckOptions, lua_check};
+pub use lua::{Checked, LuaCheckOptions, LuaFinding, lua_check, lua_findings};
 #[cfg(feature = "lua")]
 pub use openresty::{Against, CaseOutcome, Conformance, ConformanceOptions, Known, Outcome, conformance};
 pub use project::{Built, Created, Language, build, new};

@@ -28,6 +28,7 @@ impl PartialEq for StaticSpots {
 }
 
 impl StaticSpots {
+    /// A setting that is not there has the spot of its table, and without that the end of the file, where it could stand.
     pub(crate) fn of(root: &Table<'_>) -> Self {
         let mut spots = BTreeMap::new();
         for (section, keys) in STATIC {
@@ -40,6 +41,10 @@ impl StaticSpots {
         }
         Self(spots)
     }
+
+    fn of_setting(&self, path: &str) -> Spot {
+        self.0.get(path).cloned().unwrap_or_else(|| Spot { path: path.to_owned(), ..Spot::default() })
+    }
 }
 
 impl Config {
@@ -48,14 +53,47 @@ impl Config {
     pub fn static_changes(&self, old: &Self, file: &Path) -> Vec<Diagnostic> {
         let (mine, theirs) = (settings(self), settings(old));
         let changed = mine.iter().zip(&theirs).filter(|((_, mine), (_, theirs))| mine != theirs);
-        changed
-            .map(|((path, _), _)| {
-                let spot = self.static_spots.0.get(*path).cloned();
-                let spot = spot.unwrap_or_else(|| Spot { path: (*path).to_owned(), ..Spot::default() });
-                let message = format!("`{path}` cannot change while the gateway runs");
-                Diagnostic::at(file, &spot, message, "restart to apply it, or put the old value back")
-            })
-            .collect()
+        let changes = changed.map(|((path, mine), (_, theirs))| {
+            let (spot, subject, mine, theirs) = match (mine, theirs) {
+                (Setting::Listeners(mine), Setting::Listeners(theirs)) => self.listener_change(mine, theirs),
+                (mine, theirs) => (self.static_spots.of_setting(path), format!("`{path}`"), mine.show(), theirs.show()),
+            };
+            let message = format!(
+                "{subject} cannot change while the gateway runs: expected {theirs}, as it was started with, got {mine}"
+            );
+            Diagnostic::at(file, &spot, message, "restart to apply it, or put the old value back")
+        });
+        changes.collect()
+    }
+
+    /// The first listener that differs: where, what, what it is now and what it was.
+    fn listener_change(&self, mine: &[Listener], theirs: &[Listener]) -> (Spot, String, String, String) {
+        let differing = mine.iter().zip(theirs).enumerate().find(|(_, (mine, theirs))| mine != theirs);
+        let subject = |index: usize| format!("`listeners[{index}]`");
+        let at = |listener: &Listener| Spot { path: "listeners".to_owned(), ..listener.address.spot.clone() };
+        match differing {
+            Some((index, (mine, theirs))) => (at(mine), subject(index), show(mine), show(theirs)),
+            None => match mine.get(theirs.len()) {
+                Some(added) => {
+                    (at(added), "`listeners`".to_owned(), format!("also {}", show(added)), "no more".to_owned())
+                }
+                None => {
+                    let gone = theirs.get(mine.len()).map_or_else(String::new, show);
+                    (self.static_spots.of_setting("listeners"), "`listeners`".to_owned(), "none".to_owned(), gone)
+                }
+            },
+        }
+    }
+}
+
+fn show(Listener { address, tls }: &Listener) -> String {
+    let address = address.value;
+    match tls {
+        Some(tls) => {
+            let (certificate, key) = (tls.certificate.value.display(), tls.key.value.display());
+            format!("{address} with the certificate `{certificate}` and the key `{key}`")
+        }
+        None => format!("{address} without `tls`"),
     }
 }
 
@@ -110,4 +148,28 @@ enum Setting<'c> {
     Niceness(u32),
     Directories(&'c [Located<PathBuf>]),
     Log(&'c AccessLog),
+}
+
+impl Setting<'_> {
+    /// As in the file, as far as it can be told in a few words.
+    fn show(&self) -> String {
+        let path = |path: &Located<PathBuf>| format!("\"{}\"", path.value.display());
+        match self {
+            Self::Listeners(listeners) => format!("{} listeners", listeners.len()),
+            Self::Address(address) => address.map_or_else(|| "\"off\"".to_owned(), |it| format!("\"{}\"", it.value)),
+            Self::Count(count) => count.map_or_else(|| "none".to_owned(), |count| count.to_string()),
+            Self::Time(time) => format!("{time:?}"),
+            Self::File(file) => file.map_or_else(|| "none".to_owned(), path),
+            Self::ModelRuntime(ModelRuntime::Embedded) => "\"embedded\"".to_owned(),
+            Self::ModelRuntime(ModelRuntime::Auto) => "\"auto\"".to_owned(),
+            Self::ModelRuntime(ModelRuntime::Path(file)) => path(file),
+            Self::Niceness(niceness) => niceness.to_string(),
+            Self::Directories(directories) => {
+                format!("[{}]", directories.iter().map(path).collect::<Vec<_>>().join(", "))
+            }
+            Self::Log(AccessLog::Stdout) => "\"stdout\"".to_owned(),
+            Self::Log(AccessLog::Off) => "\"off\"".to_owned(),
+            Self::Log(AccessLog::File(file)) => format!("the file {}", path(file)),
+        }
+    }
 }

@@ -27,15 +27,18 @@
 //! assert_eq!(config.unwrap().routes[0].name, "all");
 //! ```
 
+mod belonging;
 mod change;
 mod diagnostic;
 mod kind;
 mod model;
 mod nearest;
 mod node;
+mod places;
 mod reference;
 mod section;
 mod source;
+mod syntax;
 mod table;
 mod tree;
 
@@ -44,7 +47,8 @@ use std::path::Path;
 pub use diagnostic::Diagnostic;
 pub use model::*;
 pub use nearest::did_you_mean;
-pub use reference::reference;
+pub use places::{Place, Places};
+pub use reference::{OptionKey, OptionTable, options, reference};
 
 use source::Source;
 use table::Table;

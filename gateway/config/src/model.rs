@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Places;
 use crate::change::StaticSpots;
 
 pub use features::*;
@@ -510,6 +511,8 @@ pub enum StageKind {
         plugin: String,
         /// The plugin's own configuration, as JSON; an object.
         config: Located<serde_json::Value>,
+        /// Where the parts of it stand.
+        places: Places,
         grants: Vec<Located<Grant>>,
     },
     /// A model scores the request.

@@ -6,11 +6,11 @@ pub fn did_you_mean<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
     otherwise: impl FnOnce() -> String,
 ) -> String {
-    nearest(wrong, candidates).map_or_else(otherwise, |near| format!("did you mean `{near}`?"))
+    nearest(wrong, candidates).map_or_else(otherwise, |(_, near)| format!("did you mean `{near}`?"))
 }
 
-/// The candidate with the fewest typing errors, if they are at most a third of its letters (and one in short words).
-fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate with the fewest typing errors, and how many there are, if they are at most a third of its letters (and one in short words).
+pub(crate) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
     // The distance is quadratic, and nobody mistypes a name by hundreds of letters.
     let wrong: Vec<char> = wrong.to_lowercase().chars().map(dashed).take(100).collect();
     candidates
@@ -21,7 +21,6 @@ fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
             (distance <= (letters.len() / 3).max(1) && distance < letters.len()).then_some((distance, candidate))
         })
         .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// `-` and `_` are confused rather than mistyped.
@@ -68,7 +67,7 @@ mod tests {
             ("colour", None),
             ("", None),
         ] {
-            assert_eq!(nearest(wrong, keys), right, "{wrong}");
+            assert_eq!(nearest(wrong, keys).map(|(_, near)| near), right, "{wrong}");
         }
     }
 

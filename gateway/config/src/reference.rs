@@ -1,5 +1,7 @@
 //! The reference of all options, written by the code that reads them.
 
+use std::sync::LazyLock;
+
 use crate::section;
 use crate::source::Source;
 use crate::table::{Reload, Table};
@@ -68,7 +70,26 @@ impl SectionNote {
     }
 }
 
+/// What there is, for looking up names: nothing of it depends on a file.
+static KNOWN: LazyLock<Reference> = LazyLock::new(Reference::of_everything);
+
 impl Reference {
+    pub(crate) fn known() -> &'static Self {
+        &KNOWN
+    }
+
+    /// Names of the keys and tables that a table of this path has.
+    pub(crate) fn names_in<'r>(&'r self, path: &'r str) -> impl Iterator<Item = &'r str> {
+        let keys = self.sections.iter().filter(move |section| section.path == path).flat_map(|section| &section.keys);
+        let tables = self.sections.iter().filter(move |section| section.parent() == path).map(SectionNote::name);
+        keys.map(|key| key.name).chain(tables)
+    }
+
+    /// Whether any table has a key of that name.
+    pub(crate) fn has_key(&self, name: &str) -> bool {
+        self.sections.iter().flat_map(|section| &section.keys).any(|key| key.name == name)
+    }
+
     /// Reads nothing, and so learns what could be read.
     pub(crate) fn of_everything() -> Self {
         let source = Source::recording();
@@ -96,6 +117,28 @@ impl Reference {
 }
 
 impl SectionNote {
+    /// The path of the table that this one is in.
+    pub(crate) fn parent(&self) -> &str {
+        self.table_path().rsplit_once('.').map_or("", |(parent, _)| parent)
+    }
+
+    /// The key that it stands under.
+    pub(crate) fn name(&self) -> &str {
+        let path = self.table_path();
+        path.rsplit_once('.').map_or(path, |(_, name)| name)
+    }
+
+    /// Without what tells one of several tables from another.
+    fn table_path(&self) -> &str {
+        let path = self.path.strip_suffix("[]").unwrap_or(&self.path);
+        path.strip_suffix(".NAME").unwrap_or(path)
+    }
+
+    /// As in the file, between its brackets.
+    pub(crate) fn header(&self) -> &str {
+        &self.header
+    }
+
     fn to_markdown(&self) -> String {
         let level = if self.path.contains("].") || self.path.contains("NAME.") { "###" } else { "##" };
         let reload = match self.reload {
@@ -128,4 +171,47 @@ impl KeyNote {
 /// Every option of the file with its values, default and meaning, in Markdown: the content of `docs/configuration.md`.
 pub fn reference() -> String {
     Reference::of_everything().to_markdown()
+}
+
+/// A table of the file, for tools that go through all options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionTable {
+    /// Such as `upstreams.NAME.tls` or `routes[].stages[]`.
+    pub path: String,
+    /// As in the file: `[upstreams.NAME.tls]`.
+    pub header: String,
+    pub keys: Vec<OptionKey>,
+}
+
+/// A key of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionKey {
+    pub name: &'static str,
+    /// What it can be; completes "expected …".
+    pub value: String,
+    /// In TOML.
+    pub example: &'static str,
+    /// In TOML; none: it must be there, or its absence has a meaning of its own.
+    pub default: Option<String>,
+    pub required: bool,
+}
+
+/// What [`reference()`] tells, in the same order.
+pub fn options() -> Vec<OptionTable> {
+    let key = |key: &KeyNote| OptionKey {
+        name: key.name,
+        value: key.value.clone(),
+        example: key.example,
+        default: match &key.absence {
+            Absence::Default(value) => Some(value.clone()),
+            Absence::Refused | Absence::Meaningful => None,
+        },
+        required: matches!(key.absence, Absence::Refused),
+    };
+    let table = |section: &SectionNote| OptionTable {
+        path: section.path.clone(),
+        header: section.header.clone(),
+        keys: section.keys.iter().map(key).collect(),
+    };
+    Reference::known().sections.iter().map(table).collect()
 }

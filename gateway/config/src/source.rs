@@ -33,8 +33,14 @@ pub(crate) struct Source<'a> {
 
 #[derive(Default)]
 struct Problems {
-    kept: Vec<Diagnostic>,
+    kept: Vec<Problem>,
     left_off: usize,
+}
+
+struct Problem {
+    diagnostic: Diagnostic,
+    /// Path of the table whose keys do not go together; none: it is about one value.
+    of_table: Option<String>,
 }
 
 impl<'a> Source<'a> {
@@ -90,18 +96,62 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn report(&self, spot: &Spot, message: impl Into<String>, help: impl Into<String>) -> Reported {
+        self.add(Problem { diagnostic: Diagnostic::at(self.file, spot, message, help), of_table: None })
+    }
+
+    /// Reports that keys of the table at a path do not go together.
+    pub(crate) fn report_table(
+        &self,
+        table: &str,
+        spot: &Spot,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Reported {
+        self.add(Problem {
+            diagnostic: Diagnostic::at(self.file, spot, message, help),
+            of_table: Some(table.to_owned()),
+        })
+    }
+
+    fn add(&self, problem: Problem) -> Reported {
         let mut problems = self.problems.borrow_mut();
         if problems.kept.len() < PROBLEMS_LIMIT {
-            problems.kept.push(Diagnostic::at(self.file, spot, message, help));
+            problems.kept.push(problem);
         } else {
             problems.left_off += 1;
         }
         Reported(())
     }
 
+    /// How many problems are kept so far.
+    pub(crate) fn mark(&self) -> usize {
+        self.problems.borrow().kept.len()
+    }
+
+    /// Takes back problems since a mark that another one, which is about to be reported, is the cause of: those of the keys at
+    /// these paths, and those of keys of `table` that do not go together.
+    pub(crate) fn withdraw(&self, mark: usize, table: &str, keys: &[String]) {
+        let is_consequence = |problem: &Problem| {
+            let at_key = problem.diagnostic.spot.as_ref().is_some_and(|spot| keys.contains(&spot.path));
+            // The file as a whole has many keys, which have little to do with each other.
+            at_key || (!table.is_empty() && problem.of_table.as_deref() == Some(table))
+        };
+        let mut index = 0;
+        self.problems.borrow_mut().kept.retain(|problem| {
+            index += 1;
+            index <= mark || !is_consequence(problem)
+        });
+    }
+
+    /// Where the text ends: what is missing from the file as a whole would stand behind it.
+    pub(crate) fn end(&self) -> usize {
+        self.text.trim_end().len()
+    }
+
     /// The value if nothing was reported, else all problems in the order of the file.
     pub(crate) fn conclude<T>(self, value: Read<T>) -> Result<T, Vec<Diagnostic>> {
-        let Problems { mut kept, left_off } = self.problems.into_inner();
+        let Problems { kept, left_off } = self.problems.into_inner();
+        let mut kept: Vec<_> = kept.into_iter().map(|problem| problem.diagnostic).collect();
         match value {
             Ok(value) if kept.is_empty() => Ok(value),
             Ok(_) | Err(Reported(())) => {

@@ -13,10 +13,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::Spot;
+use crate::belonging;
 use crate::kind::{Kind, Shown, name};
-use crate::nearest::did_you_mean;
+use crate::nearest::nearest;
 use crate::node::{Node, describe, join, path_part};
-use crate::reference::{Absence, KeyNote, SectionNote};
+use crate::reference::{Absence, KeyNote, Reference, SectionNote};
 use crate::source::{Read, Reported, Source};
 
 /// A key that holds a value.
@@ -53,19 +54,23 @@ pub(crate) struct Table<'a> {
     entries: Option<&'a DeTable<'a>>,
     offset: Option<usize>,
     path: String,
+    /// The path as the reference has it: `routes[].stages[]`.
+    kind: String,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
     pub(crate) fn root(source: &'a Source<'a>, entries: Option<&'a DeTable<'a>>) -> Self {
-        Self { source, entries, offset: None, path: String::new(), asked: Vec::new() }
+        // What the file lacks as a whole would stand at its end.
+        let offset = Some(source.end());
+        Self { source, entries, offset, path: String::new(), kind: String::new(), asked: Vec::new() }
     }
 
     pub(crate) fn source(&self) -> &'a Source<'a> {
         self.source
     }
 
-    /// Where the table stands; if it is not in the file, only its path.
+    /// Where the table stands; if it is not in the file, where the one around it does.
     pub(crate) fn spot(&self) -> Spot {
         self.source.spot(self.offset, &self.path)
     }
@@ -77,11 +82,11 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn fail_at(&self, key: &str, message: impl Into<String>, help: impl Into<String>) -> Reported {
-        self.source.report(&self.spot_of(key), message, help)
+        self.source.report_table(&self.path, &self.spot_of(key), message, help)
     }
 
     pub(crate) fn fail(&self, message: impl Into<String>, help: impl Into<String>) -> Reported {
-        self.source.report(&self.spot(), message, help)
+        self.source.report_table(&self.path, &self.spot(), message, help)
     }
 
     /// Whether the key is there, be its value right or wrong.
@@ -91,17 +96,38 @@ impl<'a> Table<'a> {
 
     /// The spot of a key of the table under `section`, with its path.
     pub(crate) fn spot_within(&self, section: &str, key: &str) -> Spot {
-        let inner = self.entry(section).filter(|node| node.value.is_table()).and_then(|node| node.table("").ok());
+        let inner = self.entry(section).filter(|node| node.value.is_table());
+        let inner = inner.and_then(|node| node.table("", &self.kind_of(section)).ok());
         inner.map_or_else(|| self.absent(section).spot_of(key), |table| table.spot_of(key))
     }
 
-    /// Names of the tables under `section`, be they right or wrong.
+    /// Names of the tables under `section`, be they right or wrong, and its own name right or mistyped: one mistake should
+    /// not look like two.
     pub(crate) fn names_in(&self, section: &str) -> Vec<String> {
-        let entries = self.entry(section).and_then(|node| match node.value {
+        self.tables_in(section).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Those of the tables under `section` that have one of these keys, be it right or wrong.
+    pub(crate) fn names_with(&self, section: &str, keys: &[&str]) -> Vec<String> {
+        let has = |value: &DeValue<'_>| keys.iter().any(|key| value.get(key).is_some());
+        self.tables_in(section).filter(|(_, value)| has(value)).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn tables_in(&self, section: &str) -> impl Iterator<Item = (&'a str, &'a DeValue<'a>)> {
+        let node = self.entry(section).or_else(|| {
+            let entries = self.entries?;
+            let known: Vec<_> = Reference::known().names_in(&self.kind).collect();
+            let meant = |key: &str| {
+                !known.contains(&key) && nearest(key, known.iter().copied()).is_some_and(|(_, near)| near == section)
+            };
+            let (key, _) = entries.iter().find(|(key, _)| meant(key.get_ref()))?;
+            self.entry(key.get_ref())
+        });
+        let entries = node.and_then(|node| match node.value {
             DeValue::Table(entries) => Some(entries),
             _ => None,
         });
-        entries.into_iter().flatten().map(|(name, _)| name.get_ref().to_string()).collect()
+        entries.into_iter().flatten().map(|(name, value)| (name.get_ref().as_ref(), value.get_ref()))
     }
 
     /// A key that must be there.
@@ -111,7 +137,8 @@ impl<'a> Table<'a> {
             Some(node) => key.kind.read(&node),
             None => {
                 let message = format!("missing: expected {}", key.kind.expected());
-                Err(self.fail_at(key.name, message, format!("add `{} = {}`", key.name, key.example)))
+                let help = format!("add `{} = {}`", key.name, key.example);
+                Err(self.source.report(&self.spot_of(key.name), message, help))
             }
         }
     }
@@ -136,7 +163,7 @@ impl<'a> Table<'a> {
     ) -> Read<Option<T>> {
         self.note_section(section, &format!("[{}]", join(&self.path, section.name)), section.name);
         match self.ask(section.name) {
-            Some(node) => node.table("write `[…]` or `{ … }`")?.read(read).map(Some),
+            Some(node) => node.table("write `[…]` or `{ … }`", &self.kind_of(section.name))?.read(read).map(Some),
             None if self.source.reference().is_some() => self.absent(section.name).read(read).map(Some),
             None => Ok(None),
         }
@@ -150,7 +177,10 @@ impl<'a> Table<'a> {
     ) -> Read<T> {
         self.note_section(section, &format!("[{}]", join(&self.path, section.name)), section.name);
         match self.ask(section.name) {
-            Some(node) => node.table(&format!("write `[{}]`", join(&self.path, section.name)))?.read(read),
+            Some(node) => {
+                let help = format!("write `[{}]`", join(&self.path, section.name));
+                node.table(&help, &self.kind_of(section.name))?.read(read)
+            }
             None => self.absent(section.name).read(read),
         }
     }
@@ -167,14 +197,15 @@ impl<'a> Table<'a> {
             let _ = self.absent(&format!("{}.NAME", section.name)).read(|table| read(table, "NAME"));
         }
         let Some(node) = self.ask(section.name) else { return Ok(BTreeMap::new()) };
-        let entries = node.table(&format!("write `[{path}.NAME]`"))?.entries.into_iter().flatten();
+        let kind = self.kind_of(&format!("{}.NAME", section.name));
+        let entries = node.table(&format!("write `[{path}.NAME]`"), &kind)?.entries.into_iter().flatten();
         let mut values = BTreeMap::new();
         let mut failure = None;
         for (key, value) in entries {
             let node = self.child(join(&path, key.get_ref()), key.span().start, value);
             let named = name::check(key.get_ref(), &node);
             let value = node
-                .table(&format!("write `[{path}.{}]`", path_part(key.get_ref())))
+                .table(&format!("write `[{path}.{}]`", path_part(key.get_ref())), &kind)
                 .and_then(|table| table.read(|table| read(table, key.get_ref())));
             match (named, value) {
                 (Ok(()), Ok(value)) => drop(values.insert(key.get_ref().to_string(), value)),
@@ -209,11 +240,12 @@ impl<'a> Table<'a> {
             let message = format!("expected at most {ENTRIES_LIMIT} entries, got {}", items.len());
             return Err(node.fail(message, "remove some"));
         }
+        let kind = self.kind_of(&format!("{}[]", section.name));
         let mut values = Vec::with_capacity(items.len());
         let mut failure = None;
         for (index, item) in items.iter().enumerate() {
             let node = self.child(entry_path(&path, index, item.get_ref()), item.span().start, item);
-            match node.table("write `{ key = value, … }`").and_then(|table| table.read(&mut read)) {
+            match node.table("write `{ key = value, … }`", &kind).and_then(|table| table.read(&mut read)) {
                 Ok(value) => values.push(value),
                 Err(reported) => failure = Some(reported),
             }
@@ -223,24 +255,44 @@ impl<'a> Table<'a> {
 
     /// Reads the table and then reports what it holds besides.
     pub(crate) fn read<T>(mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+        let mark = self.source.mark();
         let value = read(&mut self);
-        self.refuse_unknown_keys()?;
+        self.refuse_unknown_keys(mark)?;
         value
     }
 
-    fn refuse_unknown_keys(&self) -> Read<()> {
+    fn refuse_unknown_keys(&self, mark: usize) -> Read<()> {
+        let unknown: Vec<_> =
+            self.entries.into_iter().flatten().filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref())).collect();
+        // A key that is missing because it is mistyped is one mistake, and so is what the table lacks without it.
+        let meant: Vec<_> = unknown.iter().filter_map(|(key, _)| self.meant(key.get_ref())).collect();
+        let meant: Vec<_> = meant.into_iter().filter(|meant| !self.has(meant)).map(|key| join(&self.path, key)).collect();
+        if !meant.is_empty() {
+            self.source.withdraw(mark, &self.path, &meant);
+        }
         let mut failure = None;
-        for (key, _) in self.entries.into_iter().flatten() {
-            if self.asked.contains(&key.get_ref().as_ref()) {
-                continue;
-            }
+        for (key, value) in unknown {
             let spot = self.source.spot(Some(key.span().start), &join(&self.path, key.get_ref()));
             let known = self.asked.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
             let message = format!("unknown key `{}`: expected one of {known}", path_part(key.get_ref()));
-            let help = did_you_mean(key.get_ref(), self.asked.iter().copied(), || "remove it".into());
+            let help = self.meant(key.get_ref()).map_or_else(
+                || belonging::advise(Reference::known(), (&self.kind, &self.path), key.get_ref(), value.get_ref()),
+                |meant| format!("did you mean `{meant}`?"),
+            );
             failure = Some(self.source.report(&spot, message, help));
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// The key of this table that somebody may have meant. One that is a key elsewhere was hardly mistyped much.
+    fn meant(&self, wrong: &str) -> Option<&'static str> {
+        let (errors, meant) = nearest(wrong, self.asked.iter().copied())?;
+        (errors < 2 || !Reference::known().has_key(wrong)).then_some(meant)
+    }
+
+    /// Path of a table below this one in the reference.
+    fn kind_of(&self, below: &str) -> String {
+        if self.kind.is_empty() { below.into() } else { format!("{}.{below}", self.kind) }
     }
 
     fn entry(&self, key: &str) -> Option<Node<'a>> {
@@ -261,7 +313,8 @@ impl<'a> Table<'a> {
 
     fn absent(&self, key: &str) -> Table<'a> {
         let path = if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) };
-        Table { source: self.source, entries: None, offset: None, path, asked: Vec::new() }
+        let kind = self.kind_of(key);
+        Table { source: self.source, entries: None, offset: self.offset, path, kind, asked: Vec::new() }
     }
 
     fn note<K: Kind>(&self, key: &Key<K>, absence: impl FnOnce() -> Absence) {
@@ -288,11 +341,12 @@ impl<'a> Table<'a> {
 
 impl<'a> Node<'a> {
     /// The value as a table.
-    fn table(self, help: &str) -> Read<Table<'a>> {
+    fn table(self, help: &str, kind: &str) -> Read<Table<'a>> {
         let Self { source, value, offset, path } = self;
         match value {
             DeValue::Table(entries) => {
-                Ok(Table { source, entries: Some(entries), offset: Some(offset), path, asked: Vec::new() })
+                let kind = kind.to_owned();
+                Ok(Table { source, entries: Some(entries), offset: Some(offset), path, kind, asked: Vec::new() })
             }
             other => {
                 let message = format!("expected a table, got {}", describe(other));

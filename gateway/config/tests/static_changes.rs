@@ -52,7 +52,7 @@ fn writing_a_default_out_is_no_change() {
 #[test]
 fn each_static_setting_that_changed_is_named_with_its_line() {
     for (from, to, path, line) in [
-        ("127.0.0.1:8080", "127.0.0.1:8081", "listeners", 1),
+        ("127.0.0.1:8080", "127.0.0.1:8081", "listeners", 2),
         ("\"127.0.0.1:9901\"", "\"off\"", "admin.address", 4),
         ("threads = 2", "threads = 3", "runtime.threads", 6),
         ("\"30s\"", "\"5s\"", "runtime.drain_timeout", 7),
@@ -68,7 +68,7 @@ fn each_static_setting_that_changed_is_named_with_its_line() {
 #[test]
 fn a_certificate_added_to_a_listener_is_a_change_of_the_listeners() {
     let tls = "127.0.0.1:8080\"\ntls = { certificate = \"cert.pem\", key = \"key.pem\" }\n#\"";
-    assert_eq!(changes(&RUNNING.replacen("127.0.0.1:8080\"", tls, 1)), [("listeners".to_owned(), 1)]);
+    assert_eq!(changes(&RUNNING.replacen("127.0.0.1:8080\"", tls, 1)), [("listeners".to_owned(), 2)]);
 }
 
 #[test]
@@ -76,4 +76,43 @@ fn all_static_changes_are_named_at_once() {
     let paths: Vec<_> =
         changes("[[listeners]]\naddress = \"127.0.0.1:8081\"\n").into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["listeners", "runtime.threads", "access_log"]);
+}
+
+/// What is said of the only change: line, column, and message.
+fn only(new: &str) -> (usize, usize, String) {
+    let file = Path::new("gateway.toml");
+    let running = parse(RUNNING, file).unwrap();
+    let changes = parse(new, file).unwrap().static_changes(&running, file);
+    let [change] = changes.as_slice() else { panic!("{changes:?}") };
+    let spot = change.spot.clone().unwrap();
+    (spot.line, spot.column, change.message.clone())
+}
+
+#[test]
+fn a_static_setting_that_is_gone_is_told_where_it_could_stand() {
+    let (line, column, message) = only(&RUNNING.replace("[access_log]\noutput = \"off\"\n", ""));
+    assert_eq!((line, column), (9, 21), "the end of the file");
+    assert_eq!(
+        message,
+        "`access_log` cannot change while the gateway runs: expected \"off\", as it was started with, got \"stdout\""
+    );
+    let (line, _, message) = only(&RUNNING.replace("threads = 2\n", ""));
+    assert_eq!(line, 5, "the table that it was in");
+    assert!(message.ends_with("expected 2, as it was started with, got none"), "{message}");
+}
+
+#[test]
+fn the_listener_that_changed_is_told_of_many() {
+    let second = "[[listeners]]\naddress = \"127.0.0.1:8443\"\n";
+    let (line, column, message) = only(&format!("{RUNNING}{second}"));
+    assert_eq!((line, column), (13, 11));
+    assert!(message.ends_with("expected no more, as it was started with, got also 127.0.0.1:8443 without `tls`"), "{message}");
+    let file = Path::new("gateway.toml");
+    let running = parse(&format!("{RUNNING}{second}"), file).unwrap();
+    let moved = parse(&format!("{RUNNING}{}", second.replace("8443", "8444")), file).unwrap();
+    let changes = moved.static_changes(&running, file);
+    assert_eq!(changes[0].spot.as_ref().unwrap().line, 13);
+    assert!(changes[0].message.starts_with("`listeners[1]` cannot change"), "{}", changes[0].message);
+    let gone = parse(RUNNING, file).unwrap().static_changes(&running, file);
+    assert!(gone[0].message.contains("expected 127.0.0.1:8443 without `tls`"), "{}", gone[0].message);
 }

@@ -37,8 +37,8 @@ pub enum LoadError {
          `cargo build --release --target wasm32-wasip2` makes"
     )]
     NotComponent { found: &'static str },
-    #[error("the component does not compile: {reason}")]
-    Compile { reason: String },
+    #[error("the component is damaged and cannot be compiled; expected it as the build made it, whole and unchanged")]
+    Compile,
     #[error("plugin imports {import}, which needs the grant \"{grant}\"; add it to the stage's `grants`")]
     MissingGrant { import: String, grant: &'static str },
     #[error(
@@ -65,8 +65,11 @@ pub enum LoadError {
     Describe { fault: Fault },
     #[error("plugin's description is unusable: {reason}")]
     Description { reason: String },
-    #[error("plugin's own configuration schema is not a JSON Schema: {reason}")]
-    Schema { reason: String },
+    #[error(
+        "plugin's own configuration schema is not a JSON Schema; expected one of version 2020-12, without references to \
+         other documents"
+    )]
+    Schema,
     #[error("configuration is not JSON: {0}")]
     ConfigSyntax(#[source] serde_json::Error),
     #[error("{}", list(problems))]
@@ -84,6 +87,14 @@ pub enum LoadError {
 pub struct ConfigProblem {
     /// Dotted path below the plugin's configuration; empty for the configuration itself.
     pub path: String,
+    /// The same as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// The key of that table which is wrong, if it is the key and not its value.
+    pub key: Option<String>,
+    /// Keys that there are instead.
+    pub known: Vec<String>,
+    /// The key of that table which has to be there.
+    pub missing: Option<String>,
     /// What is wrong and what was expected.
     pub message: String,
 }
@@ -97,13 +108,23 @@ fn list(problems: &[ConfigProblem]) -> String {
 }
 
 impl LoadError {
+    /// The engine found that an import or export is not what the contract says. Its words are for those who build engines;
+    /// they are in the log at `debug`.
+    pub(crate) fn mismatch(error: &wasmtime::Error) -> Self {
+        let chain = crate::error_chain(error);
+        tracing::debug!(error = chain, "a plugin does not fit the contract");
+        let named = chain.split('`').skip(1).step_by(2).find(|name| name.contains('/') || name.contains(':'));
+        let subject = named.map_or_else(|| "one of its functions".to_owned(), |name| format!("`{name}`"));
+        Self::Mismatch { reason: format!("{subject} has other types there; rebuild it with the SDK of that version") }
+    }
+
     /// Which part of the spec to mend.
     pub fn concerns(&self) -> Concern {
         match self {
             Self::MissingGrant { .. } => Concern::Grants,
             Self::ConfigSyntax(_) | Self::ConfigSchema { .. } | Self::ConfigRefused { .. } => Concern::Config,
             Self::NotComponent { .. }
-            | Self::Compile { .. }
+            | Self::Compile
             | Self::UnknownImport { .. }
             | Self::UnknownVersion { .. }
             | Self::MixedVersions { .. }
@@ -113,7 +134,7 @@ impl LoadError {
             | Self::Start { .. }
             | Self::Describe { .. }
             | Self::Description { .. }
-            | Self::Schema { .. }
+            | Self::Schema
             | Self::Configure { .. }
             | Self::BodyInterest { .. } => Concern::Component,
         }

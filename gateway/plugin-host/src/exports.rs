@@ -6,7 +6,7 @@ use witgate_stage::Hook;
 use crate::bindings::exports::witgate::plugin::{lifecycle, on_log, on_request_body, on_response_body};
 use crate::contract::{Contract, Name, PACKAGE};
 use crate::host::HostState;
-use crate::{LoadError, error_chain};
+use crate::LoadError;
 
 /// Where to find the functions of each new instance.
 pub(crate) struct Exports {
@@ -47,7 +47,7 @@ impl Exports {
     /// Finds the functions of contract 0.1 in a component that exports these interfaces of it.
     pub(crate) fn find(pre: &InstancePre<HostState>, interfaces: &[String]) -> Result<Self, LoadError> {
         let has = |interface: &str| interfaces.iter().any(|name| name == interface);
-        let mismatch = |error: wasmtime::Error| LoadError::Mismatch { reason: error_chain(&error) };
+        let mismatch = |error: wasmtime::Error| LoadError::mismatch(&error);
         if !has("lifecycle") {
             return Err(LoadError::NoLifecycle);
         }

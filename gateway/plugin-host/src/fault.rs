@@ -36,13 +36,27 @@ impl Fault {
         } else {
             FailureKind::Trap
         };
-        let mut reason = error.root_cause().to_string();
+        let mut reason = trap.and_then(words).map_or_else(|| error.root_cause().to_string(), str::to_owned);
         if let Some(function) = innermost(error) {
             reason.push_str(" in ");
             reason.push_str(&function);
         }
         Self::new(kind, reason)
     }
+}
+
+/// What a guest did to be stopped, as its operator may know it; none: the engine's words have to do.
+fn words(trap: &Trap) -> Option<&'static str> {
+    Some(match trap {
+        Trap::UnreachableCodeReached => "it gave up (`unreachable`: a panic or an abort)",
+        Trap::MemoryOutOfBounds | Trap::TableOutOfBounds => "it reached beyond its memory",
+        Trap::StackOverflow => "its calls nested too deeply for its stack",
+        Trap::IntegerDivisionByZero => "it divided by zero",
+        Trap::IntegerOverflow | Trap::BadConversionToInteger => "a number was too large for its type",
+        Trap::IndirectCallToNull | Trap::BadSignature | Trap::NullReference => "it called a function that is not there",
+        Trap::Interrupt => "it was stopped at its time limit",
+        _ => return None,
+    })
 }
 
 /// The function that was running: enough to know where to look, and it fits in a line.

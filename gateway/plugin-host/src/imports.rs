@@ -6,7 +6,7 @@ use wasmtime::component::{Component, Linker};
 use crate::contract::{Contract, Name, PACKAGE};
 use crate::grants::Grants;
 use crate::host::{HostState, wasi};
-use crate::{LoadError, error_chain};
+use crate::LoadError;
 
 /// The line of WASI of which a slice is linked.
 const WASI_VERSION: &str = "0.2.";
@@ -21,7 +21,7 @@ pub(crate) fn link(
     let mut linker = Linker::new(engine);
     for (import, item) in component.component_type().imports(engine) {
         let unknown = || LoadError::UnknownImport { import: import.to_owned() };
-        let mismatch = |error: wasmtime::Error| LoadError::Mismatch { reason: error_chain(&error) };
+        let mismatch = |error: wasmtime::Error| LoadError::mismatch(&error);
         let name = Name::parse(import).ok_or_else(unknown)?;
         let ComponentItem::ComponentInstance(wanted) = item.ty else { return Err(unknown()) };
         if name.package == PACKAGE {

@@ -17,7 +17,7 @@ use crate::instance::{Instance, Template, ticks};
 use crate::load::{checked, run_here};
 use crate::service::{KvError, Namespace, Surroundings};
 use crate::stats::{Counters, Slot, Slots};
-use crate::{Description, Grants, LoadError, LoadedPlugin, PluginHost, PluginLimits, error_chain};
+use crate::{Description, Grants, LoadError, LoadedPlugin, PluginHost, PluginLimits};
 
 /// Far above what a description takes, so that no plugin fails for want of it here.
 const LIMITS: PluginLimits = PluginLimits::new(256 << 20, Duration::from_secs(1), 1);
@@ -116,7 +116,7 @@ fn describe(compiled: &Compiled) -> Result<(Description, Option<String>), LoadEr
     let component = &compiled.component;
     let engine = component.engine().clone();
     let contract = Contract::of(component)?;
-    let mismatch = |error: wasmtime::Error| LoadError::Mismatch { reason: error_chain(&error) };
+    let mismatch = |error: wasmtime::Error| LoadError::mismatch(&error);
     let mut linker: Linker<HostState> = Linker::new(&engine);
     for (import, item) in component.component_type().imports(&engine) {
         let unknown = || LoadError::UnknownImport { import: import.to_owned() };

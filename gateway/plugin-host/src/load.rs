@@ -18,7 +18,7 @@ use crate::plugin::{Description, Interest, LoadedPlugin, places};
 use crate::service::Namespace;
 use crate::standby::Maker;
 use crate::stats::{Counters, Slots};
-use crate::{LoadError, PluginSpec, error_chain, imports, schema};
+use crate::{LoadError, PluginSpec, imports, schema};
 
 /// Checks imports against grants, probes the exports, starts an instance, and has it described and configured. The
 /// instance stays, warm.
@@ -71,7 +71,7 @@ fn template(spec: &PluginSpec, compiled: &Compiled, namespace: Option<Arc<Namesp
     let engine = component.engine().clone();
     let contract = Contract::of(component)?;
     let linker = imports::link((contract, component), &spec.grants)?;
-    let pre = linker.instantiate_pre(component).map_err(|error| LoadError::Mismatch { reason: error_chain(&error) })?;
+    let pre = linker.instantiate_pre(component).map_err(|error| LoadError::mismatch(&error))?;
     let exports = Exports::probe(contract, &pre)?;
     let binding = Arc::new(Binding {
         name: spec.name.as_str().into(),

@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, runs them, and takes them apart again.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +12,20 @@ use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use witgate_config::{self as config, ModelRuntime};
+use witgate_config::{self as config, Located, ModelRuntime};
 use witgate_inference::backend::Runtime;
 use witgate_inference::{Executor, Inference};
-use witgate_plugin_host::PluginHost;
+use witgate_plugin_host::{HostError, PluginHost};
 
 use crate::admin::Admin;
+use crate::check::{cannot_listen, cannot_log};
 use crate::gateway::Gateway;
 use crate::listen::{self, Bound, CurrentCertificate};
 use crate::proxy::connection::Connections;
 use crate::reload::{Reloader, Trigger, resolve_again};
 use crate::snapshot::{Builder, Listed, ScriptHost, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
+use crate::unreadable::{Purpose, Unusable, unusable};
 use crate::upstream::{Resolve, System};
 use crate::watch::reload_on_change;
 
@@ -41,42 +44,48 @@ pub enum StartError {
     Other(#[from] anyhow::Error),
 }
 
-/// Reads and builds a configuration as a reload would, without serving it.
-///
-/// # Errors
-/// Every problem found.
-pub fn check(path: &Path) -> Result<(Sources, Snapshot), StartError> {
-    let (sources, _, snapshot) = build_first(path, Arc::new(System))?;
-    // It could be served, but not as somebody who checks it expects.
-    if !snapshot.unresolved().is_empty() {
-        return Err(StartError::Config(snapshot.unresolved().to_vec()));
-    }
-    Ok((sources, snapshot))
-}
-
 /// What a start has in common with a check: the first generation, and the builder of those that follow.
-pub(crate) fn build_first(path: &Path, resolver: Arc<dyn Resolve>) -> Result<(Sources, Builder, Snapshot), StartError> {
-    let sources = read(path).map_err(StartError::Config)?;
+pub(crate) fn build_first(sources: &Sources, resolver: Arc<dyn Resolve>) -> Result<(Builder, Snapshot), StartError> {
     let metrics = Metrics::new().context("metrics")?;
     let inference_threads = inference_threads(&sources.config.inference);
     let builder = Builder {
-        host: plugin_host(&sources)?,
-        inference: inference(&sources, inference_threads)?,
+        host: plugin_host(sources)?,
+        inference: inference(sources, inference_threads)?,
         inference_threads,
         scripts: Arc::new(ScriptHost::new(threads(&sources.config.runtime)).context("scripts cannot be watched")?),
         metrics,
         registry: Arc::default(),
         resolver,
     };
-    let first = builder.build(&sources, None).map_err(StartError::Config)?;
-    Ok((sources, builder, first))
+    let first = builder.build(sources, None).map_err(StartError::Config)?;
+    Ok((builder, first))
 }
 
-fn plugin_host(sources: &Sources) -> anyhow::Result<PluginHost> {
+fn plugin_host(sources: &Sources) -> Result<PluginHost, StartError> {
     let runtime = &sources.config.runtime;
     let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
     let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
-    PluginHost::new(settings).context("the plugin host cannot be started")
+    PluginHost::new(settings).map_err(|error| {
+        let Unusable { message, help } = match &error {
+            HostError::Cache { path, source } => unusable(path, Purpose::Listing, source),
+            HostError::CacheOpen { path, mode } => Unusable::new(
+                format!(
+                    "expected a plugin cache that only this user can read and write, got `{}` with mode {mode:03o}",
+                    path.display()
+                ),
+                "whoever writes there runs code in the gateway: make it a directory of its own, or `chmod 700` it",
+            ),
+            HostError::Engine { .. } | HostError::Thread(_) => {
+                return StartError::Other(anyhow::Error::new(error).context("the plugin host cannot be started"));
+            }
+        };
+        let help = match &runtime.plugin_cache {
+            Some(_) => help,
+            None => format!("{help}; or name another one as `plugin_cache` under `[runtime]`"),
+        };
+        let spot = runtime.plugin_cache.as_ref().map(|dir| dir.spot.clone()).unwrap_or_default();
+        StartError::Config(vec![sources.diagnostic(&spot, message, help)])
+    })
 }
 
 /// What runs models, and its threads.
@@ -122,22 +131,29 @@ fn threads(runtime: &witgate_config::Runtime) -> usize {
 /// # Errors
 /// Whatever keeps the gateway from serving: nothing has been served then.
 pub fn run(path: &Path) -> Result<(), StartError> {
-    let (sources, builder, first) = build_first(path, Arc::new(System))?;
+    let sources = read(path).map_err(StartError::Config)?;
+    let (builder, first) = build_first(&sources, Arc::new(System))?;
+    first.warn();
     let metrics = Arc::clone(&builder.metrics);
     let config = Arc::clone(&sources.config);
-    let access_log = AccessLog::open(&config.access_log, &metrics).with_context(|| match &config.access_log {
-        config::AccessLog::File(path) => format!("the access log `{}` cannot be opened", path.value.display()),
-        config::AccessLog::Stdout | config::AccessLog::Off => "the access log cannot be opened".to_owned(),
+    let access_log = AccessLog::open(&config.access_log, &metrics);
+    let access_log = access_log.map_err(|error| match cannot_log(&sources, &config.access_log, &error) {
+        Some(problem) => StartError::Config(vec![problem]),
+        None => StartError::Other(anyhow::Error::new(error).context("the access log cannot be opened")),
     })?;
     builder.registry.looked_up(first.names());
     let scripts = Arc::clone(&builder.scripts);
     let gateway = Gateway::new(Arc::new(first), metrics, access_log);
     scripts.serve_by(&gateway);
-    let (listed, files) = watch::channel(sources.listed);
+    let (listed, files) = watch::channel(sources.listed.clone());
     let reloader = Reloader::new(path.to_owned(), builder, Arc::clone(&gateway), listed);
 
-    let bound = config.listeners.iter().map(|listener| bind(listener.address.value)).collect::<Result<Vec<_>, _>>()?;
-    let admin = config.admin.address.as_ref().map(|address| bind(address.value)).transpose()?;
+    let bind = |address: &Located<SocketAddr>| {
+        let bound = listen::bind(address.value);
+        bound.map_err(|error| StartError::Config(vec![cannot_listen(&sources, address, &error)]))
+    };
+    let bound = config.listeners.iter().map(|listener| bind(&listener.address)).collect::<Result<Vec<_>, _>>()?;
+    let admin = config.admin.address.as_ref().map(bind).transpose()?;
     // Threads that do not steal work from each other: a request stays where its connection is (measured 8 to 13 % less
     // processor time than work stealing).
     let proxies = Threads::new_no_steal(threads(&config.runtime), "proxy");
@@ -146,10 +162,6 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     let parts = Parts { gateway, reloader, files, bound, admin, proxies };
     control.block_on(serve(parts, &config.runtime))?;
     Ok(())
-}
-
-fn bind(address: std::net::SocketAddr) -> anyhow::Result<Bound> {
-    listen::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Everything that is made before anything is served.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 #[cfg(feature = "lua")]
 mod lua;
 mod model;
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use serde_json::json;
 use witgate_config::Diagnostic;
 
 use crate::app::{self, StartError};
@@ -44,15 +44,24 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Check a configuration: everything that a reload does, short of serving it.
+    /// Check a configuration: everything that a start or a reload does, short of serving it.
     ///
-    /// Reads the file and every file that it names, loads each plugin and gives it its configuration. Exit status 0: it
-    /// would be served. 1: it has problems, and all of them are listed.
+    /// Reads the file and every file that it names, loads each plugin and gives it its configuration, makes each script and
+    /// looks for names in it that are not there, and tries the addresses of listeners and the file of the access log. An
+    /// address that a running gateway holds for this very file is as it should be. Exit status 0: it would be served; there
+    /// may be warnings, of certificates that are not valid today for instance. 1: it has problems, and all of them are
+    /// listed.
     Check {
         #[command(flatten)]
         config: ConfigFile,
-        /// `human` for people; `json` for tools: {"ok", "diagnostics": [{"file", "line", "column", "path", "message",
-        /// "help"}]}.
+        /// What counts as a problem besides problems.
+        #[arg(long, value_enum)]
+        deny: Option<check::Deny>,
+        /// What is not tried, because the file is for another machine.
+        #[arg(long, value_enum)]
+        skip: Option<check::Skip>,
+        /// `human` for people; `json` for tools: {"ok", "diagnostics": [{"severity", "file", "line", "column", "path",
+        /// "message", "help"}]}.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
@@ -89,9 +98,18 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// The configuration.
-    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = "gateway.toml")]
-    path: PathBuf,
+    /// The configuration; without it, `gateway.toml`.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The same.
+    #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "file")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(self) -> PathBuf {
+        self.path.or(self.file).unwrap_or_else(|| PathBuf::from("gateway.toml"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -108,8 +126,8 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match cli.command {
-        Command::Run { config } => run(&config.path),
-        Command::Check { config, format } => check(&config.path, format),
+        Command::Run { config } => run(&config.path()),
+        Command::Check { config, deny, skip, format } => check::run(&config.path(), format, (deny, skip)),
         Command::Top { options } => top::run(&options),
         Command::Plugin { command } => plugin::run(command),
         Command::Model { command } => model::run(command),
@@ -128,7 +146,7 @@ fn run(path: &Path) -> ExitCode {
 fn failed(path: &Path, error: &StartError) -> ExitCode {
     match error {
         StartError::Config(diagnostics) => {
-            report(path, diagnostics);
+            report(path, "error", diagnostics);
             eprintln!("witgate: {}", count(diagnostics));
         }
         StartError::Other(error) => eprintln!("witgate: {error:#}"),
@@ -140,30 +158,5 @@ fn count(diagnostics: &[Diagnostic]) -> String {
     match diagnostics.len() {
         1 => "1 problem".to_owned(),
         n => format!("{n} problems"),
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn check(path: &Path, format: Format) -> ExitCode {
-    let checked = app::check(path);
-    let json = |ok: bool, diagnostics: &[Diagnostic]| {
-        let diagnostics: Vec<_> = diagnostics.iter().map(Diagnostic::to_json).collect();
-        println!("{}", json!({ "ok": ok, "diagnostics": diagnostics }));
-    };
-    match (checked, format) {
-        (Ok((sources, snapshot)), Format::Human) => {
-            let (routes, plugins) = (sources.config.routes.len(), snapshot.plugins.len());
-            println!("{}: ok ({routes} routes, {plugins} loaded plugins)", path.display());
-            ExitCode::SUCCESS
-        }
-        (Ok(_), Format::Json) => {
-            json(true, &[]);
-            ExitCode::SUCCESS
-        }
-        (Err(StartError::Config(diagnostics)), Format::Json) => {
-            json(false, &diagnostics);
-            ExitCode::FAILURE
-        }
-        (Err(error), _) => failed(path, &error),
     }
 }

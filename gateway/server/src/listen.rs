@@ -17,6 +17,7 @@ use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::net::TcpSocket;
 
 use crate::gateway::Gateway;
 
@@ -64,6 +65,17 @@ pub fn bind(address: SocketAddr) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     let address = socket.local_addr()?;
     Ok(Bound { socket, address })
+}
+
+/// Whether an address could be bound; it is let go at once, and nobody can connect to it meanwhile.
+///
+/// # Errors
+/// As those of [`bind`].
+pub fn try_bind(address: SocketAddr) -> io::Result<()> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does for listeners: connections of a gateway that has ended are no obstacle.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
 }
 
 /// Accepts connections for `app` until `shutdown` turns true, then lets the app clean up. Runs on the calling runtime.

@@ -235,6 +235,7 @@ impl Reloader {
 
     /// Puts a new generation in place.
     fn swap(&self, next: Snapshot) -> Reloaded {
+        next.warn();
         let (generation, moved) = (next.generation, moved(next.names(), &self.gateway.snapshot()));
         let warnings = next.warnings().chain(next.unresolved()).cloned().collect();
         self.builder.registry.looked_up(next.names());
@@ -287,15 +288,16 @@ pub async fn resolve_again(reloader: Arc<Reloader>) {
     }
 }
 
-/// Prints diagnostics for a person, with the lines that they point at.
-pub fn report(path: &Path, diagnostics: &[Diagnostic]) {
+/// Prints diagnostics for a person, with the lines that they point at. `kind` is what each of them is: an error or a warning.
+pub fn report(path: &Path, kind: &str, diagnostics: &[Diagnostic]) {
     let read = |file: &Path| std::fs::read(file).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let source = read(path);
     for diagnostic in diagnostics {
         // A script's mistakes are in files of their own.
         let other = (diagnostic.file != path).then(|| read(&diagnostic.file)).flatten();
         let source = if diagnostic.file == path { source.as_deref() } else { other.as_deref() };
-        eprintln!("{}", diagnostic.render(source));
+        let line = diagnostic.spot.as_ref().and_then(|spot| source?.split('\n').nth(spot.line.checked_sub(1)?));
+        eprintln!("{}", diagnostic.render_as(kind, line));
     }
 }
 
@@ -364,7 +366,8 @@ mod tests {
 
         fn start(&self) -> Arc<Reloader> {
             let resolver = Arc::clone(&self.names) as Arc<dyn Resolve>;
-            let (sources, builder, first) = build_first(&self.path(), resolver).expect("it starts");
+            let sources = read(&self.path()).expect("it is right");
+            let (builder, first) = build_first(&sources, resolver).expect("it starts");
             let metrics = Arc::clone(&builder.metrics);
             let log = AccessLog::open(&sources.config.access_log, &metrics);
             builder.registry.looked_up(first.names());
@@ -437,7 +440,7 @@ mod tests {
         let reloader = site.start();
         site.configure("\"10.0.0.1:80\", \"new.test:80\"", "");
         let Reloaded::Refused { diagnostics } = reloader.reload(Trigger::File).await else { panic!("taken") };
-        assert_eq!(diagnostics[0].message, "`new.test` cannot be resolved: no such name");
+        assert_eq!(diagnostics[0].message, "`new.test` cannot be resolved: no such name is known here");
 
         let reloader = site.start();
         assert_eq!(addresses(&reloader), ["10.0.0.1:80"]);

@@ -1,16 +1,17 @@
 //! `witgate lua check`: what is wrong with scripts, without running them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
-use witgate_config::{Diagnostic, Spot};
+use witgate_config::{Config, Diagnostic, Spot};
 use witgate_script::Trust;
 
 use super::collect::{Collection, FILES_LIMIT, Text, Unit};
-use super::judge::{Defined, Finding, Judge, Severity};
+use super::judge::{Defined, Effect, Finding, Judge, Severity};
 use crate::CommandError;
 
 /// Findings that are shown; nobody reads more at once.
@@ -89,6 +90,44 @@ pub fn lua_check(options: &LuaCheckOptions) -> Result<Checked, CommandError> {
     let mut seen = BTreeSet::new();
     all.retain(|told| seen.insert(place(told)));
     Ok(Checked { files: collection.files.len(), findings: all, deny_warnings: options.deny_warnings })
+}
+
+/// Something that is wrong with the code of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LuaFinding {
+    pub diagnostic: Diagnostic,
+    /// The code fails whenever it runs. Otherwise it may, or does not do what was meant.
+    pub fails: bool,
+}
+
+/// What is wrong with the code of a configuration, `text` of the file `path`, whose files have been read: for whoever serves
+/// it. Matters of style are left out, and code outside of the configuration's directory, which is somebody else's.
+///
+/// # Errors
+/// There can be no VM to know names from.
+pub fn lua_findings(
+    config: &Config,
+    (path, text): (&Path, &str),
+    files: &BTreeMap<PathBuf, Arc<[u8]>>,
+) -> Result<Vec<LuaFinding>, CommandError> {
+    let judge = Judge::new().map_err(CommandError::Usage)?;
+    let collection = Collection::of(config, (path, text), files);
+    let mut findings = Vec::new();
+    for group in &collection.groups {
+        let defined = Defined::of(group);
+        for unit in group.units.iter().filter(|unit| !unit.is_foreign) {
+            for finding in judge.unit(group, &defined, unit) {
+                let (effect, severity) = (finding.effect, finding.severity);
+                if effect != Effect::Works {
+                    let diagnostic = told(unit, finding, severity).diagnostic;
+                    findings.push(LuaFinding { diagnostic, fails: effect == Effect::Fails });
+                }
+            }
+        }
+    }
+    // Code that several scripts name is told of once.
+    findings.dedup();
+    Ok(findings)
 }
 
 fn told(unit: &Unit, finding: Finding, severity: Severity) -> Told {

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust, Spot};
 use witgate_script::usage::{self, SyntaxError, Use};
@@ -151,9 +152,22 @@ pub(super) struct Collection {
     bytes: usize,
     entries: usize,
     read: BTreeMap<PathBuf, Names>,
+    /// Files that are at hand already; others are read.
+    given: BTreeMap<PathBuf, Arc<[u8]>>,
 }
 
 impl Collection {
+    /// The code of a configuration whose files have been read.
+    pub(super) fn of(
+        config: &config::Config,
+        (path, text): (&Path, &str),
+        files: &BTreeMap<PathBuf, Arc<[u8]>>,
+    ) -> Self {
+        let mut collection = Self { given: files.clone(), ..Self::default() };
+        collection.groups_of(path, &Text::new(text.to_owned()), config);
+        collection
+    }
+
     /// Adds a path from the command line.
     pub(super) fn add(&mut self, path: &Path, trust: Trust, modules: &[PathBuf]) {
         let modules = (!modules.is_empty()).then(|| modules.to_vec());
@@ -230,7 +244,9 @@ impl Collection {
         };
         // Opening a pipe would wait for who writes to it.
         let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
+        let given = self.given.get(path).map(|content| content.to_vec());
         let content = match is_file {
+            _ if given.is_some() => Ok(given.unwrap_or_default()),
             Ok(false) => Err("is not a file".to_owned()),
             _ => read(),
         };
@@ -292,16 +308,20 @@ impl Collection {
                 return;
             }
         };
+        self.groups_of(path, &text, &config);
+    }
+
+    fn groups_of(&mut self, path: &Path, text: &Rc<Text>, config: &config::Config) {
         let mut groups = Vec::new();
         for (name, vm) in &config.lua {
-            groups.push(self.vm(path, &text, &config, (name, vm)));
+            groups.push(self.vm(path, text, config, (name, vm)));
         }
         for (name, script) in &config.scripts {
             if script.lua.is_none() {
                 let mut group =
                     Group { dicts: Some(BTreeSet::new()), ..Group::alone(Trust::Sandbox, Some(Vec::new())) };
                 group.all_dicts = config.shared_dicts.keys().cloned().collect();
-                self.script(path, &text, (name, script), &mut group);
+                self.script(path, text, (name, script), &mut group);
                 groups.push(group);
             }
         }

@@ -28,6 +28,24 @@ impl Severity {
     }
 }
 
+/// What a finding means for the code that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It fails whenever it runs.
+    Fails,
+    /// It fails, or does not do what is meant, in some case or other.
+    MayFail,
+    /// A matter of style, or of what is not quite as elsewhere.
+    Works,
+}
+
+impl Effect {
+    /// What the code itself, not a function in it that may never be called, does without asking whether it may.
+    fn of_use(one: &Use, care: Care) -> Self {
+        if !one.is_inner && care == Care::None { Self::Fails } else { Self::MayFail }
+    }
+}
+
 /// Something about a line of a unit.
 pub(super) struct Finding {
     pub(super) severity: Severity,
@@ -35,6 +53,7 @@ pub(super) struct Finding {
     pub(super) line: usize,
     /// What to point at in the line.
     pub(super) name: String,
+    pub(super) effect: Effect,
     pub(super) message: String,
     pub(super) help: String,
 }
@@ -102,6 +121,7 @@ impl Judge {
                     severity: Severity::Error,
                     line: error.line.unwrap_or(0),
                     name: near(&error.message).to_owned(),
+                    effect: Effect::Fails,
                     message: format!("this is not Lua: {}", error.message),
                     help: "correct the syntax; it is that of Lua 5.1, with `goto` and the numbers of LuaJIT".to_owned(),
                 }];
@@ -155,6 +175,11 @@ struct OnUnit<'j> {
     modules: OnceCell<BTreeSet<&'j str>>,
 }
 
+/// Of a name that is nowhere, neither here nor in OpenResty: code that uses it cannot work, whoever calls it.
+fn lacking(care: Care) -> Effect {
+    if care == Care::None { Effect::Fails } else { Effect::MayFail }
+}
+
 /// The table and the field of a path; none: it is a global, or a module as a whole.
 fn split(path: &str) -> Option<(&str, &str)> {
     let after_module = path.strip_prefix("require \"").and_then(|rest| rest.find('"').map(|end| end + 10)).unwrap_or(0);
@@ -164,7 +189,18 @@ fn split(path: &str) -> Option<(&str, &str)> {
 
 impl<'j> OnUnit<'j> {
     fn tell(&mut self, severity: Severity, one: &Use, (name, message, help): (&str, String, String)) {
-        self.found.push(Finding { severity, line: one.line, name: name.to_owned(), message, help });
+        let effect = if severity == Severity::Error { Effect::MayFail } else { Effect::Works };
+        self.tell_of(effect, severity, one, (name, message, help));
+    }
+
+    fn tell_of(
+        &mut self,
+        effect: Effect,
+        severity: Severity,
+        one: &Use,
+        (name, message, help): (&str, String, String),
+    ) {
+        self.found.push(Finding { severity, line: one.line, name: name.to_owned(), effect, message, help });
     }
 
     /// What may have been meant; for the first findings only, because looking for it takes longer than all else.
@@ -215,7 +251,7 @@ impl<'j> OnUnit<'j> {
         let otherwise = || "define it in this code or in `init`, or make it `local` where it is assigned".to_owned();
         let help = self.near(name, globals.chain(self.own.iter().copied().take(CANDIDATES_LIMIT)), otherwise);
         let message = format!("nothing defines the global `{name}`: it is nil");
-        self.tell(Severity::Warning, one, (name, message, help));
+        self.tell_of(Effect::MayFail, Severity::Warning, one, (name, message, help));
     }
 
     fn only_trusted(&mut self, one: &Use, name: &str) {
@@ -242,8 +278,8 @@ impl<'j> OnUnit<'j> {
         let canonical_table = split(&canonical).map_or("", |(table, _)| table);
         match canonical_table {
             "ngx.var" => return self.variable(one, field, is_tested),
-            "ngx.shared" => return self.dict(one, field, is_tested),
-            "socket" => return self.socket_method(one, field, is_tested),
+            "ngx.shared" => return self.dict(one, field, care),
+            "socket" => return self.socket_method(one, field, care),
             _ => {}
         }
         if let Some(("ngx.shared", _)) = split(canonical_table) {
@@ -252,7 +288,7 @@ impl<'j> OnUnit<'j> {
                 let methods = self.judge.api.below("ngx.shared.DICT.");
                 let help = self.near(field, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
                 let message = format!("a shared dictionary has no method `{field}`");
-                self.tell(Severity::Error, one, (field, message, help));
+                self.tell_of(lacking(care), Severity::Error, one, (field, message, help));
             }
             return;
         }
@@ -286,9 +322,10 @@ impl<'j> OnUnit<'j> {
         if care == Care::Alternative && !is_ours {
             return;
         }
-        let severity = if is_ours { Severity::Error } else { Severity::Warning };
+        let (severity, effect) =
+            if is_ours { (Severity::Error, lacking(care)) } else { (Severity::Warning, Effect::MayFail) };
         let name = if table.starts_with("require ") { field } else { path };
-        self.tell(severity, one, (name, format!("there is no `{path}`"), help));
+        self.tell_of(effect, severity, one, (name, format!("there is no `{path}`"), help));
     }
 
     fn entry(&mut self, one: &Use, path: &str, entry: &Entry, is_tested: bool) {
@@ -319,9 +356,9 @@ impl<'j> OnUnit<'j> {
         self.tell(Severity::Warning, one, (name, message, help));
     }
 
-    fn dict(&mut self, one: &Use, name: &str, is_tested: bool) {
+    fn dict(&mut self, one: &Use, name: &str, care: Care) {
         let Some(granted) = &self.group.dicts else { return };
-        if is_tested || granted.contains(name) {
+        if care == Care::Tests || granted.contains(name) {
             return;
         }
         let lua = self.group.name.as_deref().unwrap_or("NAME");
@@ -334,18 +371,19 @@ impl<'j> OnUnit<'j> {
             let help = self.near(name, self.group.all_dicts.iter().map(String::as_str), otherwise);
             (format!("there is no shared dictionary `{name}`: `ngx.shared.{name}` is nil"), help)
         };
-        self.tell(Severity::Error, one, (name, message, help));
+        self.tell_of(Effect::of_use(one, care), Severity::Error, one, (name, message, help));
     }
 
-    fn socket_method(&mut self, one: &Use, name: &str, is_tested: bool) {
+    fn socket_method(&mut self, one: &Use, name: &str, care: Care) {
         match self.judge.api.socket_method(name) {
-            Some(entry) => self.entry(one, name, entry, is_tested),
-            None if is_tested => {}
+            Some(entry) => self.entry(one, name, entry, care == Care::Tests),
+            None if care == Care::Tests => {}
             None => {
                 let methods: BTreeSet<_> =
                     self.judge.api.below("tcpsock:").chain(self.judge.api.below("udpsock:")).collect();
                 let help = self.near(name, methods, || "docs/lua/compatibility.md lists the methods".to_owned());
-                self.tell(Severity::Error, one, (name, format!("a socket has no method `{name}`"), help));
+                let message = format!("a socket has no method `{name}`");
+                self.tell_of(lacking(care), Severity::Error, one, (name, message, help));
             }
         }
     }
@@ -358,7 +396,7 @@ impl<'j> OnUnit<'j> {
                     let message =
                         format!("`ngx.var.{name}` cannot be assigned to: it is not one of the script's variables");
                     let help = format!("add `variables = {{ {name} = \"\" }}` to the script, or keep it in `ngx.ctx`");
-                    self.tell(Severity::Error, one, (name, message, help));
+                    self.tell_of(Effect::of_use(one, Care::None), Severity::Error, one, (name, message, help));
                 }
             }
             Some(_) => {}
@@ -407,7 +445,7 @@ impl<'j> OnUnit<'j> {
         let message = format!("the module `{name}` is not found; `path` has {places}");
         let otherwise = || "install it into one of these, or add its directory to `path` of `[lua.NAME]`".to_owned();
         let help = self.near(name, vocabulary.modules(), otherwise);
-        self.tell(Severity::Error, one, (name, message, help));
+        self.tell_of(Effect::of_use(one, Care::None), Severity::Error, one, (name, message, help));
     }
 
     /// Calls that their phase refuses, as far as it is the code of the phase itself that calls.

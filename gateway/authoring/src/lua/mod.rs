@@ -5,7 +5,7 @@ mod check;
 mod collect;
 mod judge;
 
-pub use check::{Checked, LuaCheckOptions, lua_check};
+pub use check::{Checked, LuaCheckOptions, LuaFinding, lua_check, lua_findings};
 
 #[cfg(test)]
 mod tests;

@@ -4,25 +4,26 @@ use serde_json::{Map, Number, Value};
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 use super::Kind;
+use crate::Places;
 use crate::node::{Node, join};
 use crate::source::Read;
 
 /// Tables and arrays inside each other. Real configurations have a handful; whoever reads the JSON may recurse.
 const DEPTH_LIMIT: usize = 32;
 
-/// A table as a JSON object.
+/// A table as a JSON object, and where its parts stand.
 pub(crate) struct Json;
 
 impl Kind for Json {
-    type Value = Value;
+    type Value = (Value, Places);
 
     fn expected(&self) -> String {
         "a table".into()
     }
 
-    fn read(&self, node: &Node<'_>) -> Read<Value> {
+    fn read(&self, node: &Node<'_>) -> Read<Self::Value> {
         match node.value {
-            DeValue::Table(_) => convert(node, 0),
+            DeValue::Table(_) => convert(node, 0).map(|value| (value, Places::below(node))),
             _ => Err(node.wrong(&self.expected(), "write `{ key = value, … }`")),
         }
     }

@@ -34,14 +34,16 @@ const CERTIFICATE: Key<At<FilePath>> = Key {
     name: "certificate",
     kind: At(FilePath),
     example: "\"cert.pem\"",
-    doc: "PEM file with the certificate first, then its intermediates.",
+    doc: "PEM file with the certificate first, then its intermediates. One that has expired, or is not valid yet, is served \
+          with a warning, but does not take the place of one that is valid.",
 };
 
 const KEY: Key<At<FilePath>> = Key {
     name: "key",
     kind: At(FilePath),
     example: "\"key.pem\"",
-    doc: "PEM file with the certificate's private key.",
+    doc: "PEM file with the certificate's private key, without a passphrase: RSA of 2048 to 4096 bits, ECDSA on P-256 or \
+          P-384, or Ed25519.",
 };
 
 pub(super) fn read(root: &mut Table<'_>) -> Read<Vec<Listener>> {

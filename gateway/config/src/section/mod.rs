@@ -59,7 +59,8 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
     let lua = scripts::read_vms(root, &granted);
     let scripts = scripts::read(root, &vm_names);
     let script_names = root.names_in("scripts");
-    let answering = answering(&scripts);
+    // Also those of a script that has another problem.
+    let answering = root.names_with("scripts", &["content", "content_file"]);
     let names = routes::Names {
         upstreams: &upstream_names,
         plugins: &plugin_names,
@@ -102,12 +103,6 @@ pub(crate) fn read(root: &mut Table<'_>) -> Read<Config> {
         routes: routes?,
         static_spots,
     })
-}
-
-/// Names of scripts that answer requests themselves.
-fn answering(scripts: &Read<BTreeMap<String, crate::Script>>) -> Vec<String> {
-    let Ok(scripts) = scripts else { return Vec::new() };
-    scripts.iter().filter(|(_, script)| script.phases.contains_key("content")).map(|(name, _)| name.clone()).collect()
 }
 
 /// Reports every key but the first that stands for the same thing.

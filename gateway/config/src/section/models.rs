@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::kind::{At, Choice, FilePath, Json, List, Name, Number, OrWord, Real, Time};
+use crate::node::quote;
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{Batching, Beyond, Located, Model, ModelFile, Parity, Spot};
+use crate::{Batching, Beyond, Located, Model, ModelFile, Parity, Places, Spot};
 
 const SECTION: Section = Section {
     name: "models",
@@ -255,14 +256,20 @@ fn check_aliases(table: &Table<'_>, versions: &[ModelFile]) -> Read<()> {
     Ok(())
 }
 
-fn read_dimensions(table: &Table<'_>, dimensions: Option<Located<serde_json::Value>>) -> Read<Vec<(String, usize)>> {
-    let Some(Located { value: serde_json::Value::Object(entries), .. }) = dimensions else { return Ok(Vec::new()) };
+fn read_dimensions(
+    table: &Table<'_>,
+    dimensions: Option<Located<(serde_json::Value, Places)>>,
+) -> Read<Vec<(String, usize)>> {
+    let Some(Located { value: (serde_json::Value::Object(entries), places), .. }) = dimensions else {
+        return Ok(Vec::new());
+    };
     let size = |(name, size): (String, serde_json::Value)| {
         let size =
             size.as_u64().filter(|size| (1..=1_000_000).contains(size)).and_then(|size| usize::try_from(size).ok());
         size.map(|size| (name.clone(), size)).ok_or_else(|| {
-            let message = format!("expected a whole number from 1 to 1000000 for the dimension `{name}`");
-            table.fail_at(DIMENSIONS.name, message, "write `dimensions = { sequence = 16 }`")
+            let message = format!("expected a whole number from 1 to 1000000 for the dimension {}", quote(&name));
+            let spot = places.of_key(&name).map_or_else(|| table.spot_of(DIMENSIONS.name), |place| place.value.clone());
+            table.source().report(&spot, message, "write `dimensions = { sequence = 16 }`")
         })
     };
     entries.into_iter().map(size).collect()

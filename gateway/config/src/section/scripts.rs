@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::kind::{
     At, Choice, FilePath, GIB, Json, KIB, LibraryName, List, LuaGrantName, LuaText, MIB, NameOf, Number, Size, Time,
 };
+use crate::node::quote;
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{Code, Located, LuaTrust, LuaVm, Script, SharedDict};
+use crate::{Code, Located, LuaTrust, LuaVm, Places, Script, SharedDict, Spot};
 
 const DICTS: Section = Section {
     name: "shared_dicts",
@@ -352,29 +353,39 @@ pub(super) fn read(root: &mut Table<'_>, vms: &[String]) -> Read<BTreeMap<String
     })
 }
 
-fn read_variables(table: &Table<'_>, variables: Option<Located<serde_json::Value>>) -> Read<BTreeMap<String, String>> {
-    let Some(Located { value: serde_json::Value::Object(entries), .. }) = variables else {
+fn read_variables(
+    table: &Table<'_>,
+    variables: Option<Located<(serde_json::Value, Places)>>,
+) -> Read<BTreeMap<String, String>> {
+    let Some(Located { value: (serde_json::Value::Object(entries), places), .. }) = variables else {
         return Ok(BTreeMap::new());
     };
     if entries.len() > VARIABLES_LIMIT {
         let message = format!("expected at most {VARIABLES_LIMIT} variables, got {}", entries.len());
         return Err(table.fail_at(VARIABLES.name, message, "keep what belongs together in `ngx.ctx`"));
     }
-    let one = |(name, value): (String, serde_json::Value)| {
+    let mut read = BTreeMap::new();
+    let mut failure = None;
+    for (name, value) in entries {
         let valid = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let place = places.of_key(&name);
+        let fail = |spot: Option<&Spot>, message: String, help: &str| {
+            table.source().report(spot.unwrap_or(&table.spot_of(VARIABLES.name)), message, help)
+        };
         match value {
-            serde_json::Value::String(text) if valid => Ok((name, text)),
+            serde_json::Value::String(text) if valid => drop(read.insert(name, text)),
             serde_json::Value::String(_) => {
-                let message = format!("expected a name of letters, digits and `_`, got `{name}`");
-                Err(table.fail_at(VARIABLES.name, message, "rename it"))
+                let message = format!("expected a name of letters, digits and `_`, got {}", quote(&name));
+                failure = Some(fail(place.map(|place| &place.key), message, "rename it"));
             }
             _ => {
-                let message = format!("expected text as the value of `{name}`");
-                Err(table.fail_at(VARIABLES.name, message, "write it as a string: variables are text"))
+                let message = format!("expected text as the value of {}", quote(&name));
+                let help = "write it as a string: variables are text";
+                failure = Some(fail(place.map(|place| &place.value), message, help));
             }
         }
-    };
-    entries.into_iter().map(one).collect()
+    }
+    failure.map_or(Ok(read), Err)
 }

@@ -5,7 +5,7 @@ use super::scoring;
 use crate::kind::{At, Choice, GrantName, Json, List, NameOf};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{Disposition, Failure, Located, Stage, StageKind};
+use crate::{Disposition, Failure, Located, Places, Stage, StageKind};
 
 const SECTION: Section = Section {
     name: "stages",
@@ -101,11 +101,16 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Vec<Stage>>
         let kind = match (plugin?, scoring?, script?) {
             (Some(plugin), None, None) => {
                 refuse(table, &scoring::KEYS, "inference")?;
-                let config = config?.unwrap_or_else(|| Located {
-                    value: serde_json::Value::Object(serde_json::Map::new()),
+                let Located { value: (value, places), spot } = config?.unwrap_or_else(|| Located {
+                    value: (serde_json::Value::Object(serde_json::Map::new()), Places::default()),
                     spot: table.spot_of(CONFIG.name),
                 });
-                StageKind::Plugin { plugin, config, grants: grants?.unwrap_or_default() }
+                StageKind::Plugin {
+                    plugin,
+                    config: Located { value, spot },
+                    places,
+                    grants: grants?.unwrap_or_default(),
+                }
             }
             (None, None, Some(script)) => {
                 refuse(table, &scoring::KEYS, "inference")?;

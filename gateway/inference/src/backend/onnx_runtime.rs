@@ -50,7 +50,7 @@ impl OnnxRuntime {
         let shown = path.display();
         let real = path
             .canonicalize()
-            .map_err(|error| LoadError::new(format!("there is no ONNX Runtime at `{shown}`: {error}"), INSTALL))?;
+            .map_err(|_| LoadError::new(format!("expected the library of ONNX Runtime at `{shown}`, got none"), INSTALL))?;
         if !real.is_file() {
             return Err(LoadError::new(
                 format!("`{shown}` is not a file: expected the path of `libonnxruntime.so`"),
@@ -87,8 +87,9 @@ fn open(path: &Path) -> Result<OnnxRuntime, LoadError> {
     let shown = path.display();
     let builder = ort::init_from(path).map_err(|error| match error {
         Error::Dlopen { error, .. } => {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            LoadError::new(format!("`{shown}` is not a library that can be loaded here: {why}"), INSTALL)
+            // The dynamic linker's words, which name symbols and sections.
+            tracing::debug!(%error, path = %shown, "ONNX Runtime cannot be loaded");
+            LoadError::new(format!("`{shown}` is not a library that can be loaded here"), INSTALL)
         }
         Error::MissingApi { .. } => LoadError::new(format!("the library `{shown}` is not ONNX Runtime"), INSTALL),
         Error::InvalidVersionString => {

@@ -1,10 +1,10 @@
 //! From a configuration to a generation: everything that can fail, off the request path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::sign::CertifiedKey;
-use tracing::warn;
 use witgate_config::{self as config, Diagnostic, Spot};
 use witgate_inference::protocol::{Limits, ModelServer, Reach, ServerSettings};
 use witgate_inference::validate::NonFinite;
@@ -13,6 +13,7 @@ use witgate_plugin_host::PluginHost;
 use witgate_route::{Host, Matcher, Path, RouteTable};
 use witgate_stage::Pipeline;
 
+use super::certificate::Standing;
 use super::scoring::Material;
 use super::scripts::{ScriptHost, Scripts};
 use super::stages::Stages;
@@ -20,6 +21,7 @@ use super::{
     LiveGeneration, Resolution, Route, Snapshot, Sources, Target, Upstream, certificate, models, resolve, upstream,
 };
 use crate::telemetry::Metrics;
+use crate::unreadable::Unusable;
 use crate::upstream::{Registry, Resolve};
 
 /// Builds generations; what outlives them (plugin host, metrics) it holds.
@@ -41,7 +43,7 @@ type Problems = Vec<Diagnostic>;
 
 impl Builder {
     /// Builds the generation after `previous`, or the first. Blocks: compiles plugins, resolves names. A plugin that cannot
-    /// be loaded is a problem unless its stage says otherwise; then it is a warning, in the log as well. So is a name that
+    /// be loaded is a problem unless its stage says otherwise; then it is a warning. So is a name that
     /// does not resolve and did before, or when the gateway starts.
     ///
     /// # Errors
@@ -70,8 +72,9 @@ impl Builder {
         previous: Option<&Snapshot>,
         resolution: Resolution,
     ) -> Result<Snapshot, Vec<Diagnostic>> {
-        let mut problems = Problems::new();
-        let certificates = certificates(sources, &mut problems);
+        let (mut problems, mut notes) = (Problems::new(), Problems::new());
+        let certificates = certificates(sources, previous, (&mut problems, &mut notes));
+        notes.extend(useless_authorities(sources));
         let unresolved = match unresolved(sources, &resolution, previous) {
             Ok(warnings) => warnings,
             Err(new) => {
@@ -113,8 +116,9 @@ impl Builder {
                 routes.push((matcher(route), Arc::new(ready)));
             }
         }
+        scripts.judge(sources, (&mut problems, &mut notes));
         if !problems.is_empty() {
-            return Err(problems);
+            return Err(each_once(problems));
         }
         let routes = RouteTable::build(routes).map_err(|error| {
             vec![sources.diagnostic(&Spot::default(), error.to_string(), "give each route its own host and path")]
@@ -133,14 +137,11 @@ impl Builder {
             bindings,
             models,
             unresolved,
+            notes,
             _live: LiveGeneration::new(self.metrics.generations_live.clone()),
         };
         models::announce(&snapshot, previous);
         self.scripts.resize(&snapshot.config);
-        // Names are told of when they change: `Registry::looked_up`.
-        for warning in snapshot.warnings() {
-            warn!(generation = snapshot.generation, "{}", one_line(warning));
-        }
         Ok(snapshot)
     }
 }
@@ -198,10 +199,16 @@ fn choices(route: &config::Route, upstreams: &BTreeMap<&str, Arc<Upstream>>) -> 
     names.filter_map(|name| Some((Arc::from(name), Target::Upstream(Arc::clone(upstreams.get(name)?))))).collect()
 }
 
-fn one_line(warning: &Diagnostic) -> String {
-    let Diagnostic { file, spot, message, .. } = warning;
-    let line = spot.as_ref().map_or(0, |spot| spot.line);
-    format!("{}:{line}: {message}", file.display())
+/// Problems without those that are another's twin: what is wrong with a plugin shows at each stage that runs it.
+fn each_once(problems: Problems) -> Problems {
+    let mut seen = BTreeSet::new();
+    let place = |spot: &Spot| (spot.line, spot.column);
+    let mut problems: Vec<_> = problems
+        .into_iter()
+        .filter(|it| seen.insert((it.file.clone(), it.spot.as_ref().map(place), it.message.clone())))
+        .collect();
+    problems.sort_by_key(|it| it.spot.as_ref().map(place));
+    problems
 }
 
 /// Label of requests that no route matches: no route can have this name.
@@ -220,24 +227,68 @@ fn matcher(route: &config::Route) -> Matcher {
     }
 }
 
-fn certificates(sources: &Sources, problems: &mut Problems) -> Vec<Option<Arc<CertifiedKey>>> {
-    let mut parsed = |tls: &config::Tls| {
+/// The certificates of listeners. One that has expired, or is not valid yet, is a warning: the file is what it was yesterday,
+/// so what was right must not keep a gateway from starting or a route from being mended, and clients decide for themselves
+/// whether they mind. But it must not take the place of one that is valid: that is a mistake, which a reload can refuse
+/// without anybody noticing.
+fn certificates(
+    sources: &Sources,
+    previous: Option<&Snapshot>,
+    (problems, notes): (&mut Problems, &mut Problems),
+) -> Vec<Option<Arc<CertifiedKey>>> {
+    let now = SystemTime::now();
+    let mut parsed = |index: usize, tls: &config::Tls| {
         let (chain, key) = (sources.file(&tls.certificate.value), sources.file(&tls.key.value));
-        match certificate::parse(&chain, &key) {
-            Ok(certified) => Some(certified),
-            Err(certificate::Fault::Certificate(message)) => {
-                let help = "give a PEM file with the certificate first, then its intermediates";
+        let certified = match certificate::parse(&chain, &key) {
+            Ok(certified) => certified,
+            Err(certificate::Fault::Certificate(Unusable { message, help })) => {
                 problems.push(sources.diagnostic(&tls.certificate.spot, message, help));
-                None
+                return None;
             }
-            Err(certificate::Fault::Key(message)) => {
-                let help = "give the PEM file of the key that the certificate was made for";
+            Err(certificate::Fault::Key(Unusable { message, help })) => {
                 problems.push(sources.diagnostic(&tls.key.spot, message, help));
-                None
+                return None;
+            }
+        };
+        let (place, standing) = certificate::standing(&certified.cert, now);
+        if let Some(words) = standing.words() {
+            let subject = match place {
+                0 => "the certificate".to_owned(),
+                place => format!("certificate number {} of the file", place + 1),
+            };
+            let message = format!("expected a certificate that is valid today, but {subject} {words}");
+            let serving = previous.and_then(|previous| previous.certificates.get(index)?.as_ref());
+            let replaces_valid = serving.is_some_and(|serving| {
+                serving.cert != certified.cert && certificate::standing(&serving.cert, now).1 == Standing::Valid
+            });
+            if replaces_valid {
+                let help = "give one that is valid: the one that serves now is, and goes on serving";
+                problems.push(sources.diagnostic(&tls.certificate.spot, message, help));
+            } else {
+                let help = match standing {
+                    Standing::NotYet(_) => "keep the one before until then, or set this machine's clock: clients refuse it",
+                    Standing::Expired(_) | Standing::Valid => "renew it and put it in the place of this file: clients refuse it",
+                };
+                notes.push(sources.diagnostic(&tls.certificate.spot, message, help));
             }
         }
+        Some(certified)
     };
-    sources.config.listeners.iter().map(|listener| listener.tls.as_ref().and_then(&mut parsed)).collect()
+    let listeners = sources.config.listeners.iter().enumerate();
+    listeners.map(|(index, listener)| listener.tls.as_ref().and_then(|tls| parsed(index, tls))).collect()
+}
+
+/// Files of authorities of which none is valid today: nothing can be verified against them.
+fn useless_authorities(sources: &Sources) -> Problems {
+    let now = SystemTime::now();
+    let upstreams = sources.config.upstreams.values().filter_map(|upstream| upstream.tls.as_ref()?.ca.as_ref());
+    let files = upstreams.chain(sources.config.lua.values().filter_map(|vm| vm.ca.as_ref()));
+    let useless = files.filter_map(|ca| {
+        let words = certificate::expired_authorities(&sources.file(&ca.value), now)?;
+        let message = format!("expected an authority that is valid today, but each in `{}` {words}", ca.value.display());
+        Some(sources.diagnostic(&ca.spot, message, "give the authority's new certificate: nothing is trusted by this one"))
+    });
+    useless.collect()
 }
 
 /// Names that do not resolve. One that the generation before has too is a warning, and keeps its addresses: a name that fails
@@ -283,7 +334,7 @@ fn upstreams<'a>(
     for (name, upstream) in &sources.config.upstreams {
         let ca = upstream.tls.as_ref().and_then(|tls| tls.ca.as_ref());
         let authorities = ca.map(|ca| (ca, certificate::authorities(&sources.file(&ca.value)))).map(|(ca, parsed)| {
-            parsed.map_err(|message| sources.diagnostic(&ca.spot, message, "give a PEM file of trusted authorities"))
+            parsed.map_err(|unusable| sources.diagnostic(&ca.spot, unusable.message, unusable.help))
         });
         let authorities = match authorities.transpose() {
             Ok(authorities) => authorities,

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use witgate_config::{Code, Config, Diagnostic, Disposition, Located, Secret, Spot, StageKind};
 
 use super::{Digest, Listed, lua_modules};
+use crate::unreadable::{Purpose, Unusable, unusable};
 
 /// Largest configuration file. A route takes some 200 bytes.
 const CONFIG_LIMIT: u64 = 1024 * 1024;
@@ -24,6 +25,8 @@ pub struct Sources {
     pub digest: Digest,
     /// What it was read from.
     pub listed: Listed,
+    /// The configuration as it was read.
+    pub text: Arc<str>,
     files: BTreeMap<PathBuf, Arc<[u8]>>,
     /// Components that cannot be read, with a policy for that in every stage which names them.
     missing: BTreeMap<PathBuf, Diagnostic>,
@@ -45,6 +48,11 @@ impl Sources {
     /// Content of a file that the configuration names; empty if it names none of that path.
     pub fn file(&self, path: &Path) -> Arc<[u8]> {
         self.files.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Everything that was read, by its path.
+    pub fn files(&self) -> &BTreeMap<PathBuf, Arc<[u8]>> {
+        &self.files
     }
 
     /// Why a component cannot be read, if the configuration takes that for a failure to load it.
@@ -101,15 +109,14 @@ pub fn read_noting(path: &Path, listed: &mut Listed) -> Result<Sources, Vec<Diag
         let is_model = config.models.values().flat_map(|model| &model.files).any(|file| file.path.value == named.value);
         let limit = if is_model { witgate_inference::FILE_LIMIT } else { FILE_LIMIT };
         listed.file(&named.value);
-        match read_bounded(&named.value, limit) {
+        match read_file(&named.value, limit) {
             Ok(content) => {
                 add(&mut digest, named.value.as_os_str().as_encoded_bytes());
                 add(&mut digest, &content);
                 files.insert(named.value.clone(), Arc::from(content));
             }
-            Err(message) => {
-                let message = format!("`{}`: {message}", named.value.display());
-                let problem = diagnostic(path, &named.spot, message, help_for(&named.value));
+            Err(unusable) => {
+                let problem = diagnostic(path, &named.spot, unusable.message, unusable.help);
                 if is_dispensable(&config, &named.value) {
                     add(&mut digest, named.value.as_os_str().as_encoded_bytes());
                     missing.insert(named.value.clone(), problem);
@@ -134,11 +141,7 @@ pub fn read_noting(path: &Path, listed: &mut Listed) -> Result<Sources, Vec<Diag
                 }
                 modules.insert(directory.value.clone(), found.names);
             }
-            Err(message) => {
-                let message = format!("`{}`: {message}", directory.value.display());
-                let help = "name a directory of Lua modules (it is relative to the configuration file)";
-                problems.push(diagnostic(path, &directory.spot, message, help));
-            }
+            Err(unusable) => problems.push(diagnostic(path, &directory.spot, unusable.message, unusable.help)),
         }
     }
     let mut variables = BTreeMap::new();
@@ -151,12 +154,13 @@ pub fn read_noting(path: &Path, listed: &mut Listed) -> Result<Sources, Vec<Diag
             None => problems.push(diagnostic(
                 path,
                 &name.spot,
-                format!("the environment variable `{}` is not set or empty", name.value),
+                format!("expected the environment variable `{}` to hold the key, got none or an empty one", name.value),
                 "set it where the gateway is started",
             )),
         }
     }
     if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.spot.as_ref().map(|spot| (spot.line, spot.column)));
         return Err(problems);
     }
     let path = path.to_owned();
@@ -165,6 +169,7 @@ pub fn read_noting(path: &Path, listed: &mut Listed) -> Result<Sources, Vec<Diag
         config: Arc::new(config),
         digest: digest.finalize().into(),
         listed: listed.clone(),
+        text: Arc::from(text),
         files,
         missing,
         variables,
@@ -184,30 +189,16 @@ pub fn named(path: &Path) -> Option<Listed> {
 
 /// The configuration's own text.
 fn read_text(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    let whole = |message: String, help: &str| {
-        vec![Diagnostic { file: path.to_owned(), spot: None, message, help: Some(help.to_owned()) }]
-    };
-    let bytes = read_bounded(path, CONFIG_LIMIT)
-        .map_err(|message| whole(message, "name the configuration with `--config FILE`"))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        whole(format!("not UTF-8 from byte {valid} on"), "save the file as UTF-8")
-    })
+    let whole = |unusable: Unusable| vec![Diagnostic::of_file(path, unusable.message, unusable.help)];
+    let bytes = read_bounded(path, CONFIG_LIMIT).map_err(|unusable| whole(of_configuration(path, unusable)))?;
+    String::from_utf8(bytes)
+        .map_err(|error| vec![not_text(path, error.as_bytes(), error.utf8_error().valid_up_to())])
 }
 
 /// Adds a part so that no two lists of parts give the same input.
 fn add(digest: &mut Sha256, part: &[u8]) {
     digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
     digest.update(part);
-}
-
-fn help_for(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("onnx") => "put the model there, or correct the path (it is relative to the configuration file)",
-        Some("lua") => "put the script there, or correct the path (it is relative to the configuration file)",
-        Some("wasm") => "build the plugin, or correct the path (it is relative to the configuration file)",
-        _ => "create the file, or correct the path (it is relative to the configuration file)",
-    }
 }
 
 fn named_files(config: &Config) -> impl Iterator<Item = &Located<PathBuf>> {
@@ -254,14 +245,55 @@ fn named_variables(config: &Config) -> impl Iterator<Item = &Located<String>> {
     })
 }
 
-pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+/// Reads a file that the configuration names. What is no file, such as a pipe, could keep the gateway waiting for ever.
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+    let metadata = std::fs::metadata(path).map_err(|error| unusable(path, Purpose::Reading, &error))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        let message = format!("expected a file, got a pipe or a device at `{}`", path.display());
+        return Err(Unusable::new(message, "name a file"));
+    }
+    read_bounded(path, limit)
+}
+
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {
+    let failed = |error: std::io::Error| unusable(path, Purpose::Reading, &error);
+    let file = File::open(path).map_err(failed)?;
     let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > limit {
-        return Err(format!("larger than the limit of {} MiB", limit / (1024 * 1024)));
+        let mib = limit / (1024 * 1024);
+        let message = format!("expected a file of at most {mib} MiB, got a larger one at `{}`", path.display());
+        return Err(Unusable::new(message, "check that this is the right file"));
     }
     Ok(content)
+}
+
+/// What to say of the configuration itself, which is named on the command line.
+fn of_configuration(path: &Path, unusable: Unusable) -> Unusable {
+    let inside = path.join("gateway.toml");
+    if path.is_dir() {
+        let named = format!("write `--config {}`", inside.display());
+        let help = Some(named).filter(|_| inside.is_file());
+        let help = help.unwrap_or_else(|| "name the configuration with `--config FILE`".to_owned());
+        return Unusable { help, ..unusable };
+    }
+    if path.exists() {
+        return unusable;
+    }
+    Unusable { help: "name the configuration with `--config FILE`".to_owned(), ..unusable }
+}
+
+/// A configuration that is not UTF-8 from a byte on.
+fn not_text(path: &Path, bytes: &[u8], at: usize) -> Diagnostic {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Diagnostic::of_file(path, "expected text in UTF-8, got UTF-16", "save the file as UTF-8");
+    }
+    let before = bytes.get(..at).and_then(|before| std::str::from_utf8(before).ok()).unwrap_or_default();
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    let spot = Spot { line: before.matches('\n').count() + 1, column, path: String::new() };
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    let message = format!("expected text in UTF-8, got the byte 0x{byte:02X}");
+    Diagnostic::at(path, &spot, message, "save the file as UTF-8")
 }
 
 #[cfg(test)]
@@ -282,6 +314,6 @@ mod tests {
     #[test]
     fn a_missing_configuration_is_a_diagnostic() {
         let problems = read(Path::new("no/such/gateway.toml")).unwrap_err();
-        assert!(problems.iter().all(|problem| problem.message.starts_with("cannot be read")), "{problems:?}");
+        assert!(problems.iter().all(|problem| problem.message.starts_with("expected a file at")), "{problems:?}");
     }
 }

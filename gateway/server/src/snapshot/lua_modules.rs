@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Listed;
 use super::files::read_bounded;
+use crate::unreadable::{Purpose, Unusable, unusable};
 
 /// Largest module: generated tables have some hundreds of KiB.
 const MODULE_LIMIT: u64 = 4 * 1024 * 1024;
@@ -26,7 +27,7 @@ pub struct Found {
 ///
 /// # Errors
 /// It cannot be read, or is too much.
-pub fn read(directory: &Path, listed: &mut Listed) -> Result<Found, String> {
+pub fn read(directory: &Path, listed: &mut Listed) -> Result<Found, Unusable> {
     let mut found = Found::default();
     visit(directory, "", 0, (&mut found, listed))?;
     Ok(found)
@@ -37,12 +38,12 @@ fn visit(
     prefix: &str,
     depth: usize,
     (found, listed): (&mut Found, &mut Listed),
-) -> Result<(), String> {
+) -> Result<(), Unusable> {
     if depth > DEPTH_LIMIT {
         return Ok(());
     }
     listed.folder(directory);
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let unreadable = |error: std::io::Error| unusable(directory, Purpose::Listing, &error);
     let mut entries = std::fs::read_dir(directory)
         .map_err(unreadable)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -57,8 +58,7 @@ fn visit(
         }
         let Some(stem) = name.strip_suffix(".lua") else { continue };
         listed.file(&path);
-        let content =
-            read_bounded(&path, MODULE_LIMIT).map_err(|message| format!("`{}`: {message}", path.display()))?;
+        let content = read_bounded(&path, MODULE_LIMIT)?;
         // As Lua has it, `a.lua` comes before `a/init.lua`, which is `a.init` as well.
         if let ("init", Some(package)) = (stem, prefix.strip_suffix('.')) {
             found.names.entry(package.to_owned()).or_insert_with(|| path.clone());
@@ -68,9 +68,11 @@ fn visit(
         let bytes: usize = found.files.values().map(Vec::len).sum();
         if found.files.len() > MODULES_LIMIT || bytes > BYTES_LIMIT {
             let mib = BYTES_LIMIT / (1024 * 1024);
-            return Err(format!(
-                "has more than {MODULES_LIMIT} modules, or {mib} MiB of them: name a smaller directory"
-            ));
+            let message = format!(
+                "expected at most {MODULES_LIMIT} modules and {mib} MiB of them below `{}`, got more",
+                directory.display()
+            );
+            return Err(Unusable::new(message, "name a smaller directory"));
         }
     }
     Ok(())
@@ -108,7 +110,8 @@ mod tests {
         );
         assert_eq!((listed.folders().count(), listed.files().count()), (3, 5));
         let none = directory.path().join("none");
-        assert!(read(&none, &mut listed).unwrap_err().starts_with("cannot be read"));
+        let missing = read(&none, &mut listed).unwrap_err();
+        assert!(missing.message.starts_with("expected a directory at"), "{missing:?}");
         assert!(listed.folders().any(|folder| folder == none), "a directory to come is noted");
     }
 }

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustls::sign::CertifiedKey;
+use tracing::warn;
 use witgate_config::{Config, Diagnostic};
 use witgate_inference::Catalogue;
 use witgate_inference::protocol::ModelServer;
@@ -64,6 +65,8 @@ pub struct Snapshot {
     pub models: Arc<Catalogue>,
     /// Names that do not resolve, with what is done without.
     unresolved: Vec<Diagnostic>,
+    /// What somebody should mend although it serves: certificates that are not valid today, code that may fail.
+    notes: Vec<Diagnostic>,
     _live: LiveGeneration,
 }
 
@@ -74,9 +77,17 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    /// What does not run as it is configured, because it could not be loaded.
+    /// What does not run as it is configured, because it could not be loaded, and what somebody should mend besides.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.bindings.iter().filter_map(|binding| binding.load_problem.as_ref())
+        self.bindings.iter().filter_map(|binding| binding.load_problem.as_ref()).chain(&self.notes)
+    }
+
+    /// Writes the warnings to the log.
+    pub fn warn(&self) {
+        for Diagnostic { file, spot, message, .. } in self.warnings() {
+            let line = spot.as_ref().map_or(0, |spot| spot.line);
+            warn!(generation = self.generation, "{}:{line}: {message}", file.display());
+        }
     }
 
     /// What the names of each upstream stand for.

@@ -49,6 +49,9 @@ impl Scripts {
         Self
     }
 
+    /// Nothing.
+    pub fn judge(&self, _: &Sources, _: (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>)) {}
+
     pub fn step(&self, _: &str, _: bool, _: FailurePolicy) -> Option<Step> {
         None
     }

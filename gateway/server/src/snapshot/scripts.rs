@@ -1,11 +1,13 @@
 //! Lua VMs and scripts, from their configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use tracing::warn;
+use witgate_authoring::{LuaFinding, lua_findings};
 use witgate_config::{self as config, Code, Diagnostic, LuaGrant, LuaTrust, Spot};
 use witgate_plugin_host::PluginHost;
 use witgate_script::{
@@ -70,9 +72,9 @@ impl Scripts {
         let mut apps = BTreeMap::new();
         for (name, vm) in &sources.config.lua {
             if let Some(ca) = &vm.ca
-                && let Err(message) = certificate::authorities(&sources.file(&ca.value))
+                && let Err(unusable) = certificate::authorities(&sources.file(&ca.value))
             {
-                problems.push(sources.diagnostic(&ca.spot, message, "give a PEM file of trusted authorities"));
+                problems.push(sources.diagnostic(&ca.spot, unusable.message, unusable.help));
                 continue;
             }
             match host.host.app(app(sources, name, vm, within)) {
@@ -103,6 +105,30 @@ impl Scripts {
             }
         }
         Self(scripts)
+    }
+
+    /// Holds the code of the configuration against what there is for it, without running it. Code that would fail whenever it
+    /// runs is a problem, for all that a request would show is a 500; what may fail in some case goes to `notes`.
+    pub fn judge(&self, sources: &Sources, (problems, notes): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>)) {
+        if sources.config.scripts.is_empty() && sources.config.lua.is_empty() {
+            return;
+        }
+        let findings = match lua_findings(&sources.config, (&sources.path, &sources.text), sources.files()) {
+            Ok(findings) => findings,
+            Err(error) => {
+                warn!(%error, "scripts are not checked for names that are not there");
+                return;
+            }
+        };
+        let place = |it: &Diagnostic| (it.file.clone(), it.spot.as_ref().map(|spot| spot.line));
+        let known: BTreeSet<_> = problems.iter().map(place).collect();
+        for LuaFinding { diagnostic, fails } in findings {
+            // What kept a script from being made is told already.
+            if !known.contains(&place(&diagnostic)) {
+                let list = if fails { &mut *problems } else { &mut *notes };
+                list.push(diagnostic);
+            }
+        }
     }
 
     /// The stage of an entry. `keeps`: see [`Scripts::keeps`]. None: the script has a problem, which is reported already.

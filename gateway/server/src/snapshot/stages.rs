@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use witgate_config::{self as config, Diagnostic, Grant, Located, StageKind};
+use witgate_config::{self as config, Diagnostic, Grant, Located, Places, Spot, StageKind, did_you_mean};
 use witgate_plugin_host::{
-    Bucket, BucketSpec, Concern, Grants, HmacKey, Isolation, KeySet, LoadLimits, LoadScope, LoadedPlugin, PluginHost,
-    PluginLimits, PluginSpec, PluginStage,
+    Bucket, BucketSpec, Concern, ConfigProblem, Grants, HmacKey, Isolation, KeySet, LoadError, LoadLimits, LoadScope,
+    LoadedPlugin, PluginHost, PluginLimits, PluginSpec, PluginStage,
 };
 use witgate_stage::{Disposition, FailurePolicy, Stage, Step};
 
@@ -85,8 +85,8 @@ impl<'a> Stages<'a> {
         let first = self.bindings.len();
         let keeps = self.scripts.keeps(route);
         for stage in &route.stages {
-            let (plugin, config, grants) = match &stage.kind {
-                StageKind::Plugin { plugin, config, grants } => (plugin, config, grants),
+            let (plugin, config, places, grants) = match &stage.kind {
+                StageKind::Plugin { plugin, config, places, grants } => (plugin, config, places, grants),
                 StageKind::Script { script } => {
                     let step = self.scripts.step(script, keeps, policy(stage.failure));
                     steps.extend(step.map(|step| (step, self.metrics.stage(route_name, &Arc::from(script.as_str())))));
@@ -105,7 +105,7 @@ impl<'a> Stages<'a> {
             };
             let nth = self.bindings.iter().skip(first).filter(|binding| binding.plugin == *plugin).count();
             let past = Past::find(self.past, route_name, plugin, nth);
-            let loaded = self.load(plugin, config, grants, stage);
+            let loaded = self.load(plugin, (config, places), grants, stage);
             match bind(Arc::clone(route_name), plugin, (stage.failure, past), loaded) {
                 Ok(binding) => {
                     binding.loaded.iter().chain(&binding.last_good).for_each(|plugin| self.keep(plugin));
@@ -114,7 +114,7 @@ impl<'a> Stages<'a> {
                     }
                     self.bindings.push(binding);
                 }
-                Err(problem) => problems.push(problem),
+                Err(found) => problems.extend(found),
             }
         }
         steps.into_iter().unzip()
@@ -131,19 +131,24 @@ impl<'a> Stages<'a> {
         }
     }
 
+    /// # Errors
+    /// Why not; nothing, if it is granted something that has a problem of its own, which is reported already.
     fn load(
         &self,
         name: &str,
-        config: &Located<serde_json::Value>,
-        grants: &[Located<Grant>],
+        (config, places): (&Located<serde_json::Value>, &Places),
+        granted: &[Located<Grant>],
         stage: &config::Stage,
-    ) -> Result<Arc<LoadedPlugin>, Diagnostic> {
+    ) -> Result<Arc<LoadedPlugin>, Vec<Diagnostic>> {
         let Some(plugin) = self.sources.config.plugins.get(name) else {
-            return Err(self.sources.diagnostic(&stage.spot, format!("no plugin `{name}`"), "add it under [plugins]"));
+            let message = format!("no plugin `{name}`");
+            return Err(vec![self.sources.diagnostic(&stage.spot, message, "add it under [plugins]")]);
         };
         if let Some(problem) = self.sources.missing(&plugin.path.value) {
-            return Err(Diagnostic { message: format!("plugin `{name}`: {}", problem.message), ..problem.clone() });
+            let message = format!("plugin `{name}`: {}", problem.message);
+            return Err(vec![Diagnostic { message, ..problem.clone() }]);
         }
+        let Some(grants) = self.resolve(granted) else { return Err(Vec::new()) };
         let spec = PluginSpec {
             name: name.to_owned(),
             wasm: self.sources.file(&plugin.path.value),
@@ -161,20 +166,62 @@ impl<'a> Stages<'a> {
                 config::Isolation::Shared => Isolation::Shared,
                 config::Isolation::Request => Isolation::Request,
             },
-            grants: self.resolve(grants),
+            grants,
         };
         self.host.load(spec).map_err(|error| {
-            let (spot, help) = match error.concerns() {
-                Concern::Component => (&plugin.path.spot, "build the plugin for this version of the contract"),
-                Concern::Config => (&config.spot, "correct the stage's `config`"),
-                Concern::Grants => (&stage.spot, "correct the stage's `grants`"),
+            let tell = |spot: &Spot, message: String, help: &str| {
+                self.sources.diagnostic(spot, format!("plugin `{name}`: {message}"), help)
             };
-            self.sources.diagnostic(spot, format!("plugin `{name}`: {error}"), help)
+            match &error {
+                LoadError::ConfigSchema { problems } => {
+                    // A key that is missing because it is mistyped is one mistake.
+                    let is_mistyped = |missing: &ConfigProblem| {
+                        let missed = missing.missing.as_deref();
+                        let others = problems.iter().filter(|other| other.pointer == missing.pointer);
+                        let mut wrong = others.filter_map(|other| other.key.as_deref());
+                        missed.is_some_and(|missed| wrong.any(|wrong| is_meant(wrong, missed)))
+                    };
+                    let told = problems.iter().filter(|problem| !is_mistyped(problem));
+                    told.map(|problem| config_problem(problem, (config, places), tell)).collect()
+                }
+                LoadError::ConfigRefused { message } => vec![refused(message, (config, places), tell)],
+                LoadError::MissingGrant { grant, .. } => {
+                    let spot = granted.first().map_or(&stage.spot, |first| &first.spot);
+                    let grant = self.example(grant);
+                    let help = match granted {
+                        [] => format!("add `grants = [\"{grant}\"]` to the stage"),
+                        _ => format!("add \"{grant}\" to the stage's `grants`"),
+                    };
+                    vec![tell(spot, error.to_string(), &help)]
+                }
+                _ => {
+                    let (spot, help) = match error.concerns() {
+                        Concern::Component => (&plugin.path.spot, "build the plugin for this version of the contract"),
+                        Concern::Config => (&config.spot, "correct the stage's `config`"),
+                        Concern::Grants => (&stage.spot, "correct the stage's `grants`"),
+                    };
+                    vec![tell(spot, error.to_string(), help)]
+                }
+            }
         })
     }
 
-    /// Names that do not exist were reported when the configuration was read.
-    fn resolve(&self, granted: &[Located<Grant>]) -> Grants {
+    /// A grant of that form, with a name that there is in the place of `NAME`.
+    fn example(&self, grant: &str) -> String {
+        let config = &self.sources.config;
+        let name = match grant.split_once(':').map_or("", |(capability, _)| capability) {
+            "limiter" => config.buckets.keys().next(),
+            "load" => config.load.keys().next(),
+            "outbound" => config.upstreams.keys().next(),
+            "inference" => config.models.keys().next(),
+            _ => None,
+        };
+        name.map_or_else(|| grant.to_owned(), |name| grant.replace("NAME", name))
+    }
+
+    /// What is granted; none: something of it could not be made, which is reported already. Names that do not exist were when
+    /// the configuration was read.
+    fn resolve(&self, granted: &[Located<Grant>]) -> Option<Grants> {
         let mut grants = Grants::default();
         for grant in granted {
             match &grant.value {
@@ -182,32 +229,69 @@ impl<'a> Stages<'a> {
                 Grant::Clock => grants.clock = true,
                 Grant::Kv => grants.kv = true,
                 Grant::Crypto => grants.digests = true,
-                Grant::Key(name) => {
-                    grants.keys.extend(self.keys.get(name.as_str()).map(|key| (name.clone(), Arc::clone(key))));
-                    grants.key_sets.extend(self.key_sets.get(name.as_str()).map(|set| (name.clone(), Arc::clone(set))));
-                }
-                Grant::Bucket(name) => grants.buckets.extend(entry(&self.buckets, name)),
-                Grant::LoadScope(name) => grants.load_scopes.extend(entry(&self.load_scopes, name)),
+                Grant::Key(name) => match (self.keys.get(name.as_str()), self.key_sets.get(name.as_str())) {
+                    (Some(key), _) => drop(grants.keys.insert(name.clone(), Arc::clone(key))),
+                    (None, Some(set)) => drop(grants.key_sets.insert(name.clone(), Arc::clone(set))),
+                    (None, None) => return None,
+                },
+                Grant::Bucket(name) => drop(grants.buckets.insert(name.clone(), entry(&self.buckets, name)?)),
+                Grant::LoadScope(name) => drop(grants.load_scopes.insert(name.clone(), entry(&self.load_scopes, name)?)),
                 Grant::Metrics => grants.metrics = Some(Arc::clone(&self.metrics.custom) as _),
                 Grant::Random => grants.random = true,
                 Grant::Outbound(name) => {
-                    let target =
-                        self.upstreams.get(name.as_str()).map(|group| Arc::new(Target(Arc::clone(group))) as _);
-                    grants.outbound.extend(target.map(|target| (name.clone(), target)));
+                    let group = self.upstreams.get(name.as_str())?;
+                    grants.outbound.insert(name.clone(), Arc::new(Target(Arc::clone(group))));
                 }
                 Grant::Model(name) => {
-                    let version = self.material.models.find(name, None).ok();
-                    let target = version.map(|version| Arc::new(ScoringModel(version)) as _);
-                    grants.models.extend(target.map(|target| (name.clone(), target)));
+                    let version = self.material.models.find(name, None).ok()?;
+                    grants.models.insert(name.clone(), Arc::new(ScoringModel(version)));
                 }
             }
         }
-        grants
+        Some(grants)
     }
 }
 
-fn entry<T>(map: &BTreeMap<&str, Arc<T>>, name: &str) -> Option<(String, Arc<T>)> {
-    map.get(name).map(|value| (name.to_owned(), Arc::clone(value)))
+/// One disagreement of a stage's `config` with the plugin's schema, at the key or value that it is about.
+fn config_problem(
+    problem: &ConfigProblem,
+    (config, places): (&Located<serde_json::Value>, &Places),
+    tell: impl Fn(&Spot, String, &str) -> Diagnostic,
+) -> Diagnostic {
+    let ConfigProblem { pointer, key, known, missing, message, .. } = problem;
+    let key_at = key.as_ref().map(|key| format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")));
+    let spot = match key_at.as_deref().and_then(|key| places.find(key)) {
+        Some(place) => &place.key,
+        None => places.find(pointer).map_or(&config.spot, |place| &place.value),
+    };
+    let help = match (key, missing) {
+        (Some(key), _) => did_you_mean(key, known.iter().map(String::as_str), || "remove it".to_owned()),
+        (None, Some(missing)) => format!("add `{missing} = …` there"),
+        (None, None) => "correct the value; `witgate plugin inspect` shows the plugin's schema".to_owned(),
+    };
+    tell(spot, message.clone(), &help)
+}
+
+/// Whether somebody who wrote `wrong` may have meant that key.
+fn is_meant(wrong: &str, key: &str) -> bool {
+    !did_you_mean(wrong, [key], String::new).is_empty()
+}
+
+/// A plugin's own words about its `config`. They begin with the path if they are about one key: `jwt.header: expected …`.
+fn refused(
+    message: &str,
+    (config, places): (&Located<serde_json::Value>, &Places),
+    tell: impl Fn(&Spot, String, &str) -> Diagnostic,
+) -> Diagnostic {
+    let path = message.split_once(": ").map(|(path, _)| path.trim_matches('`'));
+    let is_path = |path: &&str| !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
+    let pointer = path.filter(is_path).map(|path| format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/")));
+    let spot = pointer.and_then(|pointer| places.find(&pointer)).map_or(&config.spot, |place| &place.value);
+    tell(spot, format!("it refuses its configuration: {message}"), "correct the stage's `config`")
+}
+
+fn entry<T>(map: &BTreeMap<&str, Arc<T>>, name: &str) -> Option<Arc<T>> {
+    map.get(name).cloned()
 }
 
 /// What a stage entry runs under its policy, or the problem that keeps the configuration from being served.
@@ -215,21 +299,23 @@ fn bind(
     route: Arc<str>,
     plugin: &str,
     (failure, past): (config::Failure, Past<'_>),
-    loaded: Result<Arc<LoadedPlugin>, Diagnostic>,
-) -> Result<Binding, Diagnostic> {
+    loaded: Result<Arc<LoadedPlugin>, Vec<Diagnostic>>,
+) -> Result<Binding, Vec<Diagnostic>> {
     let policy = policy(failure);
     let (loaded, load_problem) = match loaded {
         Ok(loaded) => (Some(loaded), None),
-        Err(problem) => {
+        Err(problems) => {
+            let Some(problem) = problems.first().cloned() else { return Err(problems) };
             let (serving, instead) = match failure.on_load {
-                config::Disposition::Deny => return Err(problem),
+                config::Disposition::Deny => return Err(problems),
                 config::Disposition::Skip => (None, "serves without it"),
                 config::Disposition::LastGood => match past.serving() {
                     Some(serving) => (Some(serving), "keeps running its last good version"),
-                    None => return Err(problem),
+                    None => return Err(problems),
                 },
             };
-            let message = format!("{}; route `{route}` {instead}", problem.message);
+            let told: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
+            let message = format!("{}; route `{route}` {instead}", told.join("; "));
             (serving, Some(Diagnostic { message, ..problem }))
         }
     };
@@ -271,7 +357,7 @@ fn keys<'a>(sources: &'a Sources, problems: &mut Vec<Diagnostic>) -> BTreeMap<&'
                 config::Secret::Env(variable) => &variable.spot,
                 config::Secret::File(path) => &path.spot,
             };
-            let message = format!("the key has {} bytes; expected at least {KEY_LENGTH}", bytes.len());
+            let message = format!("expected a key of at least {KEY_LENGTH} bytes, got one of {}", bytes.len());
             problems.push(sources.diagnostic(
                 spot,
                 message,
@@ -315,7 +401,7 @@ fn entries(content: &[u8]) -> Result<Vec<(Vec<u8>, String)>, String> {
             return Err(format!("line {}: expected a key and an identity, separated by a space", at + 1));
         };
         if entries.insert(key.as_bytes().to_vec(), identity.to_owned()).is_some() {
-            return Err(format!("line {}: this key is there already", at + 1));
+            return Err(format!("line {}: expected each key once, got one that is there already", at + 1));
         }
     }
     Ok(entries.into_iter().collect())
@@ -336,7 +422,7 @@ mod tests {
         for (content, message) in [
             ("k1 alice\nsecret", "line 2: expected a key and an identity"),
             ("k1 a b", "line 1: expected"),
-            ("k1 alice\nk1 bob", "line 2: this key is there already"),
+            ("k1 alice\nk1 bob", "line 2: expected each key once"),
         ] {
             let error = entries(content.as_bytes()).unwrap_err();
             assert!(error.starts_with(message) && !error.contains("secret"), "{error}");

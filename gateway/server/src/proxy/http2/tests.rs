@@ -14,8 +14,9 @@ use crate::app;
 use crate::gateway::Gateway;
 use crate::proxy::connection::serve_subrequest;
 use crate::proxy::origin::Origin;
-use crate::snapshot::{Route, Target};
+use crate::snapshot::{self, Route, Target};
 use crate::telemetry::{AccessLog, Metrics};
+use crate::upstream::System;
 
 /// Panics where the path says so, and answers everything else.
 struct Faulty;
@@ -52,7 +53,8 @@ fn gateway(folder: &Path) -> Arc<Gateway> {
          [upstreams.u]\nendpoints = [\"127.0.0.1:9\"]\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n"
     );
     std::fs::write(&file, config).unwrap();
-    let (sources, mut snapshot) = app::check(&file).unwrap();
+    let sources = snapshot::read(&file).unwrap();
+    let (_, mut snapshot) = app::build_first(&sources, Arc::new(System)).unwrap();
     let route = Route {
         name: Arc::from("all"),
         target: Target::Script,
