@@ -14,7 +14,7 @@ pub const LIBRARY_WORDS: &[&str] = &[
     "number too large", "invalid utf-8", "stream did not contain", "failed to lookup", "Name or service not known",
     "Not a directory", "Too many levels of symbolic links",
     // rustls and its PEM reader, x509-parser
-    "InvalidCertificate", "BadEncoding", "BadSignature", "InconsistentKeys", "failed to parse private key", "PKCS",
+    "InvalidCertificate", "BadEncoding", "BadSignature", "InconsistentKeys", "failed to parse private key", "PKCS#",
     "section end", "base64", "Nom(", "nom ", "X.509 error", "ASN.1", "BER", "DER ",
     // wasmtime
     "failed to parse WebAssembly", "(at offset", "unexpected end-of-file", "wasm backtrace", "linker", "component imports",

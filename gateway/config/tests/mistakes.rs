@@ -221,13 +221,16 @@ fn values(found: &Found, mistakes: &mut Vec<Mistake>) {
     let is_unit = |bound: &str| bound.starts_with('"');
     if let Some((least, most)) = bounds(&option.value).filter(|_| !text.starts_with('[')) {
         let value = |range: &str| found.value.start..found.value.start + range.len();
+        // Of two that bound each other, the nearest that is allowed for one may be too much for the other.
+        let is_bound = ["backoff", "backoff_limit"].contains(&option.name);
+        let replace = |range: Range<usize>| if is_bound { Remedy::Decide } else { Remedy::Replace(range) };
         let is_measure = option.value.starts_with("a duration") || option.value.starts_with("a size");
         if is_unit(least) && is_measure {
             let far = if option.value.starts_with("a size") { "\"9000GiB\"" } else { "\"9000h\"" };
-            wrong("too much", far, Remedy::Replace(value(far)));
+            wrong("too much", far, replace(value(far)));
             if !least.starts_with("\"0") {
                 let far = if option.value.starts_with("a size") { "\"0B\"" } else { "\"0ms\"" };
-                wrong("too little", far, Remedy::Replace(value(far)));
+                wrong("too little", far, replace(value(far)));
             }
         } else if let Ok(most) = most.parse::<i64>() {
             let far = (most + 1).to_string();
