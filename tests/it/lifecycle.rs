@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use witgate_tests::gateway::binary;
+use witgate_tests::http2::{DATA, GOAWAY, HEADERS, Http2, get};
 use witgate_tests::{Connection, Gateway, Site, Upstream};
 
 fn all(upstream: &Upstream) -> String {
@@ -97,6 +98,10 @@ fn after_sigterm_connections_are_accepted_for_a_while_and_told_to_close() {
         assert_eq!((answer.status, answer.header("connection").as_deref()), (200, Some("close")), "{whose}");
         assert!(connection.is_closed(), "{whose}");
     }
+    let mut client = Http2::open(gateway.address());
+    client.headers(1, &get("/", &[]), true);
+    let kinds: Vec<u8> = std::iter::from_fn(|| client.next()).map(|frame| frame.kind).collect();
+    assert!([HEADERS, DATA, GOAWAY].iter().all(|kind| kinds.contains(kind)), "over HTTP/2: {kinds:?}");
     // A change is still taken, for that may take an hour, and so is a wish for a new log.
     gateway.signal(libc::SIGHUP);
     gateway.await_line(|line| line.contains("nothing has changed") && line.contains("SIGHUP"));

@@ -34,6 +34,7 @@ address = "127.0.0.1:0"
 output = "stdout"
 [runtime]
 threads = 2
+accept_timeout = "0ms"
 drain_timeout = "{drain}"
 [downstream]
 body_timeout = "5m"
