@@ -108,15 +108,24 @@ fn a_start_tells_of_its_log_at_the_line_that_names_it() {
 
 #[test]
 fn a_function_that_is_not_there_is_refused_before_a_request_finds_out() {
-    let scripted = |code: &str| format!("{LEAST}[scripts.s]\ncontent = \"{code}\"\n[[routes]]\nname = \"all\"\nstages = [{{ script = \"s\" }}]\n");
+    let scripted = |code: &str| {
+        format!(
+            "{LEAST}[scripts.s]\ncontent = \"{code}\"\n[[routes]]\nname = \"all\"\nstages = [{{ script = \"s\" }}]\n"
+        )
+    };
     let site = Site::new(&scripted("ngx.sya('hello')"));
     let (report, status) = json(&["check", "gateway.toml"], &folder(&site));
     let problem = &report["diagnostics"][0];
-    assert_eq!((status, problem["line"].as_u64(), problem["column"].as_u64()), (Some(1), Some(6), Some(12)), "{report}");
+    assert_eq!(
+        (status, problem["line"].as_u64(), problem["column"].as_u64()),
+        (Some(1), Some(6), Some(12)),
+        "{report}"
+    );
     assert_eq!(problem["message"], "there is no `ngx.sya`");
     assert_eq!(problem["help"], "did you mean `ngx.say`?");
     assert_eq!(witgate(&["run", "gateway.toml"], &folder(&site)).status, Some(1));
-    let gateway = Gateway::with(&scripted("ngx.say('hello')").replace("address = \"off\"", "address = \"127.0.0.1:0\""));
+    let gateway =
+        Gateway::with(&scripted("ngx.say('hello')").replace("address = \"off\"", "address = \"127.0.0.1:0\""));
     assert_eq!(gateway.get("/").text(), "hello\n");
     gateway.site().configure(&scripted("ngx.sya('hello')").replace("address = \"off\"", "address = \"127.0.0.1:0\""));
     assert_eq!(gateway.reload().status, 422);
@@ -149,11 +158,14 @@ fn certify(site: &Site, years: [i32; 2]) {
 #[test]
 fn an_expired_certificate_is_told_and_never_takes_the_place_of_a_valid_one() {
     let tls = "tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n";
-    let site = Site::new(&LEAST.replace("[admin]\naddress = \"off\"", &format!("{tls}[admin]\naddress = \"127.0.0.1:0\"")));
+    let site =
+        Site::new(&LEAST.replace("[admin]\naddress = \"off\"", &format!("{tls}[admin]\naddress = \"127.0.0.1:0\"")));
     certify(&site, [2020, 2021]);
     let checked = witgate(&["check", "gateway.toml"], &folder(&site));
     assert_eq!(checked.status, Some(0), "{}", checked.err);
-    assert!(checked.err.contains("warning: expected a certificate that is valid today, but the certificate expired on"));
+    assert!(
+        checked.err.contains("warning: expected a certificate that is valid today, but the certificate expired on")
+    );
     assert!(checked.err.contains("gateway.toml:3:23 (listeners[0].tls.certificate)"), "{}", checked.err);
 
     // It starts: other listeners, and clients that do not mind, are better served than not.

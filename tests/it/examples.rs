@@ -21,7 +21,11 @@ fn configurations() -> Vec<PathBuf> {
 #[test]
 fn the_sample_and_all_examples_pass_the_check() {
     for file in configurations() {
-        let output = Command::new(binary()).args(["check", "--skip", "addresses", "-c"]).arg(&file).output().expect("witgate runs");
+        let output = Command::new(binary())
+            .args(["check", "--skip", "addresses", "-c"])
+            .arg(&file)
+            .output()
+            .expect("witgate runs");
         assert!(output.status.success(), "{}:\n{}", file.display(), String::from_utf8_lossy(&output.stderr));
     }
 }

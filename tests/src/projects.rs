@@ -35,7 +35,11 @@ pub fn gateway(project: &Path, upstream: &Upstream) -> Gateway {
     text.push_str(&format!("\n[runtime]\nplugin_cache = \"{}\"\n", cache.display()));
     let compiled = project.join(".compiled.toml");
     fs::write(&compiled, &text).expect("written");
-    let output = Command::new(binary()).args(["check", "--skip", "addresses", "-c"]).arg(&compiled).output().expect("witgate runs");
+    let output = Command::new(binary())
+        .args(["check", "--skip", "addresses", "-c"])
+        .arg(&compiled)
+        .output()
+        .expect("witgate runs");
     assert!(output.status.success(), "{}:\n{}", file.display(), String::from_utf8_lossy(&output.stderr));
     serve(&file, &text, upstream, None)
 }

@@ -8,12 +8,7 @@ use crate::reference::{Reference, SectionNote};
 const PLACES_LIMIT: usize = 3;
 
 /// What to do about a key that the table at `path`, of this `kind` in the reference, does not have.
-pub(crate) fn advise(
-    reference: &Reference,
-    (kind, path): (&str, &str),
-    key: &str,
-    value: &DeValue<'_>,
-) -> String {
+pub(crate) fn advise(reference: &Reference, (kind, path): (&str, &str), key: &str, value: &DeValue<'_>) -> String {
     let places = match value {
         DeValue::Table(_) => tables(reference, kind, key, value),
         DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {

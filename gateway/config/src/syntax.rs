@@ -300,7 +300,10 @@ fn words(error: &Error, place: &Place<'_>) -> Words {
         return tell("expected a value, got another `=`", "write one `=` between a key and its value");
     }
     if says("carriage return") {
-        return tell("expected a line break here, got half of one", "save the file with the line breaks of your system");
+        return tell(
+            "expected a line break here, got half of one",
+            "save the file with the line breaks of your system",
+        );
     }
     if says("comment") {
         return tell("expected printable characters in a comment, got a control character", "remove the character");

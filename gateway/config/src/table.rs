@@ -262,11 +262,16 @@ impl<'a> Table<'a> {
     }
 
     fn refuse_unknown_keys(&self, mark: usize) -> Read<()> {
-        let unknown: Vec<_> =
-            self.entries.into_iter().flatten().filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref())).collect();
+        let unknown: Vec<_> = self
+            .entries
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| !self.asked.contains(&key.get_ref().as_ref()))
+            .collect();
         // A key that is missing because it is mistyped is one mistake, and so is what the table lacks without it.
         let meant: Vec<_> = unknown.iter().filter_map(|(key, _)| self.meant(key.get_ref())).collect();
-        let meant: Vec<_> = meant.into_iter().filter(|meant| !self.has(meant)).map(|key| join(&self.path, key)).collect();
+        let meant: Vec<_> =
+            meant.into_iter().filter(|meant| !self.has(meant)).map(|key| join(&self.path, key)).collect();
         if !meant.is_empty() {
             self.source.withdraw(mark, &self.path, &meant);
         }

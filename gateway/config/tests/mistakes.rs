@@ -444,7 +444,8 @@ fn followed(mistake: &Mistake, help: &str) -> Option<String> {
     match &mistake.remedy {
         Remedy::Replace(range) => {
             // Bounds are named with their quotes.
-            let by = if text[range.clone()].starts_with('"') { format!("\"{}\"", named()?) } else { named()?.to_owned() };
+            let by =
+                if text[range.clone()].starts_with('"') { format!("\"{}\"", named()?) } else { named()?.to_owned() };
             Some([&text[..range.start], &by, &text[range.end..]].concat())
         }
         Remedy::Remove(range) => Some([&text[..range.start], &text[range.end..]].concat()),

@@ -106,7 +106,10 @@ fn the_listener_that_changed_is_told_of_many() {
     let second = "[[listeners]]\naddress = \"127.0.0.1:8443\"\n";
     let (line, column, message) = only(&format!("{RUNNING}{second}"));
     assert_eq!((line, column), (13, 11));
-    assert!(message.ends_with("expected no more, as it was started with, got also 127.0.0.1:8443 without `tls`"), "{message}");
+    assert!(
+        message.ends_with("expected no more, as it was started with, got also 127.0.0.1:8443 without `tls`"),
+        "{message}"
+    );
     let file = Path::new("gateway.toml");
     let running = parse(&format!("{RUNNING}{second}"), file).unwrap();
     let moved = parse(&format!("{RUNNING}{}", second.replace("8443", "8444")), file).unwrap();

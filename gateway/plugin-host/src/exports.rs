@@ -3,10 +3,10 @@
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use witgate_stage::Hook;
 
+use crate::LoadError;
 use crate::bindings::exports::witgate::plugin::{lifecycle, on_log, on_request_body, on_response_body};
 use crate::contract::{Contract, Name, PACKAGE};
 use crate::host::HostState;
-use crate::LoadError;
 
 /// Where to find the functions of each new instance.
 pub(crate) struct Exports {

@@ -3,10 +3,10 @@
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
+use crate::LoadError;
 use crate::contract::{Contract, Name, PACKAGE};
 use crate::grants::Grants;
 use crate::host::{HostState, wasi};
-use crate::LoadError;
 
 /// The line of WASI of which a slice is linked.
 const WASI_VERSION: &str = "0.2.";

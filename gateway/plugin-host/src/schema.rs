@@ -105,9 +105,11 @@ fn none_of(error: &ValidationError<'_>, schema: &Value, context: &[Vec<Validatio
         let told: Vec<_> = errors.iter().flat_map(|error| problems(error, schema)).map(|one| one.message).collect();
         return told.join("; ");
     }
-    let mut wanted: Vec<_> = context.iter().flatten().filter(|error| is_type(error)).map(|it| types(it, schema)).collect();
+    let mut wanted: Vec<_> =
+        context.iter().flatten().filter(|error| is_type(error)).map(|it| types(it, schema)).collect();
     wanted.dedup();
-    let wanted = if wanted.is_empty() { "one of the forms of the plugin's schema".to_owned() } else { wanted.join(" or ") };
+    let wanted =
+        if wanted.is_empty() { "one of the forms of the plugin's schema".to_owned() } else { wanted.join(" or ") };
     format!("expected {wanted}, got {}", shown(error.instance()))
 }
 

@@ -94,7 +94,9 @@ fn try_addresses(sources: &Sources, checked: &mut Checked) {
                 checked.warnings.push(tell(Unusable::new(message, "run `witgate check` as its user to be sure")));
             }
             // Whoever checks a file is not always the user that serves it.
-            (ErrorKind::PermissionDenied, _) => checked.warnings.push(tell(unbindable(address.value, &error, &occupant))),
+            (ErrorKind::PermissionDenied, _) => {
+                checked.warnings.push(tell(unbindable(address.value, &error, &occupant)))
+            }
             _ => checked.problems.push(tell(unbindable(address.value, &error, &occupant))),
         }
     }
@@ -111,7 +113,9 @@ fn unbindable(address: SocketAddr, error: &io::Error, occupant: &Occupant) -> Un
         (ErrorKind::AddrInUse, Occupant::Other { process, configuration: Some(path), .. }) => {
             let path = path.display();
             Unusable::new(
-                format!("expected a free address, got {address}, which a gateway with `{path}` (process {process}) has"),
+                format!(
+                    "expected a free address, got {address}, which a gateway with `{path}` (process {process}) has"
+                ),
                 other,
             )
         }
@@ -131,8 +135,12 @@ fn unbindable(address: SocketAddr, error: &io::Error, occupant: &Occupant) -> Un
             "choose one from 1024 on, or give the gateway the capability CAP_NET_BIND_SERVICE",
         ),
         _ => {
-            let number = error.raw_os_error().map_or_else(String::new, |number| format!(" (the system's error {number})"));
-            Unusable::new(format!("expected an address to listen on, got {address}, which cannot be used{number}"), other)
+            let number =
+                error.raw_os_error().map_or_else(String::new, |number| format!(" (the system's error {number})"));
+            Unusable::new(
+                format!("expected an address to listen on, got {address}, which cannot be used{number}"),
+                other,
+            )
         }
     }
 }

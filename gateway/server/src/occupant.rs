@@ -18,7 +18,9 @@ const ANSWER_TIME: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occupant {
     /// A gateway that serves this very configuration.
-    SameConfiguration { process: u32 },
+    SameConfiguration {
+        process: u32,
+    },
     Other {
         process: u32,
         name: String,

@@ -42,7 +42,9 @@ pub fn unusable(path: &Path, purpose: Purpose, error: &io::Error) -> Unusable {
             };
             Unusable::new(
                 format!("expected {kind} that this user may {doing}, got no permission for `{shown}`"),
-                format!("let the gateway's user {doing} it and enter the folders above it (`namei -l {shown}` shows who may)"),
+                format!(
+                    "let the gateway's user {doing} it and enter the folders above it (`namei -l {shown}` shows who may)"
+                ),
             )
         }
         ErrorKind::IsADirectory => {
@@ -61,9 +63,10 @@ pub fn unusable(path: &Path, purpose: Purpose, error: &io::Error) -> Unusable {
             format!("expected {kind} that can be written to, got `{shown}` on a disk that is mounted for reading only"),
             "choose a path elsewhere",
         ),
-        ErrorKind::StorageFull => {
-            Unusable::new(format!("expected room for `{shown}`, got a full disk"), "make room, or choose a path elsewhere")
-        }
+        ErrorKind::StorageFull => Unusable::new(
+            format!("expected room for `{shown}`, got a full disk"),
+            "make room, or choose a path elsewhere",
+        ),
         _ if error.raw_os_error() == Some(LINK_LOOP) => Unusable::new(
             format!("expected {kind}, got links at `{shown}` that lead to each other"),
             "mend the links, or name what they should lead to",

@@ -169,7 +169,10 @@ fn a_configuration_that_cannot_be_read_is_told_of_with_what_to_do() {
     let (message, help, _) = one(&at("none.toml"));
     assert!(message.ends_with("none.toml`, got none") && help.contains("--config FILE"), "{message} {help}");
     let (message, help, _) = one(folder.path());
-    assert!(message.starts_with("expected a file, got the directory") && help.contains("--config FILE"), "{message} {help}");
+    assert!(
+        message.starts_with("expected a file, got the directory") && help.contains("--config FILE"),
+        "{message} {help}"
+    );
     fs::write(at("gateway.toml"), "").unwrap();
     assert!(one(folder.path()).1.ends_with("/gateway.toml`"));
     let (message, _, spot) = one(&at("latin.toml"));
@@ -180,8 +183,9 @@ fn a_configuration_that_cannot_be_read_is_told_of_with_what_to_do() {
 
 #[test]
 fn a_plugin_cache_that_others_can_write_to_is_a_problem_at_its_line() {
-    let (folder, path) =
-        site("[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\nplugin_cache = \"cache\"\n");
+    let (folder, path) = site(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\nplugin_cache = \"cache\"\n",
+    );
     let cache = folder.path().join("cache");
     fs::create_dir(&cache).unwrap();
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();

@@ -48,9 +48,9 @@ impl OnnxRuntime {
     /// There is none at this path, it is not ONNX Runtime or too old, or another one has been loaded already.
     pub fn open(path: &Path) -> Result<Arc<Self>, LoadError> {
         let shown = path.display();
-        let real = path
-            .canonicalize()
-            .map_err(|_| LoadError::new(format!("expected the library of ONNX Runtime at `{shown}`, got none"), INSTALL))?;
+        let real = path.canonicalize().map_err(|_| {
+            LoadError::new(format!("expected the library of ONNX Runtime at `{shown}`, got none"), INSTALL)
+        })?;
         if !real.is_file() {
             return Err(LoadError::new(
                 format!("`{shown}` is not a file: expected the path of `libonnxruntime.so`"),

@@ -74,7 +74,7 @@ impl<'s> RequestCtx<'s> {
             facts.host = arrival.authority.as_ref().map(|name| name.as_str()).or(host).map(str::to_owned);
         }
         let (id, id_field) = request_id::of(&head.headers);
-        let mut exchange = Exchange::new(head, Arc::clone(&id), Arc::default(), origin.client.clone());
+        let mut exchange = Box::new(Exchange::new(head, Arc::clone(&id), Arc::default(), origin.client.clone()));
         exchange.end_of_stream = arrival.body == Length::Known(0);
         exchange.authority = arrival.authority.as_ref().map(|name| Arc::from(name.as_str()));
         exchange.accounts = gateway.access_log.is_on().then(Accounts::default);

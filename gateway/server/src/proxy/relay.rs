@@ -28,8 +28,8 @@ pub struct Exchanged {
 
 impl Exchanged {
     /// The response has come to its end: keeps the connection for others, if it is in a state for that.
-    pub async fn release(self) {
-        let Self { upstream, attempt, .. } = self;
+    pub async fn release(self: Box<Self>) {
+        let Self { upstream, attempt, .. } = *self;
         attempt.succeeded();
         upstream.release(&attempt).await;
     }
@@ -73,11 +73,11 @@ pub struct RequestFlow {
     /// The whole body, if it has been held back: what the client sent has been read then.
     held: Option<Bytes>,
     /// Trailers of a body that has been held back.
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// Bytes of it that have been handed over.
     passed: usize,
-    /// The stages that want the body piece by piece.
-    filter: Option<Filter>,
+    /// The stages that want the body piece by piece. In a box, as most requests have none and a flow is handed on.
+    filter: Option<Box<Filter>>,
 }
 
 impl RequestFlow {
@@ -108,7 +108,7 @@ impl RequestFlow {
 
     /// Trailers of a body that has been held back: they follow it, whatever stages have made of it.
     pub fn hold_trailers(&mut self, trailers: Option<HeaderMap>) {
-        self.trailers = trailers;
+        self.trailers = trailers.map(Box::new);
     }
 
     /// Whether trailers follow a body that has been held back.
@@ -128,7 +128,7 @@ impl RequestFlow {
 
     /// Takes every piece through stages.
     pub fn filter(&mut self, filter: Filter) {
-        self.filter = Some(filter);
+        self.filter = Some(Box::new(filter));
     }
 
     /// Nothing has been taken from the client: another endpoint can have it all.
@@ -206,7 +206,7 @@ impl RequestFlow {
             upstream.push(&piece);
             if self.passed == held.len() {
                 // Perhaps once more, to another endpoint.
-                upstream.end(self.trailers.clone());
+                upstream.end(self.trailers.as_deref().cloned());
                 self.done = true;
             }
             return Ok(Poll::Ready(()));

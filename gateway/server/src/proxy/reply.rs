@@ -111,7 +111,7 @@ struct Staged {
 pub async fn send(session: &mut Session<'_>, mut reply: Reply) -> Result<(), Failure> {
     loop {
         match stage(session, &mut reply).await {
-            Ok(staged) => return write(session, reply, staged).await,
+            Ok(staged) => return write(session, &mut reply, staged).await,
             Err(failure) => reply = instead(session, failure)?,
         }
     }
@@ -307,7 +307,7 @@ fn settle_length(
 }
 
 /// Writes a reply that the stages are done with.
-async fn write(session: &mut Session<'_>, reply: Reply, staged: Staged) -> Result<(), Failure> {
+async fn write(session: &mut Session<'_>, reply: &mut Reply, staged: Staged) -> Result<(), Failure> {
     let Reply { reason, names, source, trailers, maker, .. } = reply;
     let Staged { length, filter } = staged;
     let Some(ResponseHead { status, headers }) = session.ctx.exchange.get().and_then(|e| e.response.as_ref()) else {
@@ -317,20 +317,20 @@ async fn write(session: &mut Session<'_>, reply: Reply, staged: Staged) -> Resul
     if session.closing.has_begun() {
         session.client.end_after_response();
     }
-    if maker == Maker::Gateway || status.is_client_error() || status.is_server_error() {
+    if *maker == Maker::Gateway || status.is_client_error() || status.is_server_error() {
         session.client.refuse_body();
     }
     let canonical = status.canonical_reason().unwrap_or_default().as_bytes();
     // The endpoint's own, unless a stage has changed what it was for.
     let reason = reason.as_ref().filter(|(of, _)| of == status).map_or(canonical, |(_, reason)| reason);
-    session.client.respond(*status, reason, (headers, &names), length)?;
+    session.client.respond(*status, reason, (headers, names), length)?;
     session.ctx.facts.status = Some(*status);
-    match source {
+    match std::mem::replace(source, Source::Bytes(Bytes::new())) {
         Source::Endpoint(exchanged) => relay::stream(session, exchanged, filter).await,
         Source::Bytes(body) => {
             if matches!(length, Length::Unknown | Length::Known(1..)) {
                 session.client.push(&body);
-                session.client.end(trailers);
+                session.client.end(trailers.take());
             }
             session.flush().await
         }

@@ -17,8 +17,8 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub fn new(exchange: Exchange) -> Self {
-        Self { here: Some(Box::new(exchange)), home: None }
+    pub fn new(exchange: Box<Exchange>) -> Self {
+        Self { here: Some(exchange), home: None }
     }
 
     pub fn is_here(&self) -> bool {
@@ -87,7 +87,7 @@ mod tests {
         let client = Client { address: nowhere, local: nowhere, tls: false, sni: None };
         let path = PathAndQuery::from_static("/");
         let request = RequestHead { method: Method::GET, path, headers: HeaderMap::new() };
-        Slot::new(Exchange::new(request, "id".into(), "route".into(), client))
+        Slot::new(Box::new(Exchange::new(request, "id".into(), "route".into(), client)))
     }
 
     #[test]

@@ -266,8 +266,12 @@ fn certificates(
                 problems.push(sources.diagnostic(&tls.certificate.spot, message, help));
             } else {
                 let help = match standing {
-                    Standing::NotYet(_) => "keep the one before until then, or set this machine's clock: clients refuse it",
-                    Standing::Expired(_) | Standing::Valid => "renew it and put it in the place of this file: clients refuse it",
+                    Standing::NotYet(_) => {
+                        "keep the one before until then, or set this machine's clock: clients refuse it"
+                    }
+                    Standing::Expired(_) | Standing::Valid => {
+                        "renew it and put it in the place of this file: clients refuse it"
+                    }
                 };
                 notes.push(sources.diagnostic(&tls.certificate.spot, message, help));
             }
@@ -285,8 +289,13 @@ fn useless_authorities(sources: &Sources) -> Problems {
     let files = upstreams.chain(sources.config.lua.values().filter_map(|vm| vm.ca.as_ref()));
     let useless = files.filter_map(|ca| {
         let words = certificate::expired_authorities(&sources.file(&ca.value), now)?;
-        let message = format!("expected an authority that is valid today, but each in `{}` {words}", ca.value.display());
-        Some(sources.diagnostic(&ca.spot, message, "give the authority's new certificate: nothing is trusted by this one"))
+        let message =
+            format!("expected an authority that is valid today, but each in `{}` {words}", ca.value.display());
+        Some(sources.diagnostic(
+            &ca.spot,
+            message,
+            "give the authority's new certificate: nothing is trusted by this one",
+        ))
     });
     useless.collect()
 }

@@ -101,19 +101,24 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
             "a binary file".to_owned(),
             "convert it: `openssl x509 -inform der -in FILE -out cert.pem`, or `openssl pkcs12 -in FILE -nokeys -out cert.pem`",
         ),
-        Contents::Text => ("text of another kind".to_owned(), "give a PEM file: it has lines `-----BEGIN CERTIFICATE-----`"),
+        Contents::Text => {
+            ("text of another kind".to_owned(), "give a PEM file: it has lines `-----BEGIN CERTIFICATE-----`")
+        }
         Contents::Blocks(labels) if labels.iter().any(|label| label.ends_with("PRIVATE KEY")) => {
             ("a private key".to_owned(), "name the file of the certificate here, and that of the key as `key`")
         }
-        Contents::Blocks(labels) if labels.iter().any(|label| label.ends_with("CERTIFICATE REQUEST")) => (
-            "a request for one".to_owned(),
-            "have it signed by an authority, and give the certificate that comes back",
-        ),
-        Contents::Blocks(labels) => {
-            (format!("PEM blocks `{}`", labels.join("`, `")), "give a PEM file with the certificate first, then its intermediates")
+        Contents::Blocks(labels) if labels.iter().any(|label| label.ends_with("CERTIFICATE REQUEST")) => {
+            ("a request for one".to_owned(), "have it signed by an authority, and give the certificate that comes back")
         }
+        Contents::Blocks(labels) => (
+            format!("PEM blocks `{}`", labels.join("`, `")),
+            "give a PEM file with the certificate first, then its intermediates",
+        ),
     };
-    Err(Unusable::new(format!("expected PEM blocks `CERTIFICATE`, the host's own first, got {got}: the file holds no certificate"), help))
+    Err(Unusable::new(
+        format!("expected PEM blocks `CERTIFICATE`, the host's own first, got {got}: the file holds no certificate"),
+        help,
+    ))
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unusable> {
@@ -146,8 +151,12 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unusable> {
         Contents::Blocks(_) if has("CERTIFICATE") => {
             ("a certificate", "name the file of the private key here, and that of the certificate as `certificate`")
         }
-        Contents::Blocks(_) if has("PUBLIC KEY") => ("a public key", "give the file of the private key that it belongs to"),
-        Contents::Blocks(_) => ("PEM blocks of other kinds", "give the PEM file of the key that the certificate was made for"),
+        Contents::Blocks(_) if has("PUBLIC KEY") => {
+            ("a public key", "give the file of the private key that it belongs to")
+        }
+        Contents::Blocks(_) => {
+            ("PEM blocks of other kinds", "give the PEM file of the key that the certificate was made for")
+        }
     };
     Err(Unusable::new(format!("expected a PEM block `PRIVATE KEY`, got {got}: the file holds no private key"), help))
 }
@@ -204,7 +213,8 @@ const KINDS: [(&[u8], &str); 9] = [
 fn kind_of(der: &[u8]) -> Option<&'static str> {
     let known = KINDS.iter().find(|(identifier, _)| contains(der, identifier)).map(|(_, kind)| *kind);
     // The form of RSA's own standard names no kind: a sequence of whole numbers, the first of them zero.
-    let is_bare_rsa = || der.starts_with(&[0x30]) && contains(der.get(..8).unwrap_or_default(), &[0x02, 0x01, 0x00, 0x02]);
+    let is_bare_rsa =
+        || der.starts_with(&[0x30]) && contains(der.get(..8).unwrap_or_default(), &[0x02, 0x01, 0x00, 0x02]);
     known.or_else(|| is_bare_rsa().then_some("RSA"))
 }
 

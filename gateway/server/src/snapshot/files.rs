@@ -191,8 +191,7 @@ pub fn named(path: &Path) -> Option<Listed> {
 fn read_text(path: &Path) -> Result<String, Vec<Diagnostic>> {
     let whole = |unusable: Unusable| vec![Diagnostic::of_file(path, unusable.message, unusable.help)];
     let bytes = read_bounded(path, CONFIG_LIMIT).map_err(|unusable| whole(of_configuration(path, unusable)))?;
-    String::from_utf8(bytes)
-        .map_err(|error| vec![not_text(path, error.as_bytes(), error.utf8_error().valid_up_to())])
+    String::from_utf8(bytes).map_err(|error| vec![not_text(path, error.as_bytes(), error.utf8_error().valid_up_to())])
 }
 
 /// Adds a part so that no two lists of parts give the same input.

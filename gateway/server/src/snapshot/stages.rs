@@ -235,7 +235,9 @@ impl<'a> Stages<'a> {
                     (None, None) => return None,
                 },
                 Grant::Bucket(name) => drop(grants.buckets.insert(name.clone(), entry(&self.buckets, name)?)),
-                Grant::LoadScope(name) => drop(grants.load_scopes.insert(name.clone(), entry(&self.load_scopes, name)?)),
+                Grant::LoadScope(name) => {
+                    drop(grants.load_scopes.insert(name.clone(), entry(&self.load_scopes, name)?))
+                }
                 Grant::Metrics => grants.metrics = Some(Arc::clone(&self.metrics.custom) as _),
                 Grant::Random => grants.random = true,
                 Grant::Outbound(name) => {
@@ -284,8 +286,10 @@ fn refused(
     tell: impl Fn(&Spot, String, &str) -> Diagnostic,
 ) -> Diagnostic {
     let path = message.split_once(": ").map(|(path, _)| path.trim_matches('`'));
-    let is_path = |path: &&str| !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
-    let pointer = path.filter(is_path).map(|path| format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/")));
+    let is_path =
+        |path: &&str| !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
+    let pointer =
+        path.filter(is_path).map(|path| format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/")));
     let spot = pointer.and_then(|pointer| places.find(&pointer)).map_or(&config.spot, |place| &place.value);
     tell(spot, format!("it refuses its configuration: {message}"), "correct the stage's `config`")
 }

@@ -237,8 +237,14 @@ mod tests {
         assert_eq!((addresses(address), addresses(v6)), (vec!["10.0.0.3:80".to_owned()], vec!["[::1]:80".to_owned()]));
         assert!(empty.addresses.is_empty());
         let problems = answers.iter().map(|answer| answer.problem.as_deref()).collect::<Vec<_>>();
-        let expected =
-            [Some("no answer within 100ms"), None, Some("no such name is known here"), Some("it has no address"), None, None];
+        let expected = [
+            Some("no answer within 100ms"),
+            None,
+            Some("no such name is known here"),
+            Some("it has no address"),
+            None,
+            None,
+        ];
         assert_eq!(problems, expected);
     }
 

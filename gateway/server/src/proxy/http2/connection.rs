@@ -228,6 +228,7 @@ impl Keeper {
         tokio::spawn(async move {
             serve_stream(&gateway, (&origin, &mut ends), request, respond).await;
             lease.ends = Some(ends);
+            drop(lease);
         });
     }
 
