@@ -108,11 +108,11 @@ struct Staged {
 ///
 /// # Errors
 /// The client is gone, or the reply broke off after its head was written.
-pub async fn send(session: &mut Session<'_>, mut reply: Reply) -> Result<(), Failure> {
+pub async fn send(session: &mut Session<'_>, reply: &mut Reply) -> Result<(), Failure> {
     loop {
-        match stage(session, &mut reply).await {
-            Ok(staged) => return write(session, &mut reply, staged).await,
-            Err(failure) => reply = instead(session, failure)?,
+        match stage(session, reply).await {
+            Ok(staged) => return write(session, reply, staged).await,
+            Err(failure) => *reply = instead(session, failure)?,
         }
     }
 }
@@ -121,7 +121,7 @@ pub async fn send(session: &mut Session<'_>, mut reply: Reply) -> Result<(), Fai
 pub async fn send_failure(session: &mut Session<'_>, failure: Failure) {
     let begun = session.ctx.facts.status.is_some();
     let sent = match if begun { Err(failure) } else { instead(session, failure) } {
-        Ok(reply) => send(session, reply).await,
+        Ok(mut reply) => send(session, &mut reply).await,
         Err(failure) => Err(failure),
     };
     if let Err(failure) = sent {

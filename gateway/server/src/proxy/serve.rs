@@ -25,8 +25,9 @@ use crate::snapshot::{Snapshot, Target};
 pub async fn serve(connected: Connected<'_>, incoming: Incoming, gateway: &Gateway, snapshot: &Snapshot) {
     let Incoming { head, arrival } = incoming;
     let Connected { client, timer, closing, origin } = connected;
-    let ctx = RequestCtx::new(gateway, snapshot, head, &arrival, origin);
-    let mut session = Session { client, timer, closing, origin, ctx };
+    // In place: it is large.
+    let mut session =
+        Session { client, timer, closing, origin, ctx: RequestCtx::new(gateway, snapshot, head, &arrival, origin) };
     let served = {
         let walk = pin!(walk(&mut session, arrival));
         panic::guard(walk).await
@@ -59,7 +60,8 @@ async fn walk(session: &mut Session<'_>, arrival: Arrival) -> Result<(), Failure
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Box::pin(tunnel::switch(session, exchanged, head, admitted.upgrade)).await;
             }
-            reply::send(session, Reply::of_endpoint(head, exchanged)).await
+            let mut reply = Reply::of_endpoint(head, exchanged);
+            reply::send(session, &mut reply).await
         }
         Target::Models(server) => Box::pin(answer_by_models(session, &admitted, server, flow)).await,
         // It has answered, unless its stage was skipped.
@@ -84,7 +86,8 @@ async fn answer_by_models(
     let request = ServerRequest { method, path: path.path(), headers, body, deadline: session.ctx.deadline };
     let answer = session.bounded(server.answer(request)).await;
     session.ctx.exchange.put(exchange);
-    reply::send(session, Reply::of_models(answer?)).await
+    let mut reply = Reply::of_models(answer?);
+    reply::send(session, &mut reply).await
 }
 
 /// Tells the stages that want to hear of it how the request ended.
