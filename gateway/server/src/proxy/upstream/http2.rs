@@ -124,7 +124,7 @@ impl Http2 {
         };
         if let Some(interim) = ready!(response.poll_informational(context)) {
             self.answered = true;
-            return Poll::Ready(interim.map_err(broken).map(|interim| parts_of(interim.into_parts().0)));
+            return Poll::Ready(interim.map_err(broken).and_then(|interim| parts_of(interim.into_parts().0)));
         }
         let (head, body) = ready!(Pin::new(response).poll(context)).map_err(broken)?.into_parts();
         self.answered = true;
@@ -135,7 +135,7 @@ impl Http2 {
             length => length.and_then(|length| length.to_str().ok()?.parse().ok()),
         };
         self.body = Some(body);
-        Poll::Ready(Ok(parts_of(head)))
+        Poll::Ready(parts_of(head))
     }
 
     /// Bytes of the response's body, if they are known beforehand.
@@ -184,9 +184,18 @@ impl Drop for Http2 {
     }
 }
 
-fn parts_of(head: response::Parts) -> ResponseParts {
+fn parts_of(head: response::Parts) -> Result<ResponseParts, UpstreamError> {
+    // RFC 9113, section 8.2.1; `h2` takes it.
+    let ends_blank = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        [value.first(), value.last()].iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
+    };
+    if head.headers.values().any(ends_blank) {
+        let what = "malformed HTTP/2: a field value begins or ends with white space";
+        return Err(UpstreamError::Invalid(what.to_owned()));
+    }
     let reason = Bytes::from_static(head.status.canonical_reason().unwrap_or_default().as_bytes());
-    ResponseParts { status: head.status, reason, headers: head.headers, names: Names::default() }
+    Ok(ResponseParts { status: head.status, reason, headers: head.headers, names: Names::default() })
 }
 
 /// What became of the stream.

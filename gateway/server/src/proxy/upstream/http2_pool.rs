@@ -29,6 +29,8 @@ const STREAMS_LIMIT: usize = 64;
 /// clients that take their responses slowly would hold up those of everybody else.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_LIMIT as u32;
+/// What stands for the endpoint's own limit of requests at once until its SETTINGS say it, or that there is none.
+const UNKNOWN: usize = usize::MAX - 1;
 /// Most bytes of a response's head, counted as RFC 9113, section 6.5.2, does: as much as clients may send, and half as much again
 /// for what that counts more than HTTP/1 does.
 const HEAD_LIMIT: u32 = 96 * 1024;
@@ -144,25 +146,25 @@ pub async fn place(endpoint: &Endpoint) -> Result<Place, UpstreamError> {
                     return Err(failed.into());
                 }
             }
-            Next::Open(tell) => match open(endpoint).await {
-                Ok(place) => return Ok(place),
-                Err(error) => {
-                    let failed = match &error {
+            Next::Open(tell) => {
+                let opened = connect(endpoint).await;
+                if let Err(error) = &opened {
+                    let failed = match error {
                         UpstreamError::ConnectTimeout => Failed::Timeout,
                         UpstreamError::Invalid(what) => Failed::Invalid(what.clone()),
                         UpstreamError::Unreachable(error) => Failed::Unreachable(error.to_string()),
                         _ => Failed::Unreachable("the connection broke at once".to_owned()),
                     };
                     tell.send_replace(Some(failed));
-                    return Err(error);
                 }
-            },
+                return opened.map(|(sender, connection)| open(endpoint, (sender, connection), tell));
+            }
         }
     }
 }
 
-/// Makes a connection, and takes the first place on it.
-async fn open(endpoint: &Endpoint) -> Result<Place, UpstreamError> {
+/// Makes a connection.
+async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<Stream, Bytes>), UpstreamError> {
     let stream = open_transport(endpoint).await?;
     if endpoint.peer.is_tls() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         return Err(UpstreamError::Invalid("the endpoint does not speak HTTP/2".to_owned()));
@@ -170,30 +172,45 @@ async fn open(endpoint: &Endpoint) -> Result<Place, UpstreamError> {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
-        .initial_max_send_streams(STREAMS_LIMIT)
+        .initial_max_send_streams(UNKNOWN)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT);
-    let (sender, connection) = builder.handshake(stream).await.map_err(|error| {
+    builder.handshake(stream).await.map_err(|error| {
         UpstreamError::Unreachable(pingora::Error::because(pingora::ErrorType::ConnectError, "HTTP/2", error))
-    })?;
+    })
+}
+
+/// Takes the first place on a new connection, and has others wait until the endpoint has said how many there are.
+fn open(
+    endpoint: &Endpoint,
+    (sender, connection): (SendRequest<Bytes>, Connection<Stream, Bytes>),
+    tell: watch::Sender<Option<Failed>>,
+) -> Place {
     let state = Arc::new(State { streams: AtomicUsize::new(1), ..State::default() });
     let place = Place { sender: sender.clone(), state: Arc::clone(&state), reused: false };
     // On this thread: the runtimes of the proxy do not move tasks.
-    tokio::spawn(drive(connection, Arc::clone(&state)));
+    tokio::spawn(drive(connection, Arc::clone(&state), (sender.clone(), tell)));
     let shared = Shared { sender, state, used: Instant::now(), idle_timeout: endpoint.idle_timeout };
     POOL.with_borrow_mut(|pool| pool.put(endpoint.key, shared));
-    Ok(place)
+    place
 }
 
-/// Moves a connection until it has closed. It closes by itself once nobody has a place on it or could take one.
-async fn drive(mut connection: Connection<Stream, Bytes>, state: Arc<State>) {
+/// Moves a connection until it has closed. It closes by itself once nobody has a place on it or could take one. `waiting`: to
+/// know when the endpoint has said how many requests it takes at once, and to tell those that wait for it.
+async fn drive(
+    mut connection: Connection<Stream, Bytes>,
+    state: Arc<State>,
+    waiting: (SendRequest<Bytes>, watch::Sender<Option<Failed>>),
+) {
+    let mut waiting = Some(waiting);
     let mut pings = connection.ping_pong();
     let (mut timer, mut asked) = (DeadlineTimer::default(), None);
     poll_fn(|context| {
         if Pin::new(&mut connection).poll(context).is_ready() {
             return Poll::Ready(());
         }
+        drop(waiting.take_if(|(sender, _)| sender.current_max_send_streams() != UNKNOWN));
         if let Some(pings) = &mut pings {
             if asked.is_none() && state.doubted.load(Ordering::Relaxed) && pings.send_ping(Ping::opaque()).is_ok() {
                 asked = Some(Instant::now() + PING_TIMEOUT);
@@ -230,8 +247,11 @@ impl Pool {
         group.connections.retain_mut(Shared::is_open);
         // The fullest that has room, so that those not needed grow old.
         let room = |shared: &&mut Shared| {
-            let streams = shared.state.streams.load(Ordering::Relaxed);
-            streams < STREAMS_LIMIT.min(shared.sender.current_max_send_streams())
+            let limit = match shared.sender.current_max_send_streams() {
+                UNKNOWN => 1,
+                limit => limit.min(STREAMS_LIMIT),
+            };
+            shared.state.streams.load(Ordering::Relaxed) < limit
         };
         let fullest =
             group.connections.iter_mut().filter(room).max_by_key(|shared| shared.state.streams.load(Ordering::Relaxed));
@@ -280,7 +300,7 @@ impl Pool {
                 now < shared.used + shared.idle_timeout && shared.is_open()
             });
             count += group.connections.len();
-            !group.connections.is_empty() || group.opening.is_some()
+            !group.connections.is_empty() || group.opening.as_ref().is_some_and(|told| told.has_changed().is_ok())
         });
         self.is_swept = count > 0;
         count
