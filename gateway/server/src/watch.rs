@@ -270,11 +270,10 @@ impl Watcher {
         let Some(events) = &mut self.events else { return };
         let before = events.folders();
         events.follow(listed);
-        for (folder, reason) in events.blind() {
-            if self.told.insert(folder.clone()) {
-                let folder = folder.display();
-                warn!(%folder, %reason, "this folder cannot be watched; its files are looked at every {every:?} instead");
-            }
+        let mut news = events.blind().iter().filter(|(folder, _)| self.told.insert((*folder).clone()));
+        if let Some((folder, reason)) = news.next() {
+            let (folder, others) = (folder.display(), news.count());
+            warn!(%folder, others, %reason, "folders cannot be watched; their files are looked at every {every:?} instead");
         }
         self.told.retain(|folder| events.blind().contains_key(folder));
         if events.folders() != before {
