@@ -19,9 +19,8 @@ fn access_records_can_go_to_a_file() {
          [access_log]\noutput = \"file\"\npath = \"access.log\"\n{}",
         all(&upstream)
     ));
-    let mut gateway = site.start();
+    let gateway = site.start();
     let unchanged = |gateway: &Gateway| gateway.metric(r#"witgate_reloads_total{outcome="unchanged"}"#);
-    gateway.await_line(|line| line.contains("watching files"));
     gateway.get_with("/logged", &[("x-request-id", "to-a-file")]);
     gateway.eventually("the record is written", |gateway| {
         let log = std::fs::read_to_string(gateway.site().path("access.log")).expect("readable");

@@ -31,7 +31,7 @@ fn put(path: PathBuf, text: &str) {
 
 /// Points a link elsewhere at once.
 fn point(link: &Path, target: &str) {
-    let aside = link.with_extension("new");
+    let aside = link.with_file_name("aside");
     symlink(target, &aside).expect("linked");
     fs::rename(aside, link).expect("renamed");
 }
@@ -165,7 +165,8 @@ fn a_file_that_is_not_there_yet_is_waited_for_and_so_is_its_folder() {
 
 #[test]
 fn modules_come_and_go_behind_links_too() {
-    let site = Site::new(&format!("[lua.main]\npath = [\"modules\"]\n{}", page("a", "a.lua")));
+    let page = page("a", "a.lua").replace("content_file", "lua = \"main\"\ncontent_file");
+    let site = Site::new(&format!("[lua.main]\npath = [\"modules\"]\n{page}"));
     put(site.path("a.lua"), "ngx.print(require('m').text)");
     put(site.path("real/m.lua"), "return { text = '1' }");
     put(site.path("other/n.lua"), "return '3'");

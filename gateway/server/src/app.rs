@@ -27,7 +27,7 @@ use crate::snapshot::{Builder, Listed, ScriptHost, Snapshot, Sources, read};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::unreadable::{Purpose, Unusable, unusable};
 use crate::upstream::{Resolve, System};
-use crate::watch::reload_on_change;
+use crate::watch::{Watcher, reload_on_change};
 
 /// After the last request has ended: time for the last bytes of HTTP/2 connections to leave.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
@@ -206,7 +206,9 @@ async fn serve(parts: Parts, runtime: &config::Runtime) -> anyhow::Result<()> {
             listen::serve(bound, None, app, lives, 1).await
         });
     }
-    tokio::spawn(reload_on_change(Arc::clone(&reloader), files));
+    // Before anybody is told that it is ready, so that no change is missed that somebody makes then.
+    let watcher = Watcher::begin(&files.borrow());
+    tokio::spawn(reload_on_change(Arc::clone(&reloader), watcher, files));
     tokio::spawn(resolve_again(Arc::clone(&reloader)));
     let registry = Arc::clone(&reloader.builder().registry);
     tokio::spawn(async move { registry.tell().await });

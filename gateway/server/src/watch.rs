@@ -23,8 +23,6 @@ use self::events::{Events, Happened};
 use crate::reload::{Reloader, Trigger};
 use crate::snapshot::Listed;
 
-/// The same after events have been lost, which may have told that a file is being written.
-const SETTLE_UNSURE: Duration = Duration::from_secs(1);
 /// Longest time that a row of changes can put reading off, as long as nothing is being written.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 /// After this time without a change, a file that is still open for writing is taken as it is: its writer may have
@@ -46,6 +44,8 @@ const RESTLESS_LIMIT: u32 = 15;
 pub struct Pace {
     /// Quiet time after a change before the files are read: an editor or a copy makes several changes in a row.
     pub settle: Duration,
+    /// The same where there may be writers who are not known: events have been lost, or had not been asked for yet.
+    pub unsure: Duration,
     /// Beside events, for what has none.
     pub look: Duration,
     /// Where events are not to be had; a change is taken when two looks in a row have found the same.
@@ -56,13 +56,17 @@ impl Default for Pace {
     /// A look costs a system call for each file, some 2 us: beside events it may be rare, without them two seconds are
     /// what somebody who has saved a file waits for.
     fn default() -> Self {
-        Self { settle: Duration::from_millis(100), look: Duration::from_secs(10), blind: Duration::from_secs(2) }
+        Self {
+            settle: Duration::from_millis(100),
+            unsure: Duration::from_secs(1),
+            look: Duration::from_secs(10),
+            blind: Duration::from_secs(2),
+        }
     }
 }
 
 /// Reloads when files have changed. Returns when `listed` is closed.
-pub async fn reload_on_change(reloader: Arc<Reloader>, mut listed: watch::Receiver<Listed>) {
-    let mut watcher = Watcher::new(Events::new, Pace::default());
+pub async fn reload_on_change(reloader: Arc<Reloader>, mut watcher: Watcher, mut listed: watch::Receiver<Listed>) {
     loop {
         let read = listed.borrow_and_update().clone();
         tokio::select! {
@@ -83,14 +87,14 @@ pub async fn reload_on_change(reloader: Arc<Reloader>, mut listed: watch::Receiv
 }
 
 /// Waits for changes of files.
-struct Watcher {
+pub struct Watcher {
     open: fn() -> io::Result<Events>,
     /// None: the kernel gives none.
     events: Option<Events>,
     pace: Pace,
     /// Something has happened, and whoever waits has not been told yet.
     due: bool,
-    /// Events have been lost, and nothing has been quiet for long enough since.
+    /// Writers may not be known, and nothing has been quiet for long enough since.
     unsure: bool,
     haste: u32,
     disturbed: u32,
@@ -99,6 +103,13 @@ struct Watcher {
 }
 
 impl Watcher {
+    /// Watches these files from now on: whoever begins to write to one is known to. On a runtime.
+    pub fn begin(listed: &Listed) -> Self {
+        let mut watcher = Self::new(Events::new, Pace::default());
+        watcher.follow(listed);
+        watcher
+    }
+
     fn new(open: fn() -> io::Result<Events>, pace: Pace) -> Self {
         let told = BTreeSet::new();
         Self { open, events: None, pace, due: false, unsure: false, haste: 0, disturbed: 0, told }
@@ -107,10 +118,14 @@ impl Watcher {
     /// Waits until these files may be other than they were when they were read, and at rest. Cancel-safe.
     async fn change(&mut self, read: &Listed) {
         self.follow(read);
-        // Between reading them and watching their folders.
-        if !self.is_blind() && self.haste < HASTE_LIMIT && now(read).await != *read {
-            self.haste += 1;
+        if let Some(happened) = self.events.as_mut().and_then(|events| events.pending().transpose()) {
+            self.heed(happened);
             self.due = true;
+        }
+        // Between reading them and watching their folders, so that nobody knows who is still writing.
+        if !self.due && !self.is_blind() && self.haste < HASTE_LIMIT && now(read).await != *read {
+            self.haste += 1;
+            (self.due, self.unsure) = (true, true);
         }
         while !self.due {
             self.due = self.wait(read).await;
@@ -210,7 +225,7 @@ impl Watcher {
     /// Waits until nothing has happened for a while, or until then.
     async fn quiet(&mut self, until: Instant) {
         loop {
-            let time = if self.unsure { SETTLE_UNSURE } else { self.pace.settle };
+            let time = if self.unsure { self.pace.unsure } else { self.pace.settle };
             match timeout(time, next(self.events.as_mut())).await {
                 Ok(happened) => self.heed(happened),
                 Err(_) => {

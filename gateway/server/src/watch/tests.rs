@@ -17,8 +17,9 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 const NEVER: Duration = Duration::from_secs(3600);
 /// Events alone: looking would hide what they miss.
-const BY_EVENTS: Pace = Pace { settle: Duration::from_millis(5), look: NEVER, blind: NEVER };
-const BY_LOOKING: Pace = Pace { settle: Duration::from_millis(10), look: NEVER, blind: Duration::from_millis(10) };
+const BY_EVENTS: Pace =
+    Pace { settle: Duration::from_millis(5), unsure: Duration::from_millis(20), look: NEVER, blind: NEVER };
+const BY_LOOKING: Pace = Pace { blind: Duration::from_millis(10), ..BY_EVENTS };
 
 /// Files by name: their content, if there is any.
 type Content = BTreeMap<String, Option<String>>;
@@ -175,7 +176,7 @@ fn step() -> impl Strategy<Value = Step> {
 impl Step {
     /// Does it as far as it can be done: a folder may be missing.
     async fn take(&self, world: &World, text: &str) -> io::Result<()> {
-        let aside = |path: &Path| path.with_extension("new");
+        let aside = |path: &Path| path.with_file_name("aside");
         match *self {
             Self::Write(file, pieces) => {
                 let mut file = File::create(world.path(FILES[file]))?;
@@ -219,7 +220,8 @@ impl Step {
             }
             Self::MoveFolder(folder) => {
                 let folder = world.path(FOLDERS[folder]);
-                let away = folder.with_extension("away");
+                let away = world.path("away").join(folder.file_name().unwrap_or_default());
+                fs::create_dir_all(world.path("away"))?;
                 if fs::rename(&folder, &away).is_err() {
                     fs::rename(&away, &folder)?;
                 }
