@@ -37,6 +37,16 @@ impl RequestHead {
     }
 }
 
+/// What a request was when it came, whatever stages have made of it since.
+#[derive(Debug, Clone)]
+pub struct Original {
+    pub method: Method,
+    /// As the client wrote it, not in normal form.
+    pub target: PathAndQuery,
+    /// Bytes of the head, if it came as bytes: not over HTTP/2.
+    pub head_length: Option<u64>,
+}
+
 /// Head of a response: as the upstream sent it, then as stages left it.
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
@@ -98,6 +108,7 @@ pub struct Score {
 /// One request and its response.
 pub struct Exchange {
     pub request: RequestHead,
+    pub original: Original,
     /// There once the upstream has answered.
     pub response: Option<ResponseHead>,
     /// A piece of the body, while a hook runs that is called with one.
@@ -178,9 +189,10 @@ impl Drop for Exchange {
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Exchange {
-    /// A request that has arrived and has no body.
+    /// A request that has arrived like this and has no body.
     pub fn new(request: RequestHead, id: Arc<str>, route: Arc<str>, client: Client) -> Self {
         Self {
+            original: Original { method: request.method.clone(), target: request.path.clone(), head_length: None },
             request,
             response: None,
             body: Bytes::new(),

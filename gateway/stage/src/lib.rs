@@ -23,7 +23,7 @@ mod usage;
 pub use desk::BodyDesk;
 pub use edit::{EDITS_LIMIT, Edit, Edits, FieldError, Side, VALUE_LIMIT, is_forbidden};
 pub use error::{FailureKind, StageError};
-pub use exchange::{Attributes, Client, Ended, Exchange, Home, RequestHead, ResponseHead, Score};
+pub use exchange::{Attributes, Client, Ended, Exchange, Home, Original, RequestHead, ResponseHead, Score};
 pub use log_limit::{FAILURE_LINES, LogLimit};
 pub use pipeline::{BodyMode, Disposition, FailurePolicy, Hook, Observer, Outcome, Pipeline, Progress, Step};
 pub use refusal::{ErrorCode, Refusal};
@@ -47,7 +47,7 @@ pub enum Verdict {
     /// Answer the client with this response. In a request hook nothing later sees the request; in a response hook the
     /// upstream's response is replaced.
     Respond(Box<Response>),
-    /// Answer the client with the gateway's own error envelope (not in `Hook::ResponseHeaders`).
+    /// Answer the client with the gateway's own error envelope; in a response hook, in the place of the response.
     Refuse(Box<Refusal>),
 }
 

@@ -122,6 +122,8 @@ pub struct Head {
     pub upgrade: bool,
     /// The client wants to use the connection again (RFC 9112, section 9.3).
     pub keep_alive: bool,
+    /// Bytes of the head.
+    pub length: u64,
 }
 
 /// Reads a complete head, CRLF CRLF included.
@@ -157,6 +159,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
             && facts.upgrades > 0
             && !headers.get_all(UPGRADE).iter().any(|value| names_h2c(value.as_bytes())),
         keep_alive: if is_11 { !options.close } else { options.keep_alive && !options.close },
+        length: u64::try_from(head.len()).unwrap_or(u64::MAX),
         method: line.method,
         path: line.path,
         authority: line.authority.map(|(_, authority)| authority),

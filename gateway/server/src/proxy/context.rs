@@ -75,6 +75,7 @@ impl<'s> RequestCtx<'s> {
         }
         let (id, id_field) = request_id::of(&head.headers);
         let mut exchange = Box::new(Exchange::new(head, Arc::clone(&id), Arc::default(), origin.client.clone()));
+        exchange.original.head_length = arrival.head_length;
         exchange.end_of_stream = arrival.body == Length::Known(0);
         exchange.authority = arrival.authority.as_ref().map(|name| Arc::from(name.as_str()));
         exchange.accounts = gateway.access_log.is_on().then(Accounts::default);

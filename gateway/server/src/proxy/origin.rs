@@ -63,15 +63,17 @@ pub struct Arrival {
     pub body: Length,
     /// The client asked to leave HTTP for another protocol.
     pub upgrade: bool,
+    /// Bytes of the head over HTTP/1.
+    pub head_length: Option<u64>,
 }
 
 impl Incoming {
     /// `body`: as the connection reads it.
     pub fn from_http1(head: request::Head, body: Length) -> Self {
-        let request::Head { method, path, authority, version, headers, names, upgrade, .. } = head;
+        let request::Head { method, path, authority, version, headers, names, upgrade, length, .. } = head;
         Self {
             head: RequestHead { method, path, headers },
-            arrival: Arrival { authority, version, names, body, upgrade },
+            arrival: Arrival { authority, version, names, body, upgrade, head_length: Some(length) },
         }
     }
 }

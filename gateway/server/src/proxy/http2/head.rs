@@ -33,6 +33,7 @@ pub fn into_incoming(parts: Parts, body: Length) -> Incoming {
             names: Names::default(),
             body,
             upgrade: false,
+            head_length: None,
         },
     }
 }
