@@ -220,11 +220,7 @@ pub fn stopped(ctx: &mut RequestCtx<'_>, outcome: Outcome) -> Failure {
         Outcome::Continue => return Failure::Broken("a stage stopped a request to let it pass"),
         Outcome::Refuse { step, refusal } => (step, Failure::Problem((*refusal).into())),
         Outcome::Respond { step, response } => (step, Failure::Answer(Box::new((*response).into()))),
-        Outcome::Failed { step, error } => {
-            let problem = stage_failed(ctx, step, &error);
-            note(ctx, step, step);
-            return Failure::Problem(problem);
-        }
+        Outcome::Failed { step, error } => (step, Failure::Problem(stage_failed(ctx, step, &error))),
     };
     // In a hook for the response a stage puts its answer in the place of what it has seen already.
     let is_request = ctx.exchange.get().is_some_and(|exchange| exchange.response.is_none());
