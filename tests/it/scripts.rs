@@ -1,5 +1,6 @@
 //! Lua scripts as stages, through the gateway.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -364,6 +365,63 @@ fn a_script_asks_routes_of_the_gateway() {
     assert_eq!(exec.header("x-plain").as_deref(), Some("yes"));
     assert!(gateway.get("/forever").status >= 500);
     assert_eq!(gateway.get("/refused").status, 500);
+}
+
+#[test]
+fn a_scripts_filters_see_its_own_answers_and_an_exit_in_them_counts() {
+    let upstream = Upstream::saying("from upstream");
+    let filters = "header_filter = \"ngx.header['X-Filter'] = ngx.get_phase() .. ' ' .. ngx.status\"";
+    let scripts = [
+        ("exit", format!("access = \"ngx.header['X-Why'] = 'own' return ngx.exit(401)\"\n{filters}")),
+        ("redirect", format!("rewrite = \"return ngx.redirect('/there')\"\n{filters}")),
+        ("fails", format!("content = \"error('no')\"\n{filters}")),
+        ("late", "header_filter = \"ngx.header['X-Filter'] = 'late' return ngx.exit(429)\"".to_owned()),
+        (
+            "own",
+            "content = \"ngx.say('secret')\"\nheader_filter = \"return ngx.exit(403)\"\n\
+             body_filter = \"ngx.arg[1] = ngx.arg[1]:upper()\""
+                .to_owned(),
+        ),
+        ("body", "content = \"ngx.print('made')\"\nbody_filter = \"ngx.arg[1] = ngx.arg[1]:upper()\"".to_owned()),
+    ];
+    let scripts: Vec<(&str, &str)> = scripts.iter().map(|(name, script)| (*name, script.as_str())).collect();
+    let gateway = gateway(&upstream, "", &scripts);
+    let ask = |path: &str| {
+        let answer = gateway.get(path);
+        (answer.status, answer.header("x-filter").unwrap_or_default(), answer.header("x-why").unwrap_or_default())
+    };
+    assert_eq!(ask("/exit"), (401, "header_filter 401".into(), "own".into()));
+    assert_eq!(ask("/redirect"), (302, "header_filter 302".into(), String::new()));
+    assert_eq!(ask("/fails"), (500, "header_filter 500".into(), String::new()));
+    assert_eq!(ask("/late"), (429, "late".into(), String::new()));
+    let own = gateway.get("/own");
+    assert_eq!((own.status, own.code().as_str()), (403, "FORBIDDEN"), "what was refused is not sent");
+    assert_eq!(gateway.get("/body").text(), "MADE");
+}
+
+#[test]
+fn subrequests_take_the_final_response_and_half_of_one_does_not_pass_for_all() {
+    let upstream = Upstream::new(|received, stream| {
+        let (early, length) = match received.target.as_str() {
+            "/hints" => ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 5),
+            "/cut" => ("", 100),
+            _ => ("", 5),
+        };
+        let head = format!("{early}HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nfinal");
+        stream.write_all(head.as_bytes()).is_ok() && length == 5
+    });
+    let sections = "[lua.v]\ngrants = [\"routes\"]\n[[routes]]\nname = \"rest\"\nupstream = \"u\"\n";
+    let exec = "lua = \"v\"\ncontent = \"ngx.req.read_body() ngx.exec(ngx.var.arg_to)\"";
+    let capture = "lua = \"v\"\ncontent = \"local r = ngx.location.capture(ngx.var.arg_to) \
+                   ngx.print(r.status, ' ', r.body, ' ', tostring(r.truncated))\"";
+    let gateway = gateway(&upstream, sections, &[("exec", exec), ("capture", capture)]);
+    for target in ["/plain", "/hints"] {
+        let answer = gateway.get(&format!("/exec?to={target}"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "final"), "{target}");
+        assert_eq!(gateway.get(&format!("/capture?to={target}")).text(), "200 final false", "{target}");
+    }
+    assert_eq!(gateway.get("/exec?to=/cut").status, 502);
+    assert_eq!(gateway.get("/capture?to=/cut").text(), "200 final true");
 }
 
 #[test]

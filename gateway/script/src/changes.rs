@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use witgate_stage::{EDITS_LIMIT, Edit, Exchange, FieldError, Side};
@@ -116,6 +116,14 @@ impl Changes {
         self.undo.push(Undo::Field(side, name, former));
     }
 
+    /// Says how long the request's body is now: what frames it on its way is the proxy's to write.
+    pub fn set_body_length(&mut self, exchange: &mut Exchange, length: usize) {
+        if exchange.request.headers.contains_key(CONTENT_LENGTH) {
+            let edit = Edit::Set(CONTENT_LENGTH, HeaderValue::from(length));
+            self.change(&mut exchange.request.headers, Side::Request, edit);
+        }
+    }
+
     pub fn set_method(&mut self, exchange: &mut Exchange, method: Method) {
         self.undo.push(Undo::Method(std::mem::replace(&mut exchange.request.method, method)));
     }
@@ -139,6 +147,15 @@ impl Changes {
                 (Undo::ResponseEdits(mark), _) => exchange.response_edits.rewind(mark),
                 (Undo::Field(Side::Response, ..) | Undo::Status(_), None) => {}
             }
+        }
+    }
+
+    /// Takes back the edits for a response that is not there yet.
+    pub fn withdraw(&mut self, exchange: &mut Exchange) {
+        let marks = self.undo.iter().map(|undo| if let Undo::ResponseEdits(mark) = undo { Some(*mark) } else { None });
+        if let Some(first) = marks.flatten().next() {
+            exchange.response_edits.rewind(first);
+            self.undo.retain(|undo| !matches!(undo, Undo::ResponseEdits(_)));
         }
     }
 
@@ -261,6 +278,14 @@ mod tests {
             }
             exchange.response_edits.apply_to(&mut to_come);
             prop_assert_eq!(fields(&to_come), fields(&draft));
+            let (mut withdrawn, mut own) = (Exchange::new(exchange.request.clone(), "1".into(), "r".into(), exchange.client.clone()), Changes::default());
+            withdrawn.response_edits.set("x-of-others", "stays", Side::Response).unwrap();
+            let others = withdrawn.response_edits.clone();
+            for edit in exchange.response_edits.iter() {
+                own.make((&mut withdrawn, &mut HeaderMap::new()), Side::Response, (edit.clone(), Vec::new())).unwrap();
+            }
+            own.withdraw(&mut withdrawn);
+            prop_assert_eq!(&withdrawn.response_edits, &others, "those of other stages stay");
             changes.undo(&mut exchange);
             prop_assert!(exchange.response_edits.is_empty());
         }

@@ -336,18 +336,19 @@ impl Dict {
         Progress { next: (end < state.entries.places()).then_some(end), count }
     }
 
-    /// The milliseconds that a value has left, below zero where it expired but is still there; `Some(0)` where it never does.
-    pub fn ttl(&self, key: &[u8]) -> Option<i64> {
+    /// The milliseconds that a value has left, at least 1; `Some(0)` where it never expires. What expired has none, even if it
+    /// is still there: 0, which nginx gives in the very millisecond, would say that it stays.
+    pub fn ttl(&self, key: &[u8]) -> Option<u64> {
         let state = self.state.lock();
         let at = state.entries.find(key)?;
         let entry = state.entries.entry(at);
         if entry.era != state.era {
             return None;
         }
-        Some(match entry.expires {
-            0 => 0,
-            expires => expires.cast_signed().saturating_sub((self.clock)().cast_signed()),
-        })
+        match entry.expires {
+            0 => Some(0),
+            expires => expires.checked_sub((self.clock)()).filter(|left| *left > 0),
+        }
     }
 
     /// Gives a value another lifetime in milliseconds, from now; 0 means without end. Says whether there is one.

@@ -49,4 +49,4 @@ pub use phase::Phase;
 pub use reach::{Network, Reach};
 pub use script::{Script, ScriptSpec};
 pub use stage::ScriptStage;
-pub use subrequest::{Subrequest, Subrequests, Subresponse};
+pub use subrequest::{Extent, Subrequest, Subrequests, Subresponse};

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::header::HeaderValue;
 use http::{HeaderMap, Method};
 use mlua::prelude::*;
 use witgate_stage::{Edit, Exchange, FieldError, ResponseHead, Side};
@@ -57,6 +58,8 @@ impl Future for Operation {
 pub(crate) struct Draft {
     pub status: Option<u16>,
     pub headers: HeaderMap,
+    /// The script wants no `Content-Type`.
+    pub untyped: bool,
     pub body: Vec<u8>,
     /// The head counts as sent: something has been written.
     pub begun: bool,
@@ -66,12 +69,26 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Becomes that of a request that has not answered.
-    fn clear(&mut self) {
-        let Self { status, headers, body, begun, ended } = self;
-        (*status, *begun, *ended) = (None, false, false);
+    pub fn clear(&mut self) {
+        let Self { status, headers, untyped, body, begun, ended } = self;
+        (*status, *untyped, *begun, *ended) = (None, false, false, false);
         // What a large response took is given back.
         (*headers, *body) = Default::default();
     }
+}
+
+/// How a script has answered a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Answered {
+    /// Not at all, or with a response of its own.
+    #[default]
+    Plainly,
+    /// With the gateway's page for this status.
+    Page(u16),
+    /// With what another route has answered, whose filters are not this script's.
+    Elsewhere,
+    /// Its body filter has ended the body.
+    Cut,
 }
 
 pub(crate) struct Request {
@@ -82,7 +99,7 @@ pub(crate) struct Request {
     pub moment: Cell<Moment>,
     /// Name of the script that runs, for logs.
     pub script: RefCell<Option<Arc<str>>>,
-    pub variables: RefCell<BTreeMap<String, LuaRegistryValue>>,
+    pub variables: RefCell<BTreeMap<String, Option<Variable>>>,
     /// Since 1970.
     pub begun: Duration,
     /// What the phase has left of its run time, and the hook of memory.
@@ -92,6 +109,14 @@ pub(crate) struct Request {
     operation_numbers: Cell<u64>,
     /// Those of this hook.
     changes: RefCell<Changes>,
+    /// What a script has said of the response's `Content-Length`, which is not its to say: none removes it.
+    pub said_length: RefCell<Option<Option<HeaderValue>>>,
+    /// A script has set the query.
+    pub query_set: Cell<bool>,
+    /// What a header filter exits with.
+    pub exit: Cell<Option<i64>>,
+    /// How the script has answered so far.
+    pub answered: Cell<Answered>,
     /// The request's body, once a script has read it.
     pub body: RefCell<Option<bytes::Bytes>>,
     /// Closes the sockets of the hook when it ends.
@@ -141,7 +166,7 @@ impl Drop for Slot {
 }
 
 /// A variable's value: bytes, as Lua strings are.
-pub(crate) type LuaRegistryValue = Vec<u8>;
+pub(crate) type Variable = Vec<u8>;
 
 impl Request {
     pub fn new(number: u64, slot: Slot) -> Self {
@@ -158,6 +183,10 @@ impl Request {
             operations: RefCell::default(),
             operation_numbers: Cell::new(0),
             changes: RefCell::default(),
+            said_length: RefCell::default(),
+            query_set: Cell::new(false),
+            exit: Cell::new(None),
+            answered: Cell::default(),
             body: RefCell::new(None),
             guest: RefCell::new(None),
             took: Cell::new(Duration::ZERO),
@@ -173,6 +202,10 @@ impl Request {
         self.variables.get_mut().clear();
         *self.operations.get_mut() = Operations::default();
         self.changes.get_mut().clear();
+        *self.said_length.get_mut() = None;
+        self.query_set.set(false);
+        self.exit.set(None);
+        self.answered.set(Answered::default());
         *self.body.get_mut() = None;
         *self.guest.get_mut() = None;
     }
@@ -204,6 +237,29 @@ impl Request {
     pub fn take_back(&self) -> Option<Box<Exchange>> {
         self.cancel_all();
         self.exchange.borrow_mut().take()
+    }
+
+    /// Says how long the body is that a script has put in the place of the client's.
+    ///
+    /// # Errors
+    /// There is no request.
+    pub fn set_body_length(&self, length: usize) -> LuaResult<()> {
+        let mut exchange = self.exchange.borrow_mut();
+        let exchange = exchange.as_deref_mut().ok_or_else(no_request)?;
+        self.changes.borrow_mut().set_body_length(exchange, length);
+        Ok(())
+    }
+
+    /// Takes back what the hook has asked for the response of somebody else: the script answers itself.
+    pub fn withdraw(&self) {
+        if let Some(exchange) = self.exchange.borrow_mut().as_deref_mut() {
+            self.changes.borrow_mut().withdraw(exchange);
+        }
+    }
+
+    /// Takes what changes have replaced for what was there at first: another response has its place.
+    pub fn settle(&self) {
+        self.changes.borrow_mut().clear();
     }
 
     /// Undoes the changes of a hook that failed.

@@ -6,20 +6,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use mlua::prelude::*;
-use witgate_stage::{Edits, ErrorCode, Hook, Refusal, Response, Verdict};
+use witgate_stage::{Edits, ErrorCode, Hook, Refusal, Response, ResponseHead, Verdict};
 
 use crate::Phase;
 use crate::error::ScriptError;
 use crate::phase::Moment;
-use crate::request::{Request, Results};
+use crate::request::{Answered, Request, Results};
 use crate::script::Script;
 use crate::vm::{Standing, Vm};
 
 /// What `ngx.exit` takes besides statuses.
 const OK: i64 = 0;
 const DECLINED: i64 = -5;
+
+/// From here on `ngx.exit` means a page of the gateway's, and before that a status without one of the script's own making.
+const REDIRECTS: i64 = 300;
+const FAILURES: i64 = 400;
+/// How often a header filter may exit with yet another status: nginx would go on for ever.
+const FILTER_EXITS_LIMIT: usize = 8;
 
 /// What a response of a script has that says nothing of it (nginx's `default_type`).
 const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("text/plain");
@@ -56,7 +62,7 @@ impl<'a> Run<'a> {
             for (name, value) in &script.spec.variables {
                 // One that an earlier script of the request has set stays.
                 if !variables.contains_key(name) {
-                    variables.insert(name.clone(), value.clone().into_bytes());
+                    variables.insert(name.clone(), Some(value.clone().into_bytes()));
                 }
             }
         }
@@ -77,10 +83,11 @@ impl<'a> Run<'a> {
 
     /// Runs phases until one waits or all have run.
     pub fn begin(&mut self) -> Step {
-        if self.hook == Hook::ResponseBody {
-            return Step::Ended(self.filter_piece());
+        match self.hook {
+            Hook::ResponseHeaders => Step::Ended(self.filter_head()),
+            Hook::ResponseBody => Step::Ended(self.filter_piece()),
+            Hook::RequestHeaders | Hook::RequestBody | Hook::Log => self.phases(),
         }
-        self.phases()
     }
 
     /// Goes on after an operation.
@@ -183,74 +190,114 @@ impl<'a> Run<'a> {
     /// The script ends the request with a status, or with what it has written.
     fn answer(&self, status: i64) -> Result<Verdict, ScriptError> {
         if self.hook != Hook::RequestHeaders {
-            return self.answer_late(status);
+            return Ok(Verdict::Continue(Edits::default()));
         }
         let mut draft = std::mem::take(&mut *self.request.draft.borrow_mut());
         if status < OK {
             return Err(ScriptError::Runtime("the script ended the request with ngx.ERROR".to_owned()));
         }
+        // It is on the answer itself.
+        self.request.withdraw();
         let is_silent = !draft.begun && draft.body.is_empty();
         let code = match status {
             OK => draft.status.unwrap_or(200),
             _ if draft.begun => draft.status.unwrap_or(200),
-            status => u16::try_from(status).unwrap_or(500),
+            // The gateway's page is for the status that was asked for last.
+            FAILURES.. => return self.page(status, draft.headers),
+            REDIRECTS.. => u16::try_from(status).unwrap_or(500),
+            status => draft.status.unwrap_or(u16::try_from(status).unwrap_or(500)),
         };
-        if is_silent
-            && code >= 400
-            && draft.status.is_none_or(|own| own == code)
-            && !draft.headers.contains_key(CONTENT_TYPE)
-        {
-            return refuse(code, draft.headers);
-        }
-        let status = StatusCode::from_u16(code)
-            .ok()
-            .filter(|status| (200..=599).contains(&status.as_u16()))
-            .ok_or_else(|| ScriptError::Output(format!("a response cannot have status {code}")))?;
+        let status = final_status(code.into())?;
         draft.headers.remove(CONTENT_LENGTH);
-        let bodiless = matches!(code, 204 | 304);
-        if !bodiless && !draft.headers.contains_key(CONTENT_TYPE) {
+        let is_bodiless = matches!(code, 204 | 304);
+        if !is_bodiless && !draft.untyped && !draft.headers.contains_key(CONTENT_TYPE) {
             draft.headers.insert(CONTENT_TYPE, DEFAULT_TYPE);
         }
-        let body = if bodiless { Bytes::new() } else { Bytes::from(draft.body) };
-        let response = self.filtered(Response { status, headers: draft.headers, body })?;
-        Ok(Verdict::Respond(Box::new(response)))
+        if is_silent && i64::from(code) >= REDIRECTS {
+            self.request.answered.set(Answered::Page(code));
+        }
+        let body = if is_bodiless { Bytes::new() } else { Bytes::from(draft.body) };
+        Ok(Verdict::Respond(Box::new(Response { status, headers: draft.headers, body })))
     }
 
-    /// Runs the script's own filters over its own response, as nginx does.
-    fn filtered(&self, response: Response) -> Result<Response, ScriptError> {
-        if !self.script.has(Phase::HeaderFilter) && !self.script.has(Phase::BodyFilter) {
-            return Ok(response);
-        }
-        let Response { status, headers, body } = response;
-        let head = witgate_stage::ResponseHead { status, headers };
-        let _ = self.request.swap_response(Some(head));
-        if self.script.has(Phase::HeaderFilter) {
-            self.vm.start(&self.request, (self.script, self.keeps), Phase::HeaderFilter)?;
-        }
-        let body = if self.script.has(Phase::BodyFilter) { self.filter(&body, true)?.0 } else { body };
-        let head = self.request.swap_response(None).ok().flatten();
-        let witgate_stage::ResponseHead { status, headers } =
-            head.ok_or_else(|| ScriptError::Output("no head".into()))?;
-        Ok(Response { status, headers, body })
+    /// Answers with the gateway's page for a status, and these fields.
+    fn page(&self, status: i64, mut headers: HeaderMap) -> Result<Verdict, ScriptError> {
+        let status = final_status(status)?;
+        self.request.answered.set(Answered::Page(status.as_u16()));
+        // Of the page, whatever the script has said of its own response.
+        headers.remove(CONTENT_TYPE);
+        headers.remove(CONTENT_LENGTH);
+        page(status, headers)
     }
 
-    /// After the upstream has answered, a script can end with another status only before the head is sent.
-    fn answer_late(&self, status: i64) -> Result<Verdict, ScriptError> {
-        match u16::try_from(status).ok().filter(|status| *status >= 300) {
-            Some(code) if self.hook == Hook::ResponseHeaders => {
-                let status = StatusCode::from_u16(code)
-                    .map_err(|_| ScriptError::Output(format!("a response cannot have status {code}")))?;
-                Ok(Verdict::Respond(Box::new(plain(status))))
+    /// Runs the header filter. What it exits with takes the response's place, and the filter sees that, too, until it exits
+    /// with what is there already: as in nginx.
+    fn filter_head(&self) -> Result<Verdict, ScriptError> {
+        if self.request.answered.get() == Answered::Elsewhere {
+            return Ok(Verdict::Continue(Edits::default()));
+        }
+        let mut replaced = Replaced { request: &self.request, original: None };
+        let mut page = if let Answered::Page(code) = self.request.answered.get() { Some(code) } else { None };
+        for _ in 0..FILTER_EXITS_LIMIT {
+            match self.run_head_filter()? {
+                None | Some(OK | DECLINED) => return self.filtered(replaced, page),
+                Some(status) if page.map(i64::from) == Some(status) => return self.filtered(replaced, page),
+                Some(status) if status < OK => {
+                    return Err(ScriptError::Runtime("the header filter ended the request with ngx.ERROR".to_owned()));
+                }
+                Some(status) => {
+                    let status = final_status(status)?;
+                    replaced.by(status)?;
+                    page = Some(status.as_u16());
+                }
             }
-            _ => Ok(Verdict::Continue(Edits::default())),
+        }
+        Err(ScriptError::Output("the header filter exits with one status after another".to_owned()))
+    }
+
+    /// Runs the header filter once; gives what it exits with.
+    fn run_head_filter(&self) -> Result<Option<i64>, ScriptError> {
+        self.request.exit.set(None);
+        match self.vm.start(&self.request, (self.script, self.keeps), Phase::HeaderFilter)? {
+            Standing::Ended => Ok(self.request.exit.take()),
+            Standing::Exited(status) => Ok(Some(status)),
+            Standing::Waits => {
+                self.abandon();
+                Err(ScriptError::Runtime("a header filter cannot wait".to_owned()))
+            }
+        }
+    }
+
+    /// What a header filter that has ended leaves: the response, or an answer in its place.
+    fn filtered(&self, replaced: Replaced<'_>, page: Option<u16>) -> Result<Verdict, ScriptError> {
+        let Some(ResponseHead { status, headers }) = replaced.take() else {
+            return Ok(Verdict::Continue(Edits::default()));
+        };
+        match page.and_then(|code| StatusCode::from_u16(code).ok()) {
+            Some(asked) if asked == status => self::page(status, headers),
+            // The filter has given the page another status.
+            Some(asked) if i64::from(asked.as_u16()) >= REDIRECTS => {
+                let mut response = plain(asked, headers);
+                response.status = status;
+                Ok(Verdict::Respond(Box::new(response)))
+            }
+            _ => Ok(Verdict::Respond(Box::new(Response { status, headers, body: Bytes::new() }))),
         }
     }
 
     fn filter_piece(&self) -> Result<Verdict, ScriptError> {
         let none = || ScriptError::Output("no body".to_owned());
+        match self.request.answered.get() {
+            Answered::Cut => return Ok(Verdict::Replace(Edits::default(), Bytes::new())),
+            Answered::Elsewhere => return Ok(Verdict::Continue(Edits::default())),
+            Answered::Plainly | Answered::Page(_) => {}
+        }
         let (piece, last) =
             self.request.exchange(|exchange| (exchange.body.clone(), exchange.end_of_stream)).map_err(|_| none())?;
-        let (body, _) = self.filter(&piece, last)?;
+        let (body, ended) = self.filter(&piece, last)?;
+        if ended && !last {
+            self.request.answered.set(Answered::Cut);
+        }
         Ok(Verdict::Replace(Edits::default(), body))
     }
 
@@ -294,11 +341,52 @@ fn flatten(value: &LuaValue, into: &mut Vec<u8>, depth: usize) -> Result<(), Scr
     Ok(())
 }
 
+/// A response's head in whose place a header filter has put another one. Dropped, it is put back: the filter has failed.
+struct Replaced<'a> {
+    request: &'a Request,
+    original: Option<ResponseHead>,
+}
+
+impl Replaced<'_> {
+    /// Puts a head without fields in its place, as nginx does.
+    fn by(&mut self, status: StatusCode) -> Result<(), ScriptError> {
+        // What the filter has changed of it was for the response that does not come.
+        self.request.undo();
+        let head = ResponseHead { status, headers: HeaderMap::new() };
+        let former = self.request.swap_response(Some(head)).map_err(|error| ScriptError::Output(error.to_string()))?;
+        if self.original.is_none() {
+            self.original = former;
+        }
+        Ok(())
+    }
+
+    /// The head that was put there, if one was; the original is back then.
+    fn take(mut self) -> Option<ResponseHead> {
+        let original = self.original.take()?;
+        self.request.settle();
+        self.request.swap_response(Some(original)).ok().flatten()
+    }
+}
+
+impl Drop for Replaced<'_> {
+    fn drop(&mut self) {
+        if let Some(original) = self.original.take() {
+            self.request.settle();
+            let _ = self.request.swap_response(Some(original));
+        }
+    }
+}
+
+fn final_status(status: i64) -> Result<StatusCode, ScriptError> {
+    let status_code = u16::try_from(status).ok().filter(|code| (200..=599).contains(code));
+    status_code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or_else(|| ScriptError::Output(format!("a response cannot have status {status}")))
+}
+
 /// What nginx would have a page of its own for is the gateway's envelope.
-fn refuse(code: u16, headers: http::HeaderMap) -> Result<Verdict, ScriptError> {
-    let status =
-        StatusCode::from_u16(code).map_err(|_| ScriptError::Output(format!("a response cannot have status {code}")))?;
-    let known = match code {
+fn page(status: StatusCode, headers: HeaderMap) -> Result<Verdict, ScriptError> {
+    let known = match status.as_u16() {
         400 => Some(ErrorCode::InvalidRequest),
         401 => Some(ErrorCode::Unauthenticated),
         403 => Some(ErrorCode::Forbidden),
@@ -308,22 +396,22 @@ fn refuse(code: u16, headers: http::HeaderMap) -> Result<Verdict, ScriptError> {
         503 => Some(ErrorCode::Overloaded),
         _ => None,
     };
-    let Some(known) = known else {
-        let mut response = plain(status);
-        response.headers.extend(headers);
-        return Ok(Verdict::Respond(Box::new(response)));
-    };
-    let message = format!("{code} {}", status.canonical_reason().unwrap_or_default());
+    let Some(known) = known else { return Ok(Verdict::Respond(Box::new(plain(status, headers)))) };
+    let message = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
     let mut refusal =
         Refusal::new(known, message.trim_end()).map_err(|error| ScriptError::Output(error.to_string()))?;
     refusal.headers = headers;
     Ok(Verdict::Refuse(Box::new(refusal)))
 }
 
-/// A status with nothing to say but its name.
-fn plain(status: StatusCode) -> Response {
-    let text = format!("{} {}\n", status.as_u16(), status.canonical_reason().unwrap_or_default());
-    let mut headers = http::HeaderMap::new();
-    headers.insert(CONTENT_TYPE, DEFAULT_TYPE);
-    Response { status, headers, body: Bytes::from(text) }
+/// A status with nothing to say but its name, if that is something.
+fn plain(status: StatusCode, mut headers: HeaderMap) -> Response {
+    let Some(reason) = status.canonical_reason().filter(|_| i64::from(status.as_u16()) >= REDIRECTS) else {
+        return Response { status, headers, body: Bytes::new() };
+    };
+    if status == StatusCode::NOT_MODIFIED {
+        return Response { status, headers, body: Bytes::new() };
+    }
+    headers.entry(CONTENT_TYPE).or_insert(DEFAULT_TYPE);
+    Response { status, headers, body: Bytes::from(format!("{} {reason}\n", status.as_u16())) }
 }

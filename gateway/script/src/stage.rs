@@ -49,6 +49,10 @@ impl Stage for ScriptStage {
         self.script.has(Phase::Content)
     }
 
+    fn filters_own_answers(&self) -> bool {
+        self.script.has(Phase::HeaderFilter) || self.script.has(Phase::BodyFilter)
+    }
+
     fn run(&self, hook: Hook, mut exchange: Box<Exchange>) -> witgate_stage::Run<'_> {
         let vm = match Vm::of(self.script.app.app()) {
             Ok(vm) => vm,
@@ -93,6 +97,8 @@ impl ScriptStage {
     ) -> (Option<Box<Exchange>>, Result<Verdict, StageError>) {
         if result.is_err() {
             run.request().undo();
+            // What it has written is not sent; its filters see what is.
+            run.request().draft.borrow_mut().clear();
         }
         // By itself the VM keeps nothing of a request that ended well.
         if !self.keeps && (run.keeps() || result.is_err()) {

@@ -31,8 +31,28 @@ pub struct Subresponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// The body broke off, or was longer than the limit.
-    pub truncated: bool,
+    pub extent: Extent,
+}
+
+/// How much of a response's body there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// What came before it broke off.
+    BrokenOff,
+    /// What is within the limit of the subrequest.
+    TooLong,
+}
+
+impl Extent {
+    /// As `ngx.exec` is told.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::BrokenOff => "broken off",
+            Self::TooLong => "too long",
+        }
+    }
 }
 
 /// Serves subrequests.

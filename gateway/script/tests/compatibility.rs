@@ -216,7 +216,7 @@ fn output_looks_and_waits_as_in_nginx() {
     ";
     let expected = "-9.2233720368548e+18 99999999999999 1e+14 -0.5\n1\n\
         falsebad argument #2 to 'log' (expected table to have __tostring metamethod)\nfalseat least one coroutine should be specified\n\
-        falseattempt to wait on a coroutine that is not a user thread: `ngx.thread.spawn` makes those\n";
+        falsebad argument #1 to 'wait' (lua thread expected)\n";
     assert_eq!(says(code), expected);
     assert_eq!(
         says("local ok, err = ngx.flush() ngx.status = 201 ngx.say(tostring(ok), err)"),
@@ -267,7 +267,7 @@ fn variables_have_values() {
     let said = String::from_utf8(Rig::new(&[(Phase::Content, code)]).respond(exchange).body.to_vec()).unwrap();
     let expected = "/p q /p q /p%20q?a=1&b GET a=1&b a=1&b ? 1 GET /p%20q?a=1&b HTTP/1.1 \n\
                     HTTP/1.1 http  localhost localhost:8080 localhost 80 127.0.0.1 \n127.0.0.1 5000 - - - - d \n\
-                    id-1 route - - 0 0 - \n- - 000 0 - \n4ztruetruetruetrue\nbluefalse\n\
+                    id-1 route - - 0 64 - \n- - 000 0 - \n4ztruetruetruetrue\nbluefalse\n\
                     greengreenGETlocalhost:8080nil\n";
     assert_eq!(said, expected);
 }

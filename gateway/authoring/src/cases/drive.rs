@@ -181,9 +181,13 @@ pub(crate) async fn run(
         memory: 0,
     };
     if let Some((hook, outcome)) = stopped {
+        let is_own = !hook.is_response() && !matches!(outcome, Outcome::Failed { .. });
         observed.stop(hook, outcome, statuses);
         if let Some((_, head, _)) = &mut observed.client {
             drive.exchange.response_edits.apply_beneath(&mut head.headers);
+        }
+        if is_own && pipeline.filtering(0) > 0 {
+            drive.filter_own_answer(&mut observed, knife, statuses).await;
         }
     }
     if observed.client.is_none() {
@@ -253,6 +257,24 @@ impl Drive<'_> {
         let Some(body) = body else { return Ok(()) };
         *received = self.body(Hook::ResponseBody, body.clone(), knife).await?;
         Ok(())
+    }
+
+    /// Has a stage's response hooks see what its request hook has answered.
+    async fn filter_own_answer(&mut self, observed: &mut Observed, knife: &mut Knife, statuses: Statuses) {
+        let Some((_, head, body)) = observed.client.take() else { return };
+        self.exchange.response = Some(head);
+        self.exchange.end_of_stream = body.is_empty();
+        self.exchange.heads_sent = false;
+        let filtered = match self.hook(Hook::ResponseHeaders).await {
+            Ok(()) if body.is_empty() => Ok(body),
+            Ok(()) => self.body(Hook::ResponseBody, body, knife).await,
+            Err(stopped) => Err(stopped),
+        };
+        match (filtered, self.exchange.response.take()) {
+            (Ok(body), Some(head)) => observed.client = Some((None, head, body)),
+            (Ok(_), None) => {}
+            (Err((hook, outcome)), _) => observed.stop(hook, outcome, statuses),
+        }
     }
 
     /// Gives a body to its hook, whole or in pieces as the plugin wants it; what is left of it.

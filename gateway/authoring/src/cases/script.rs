@@ -18,8 +18,8 @@ use witgate_plugin_host::OutboundCall;
 use witgate_script::clock::{self, Guard, StandIn};
 use witgate_script::dict::{Condition, Dict, Value as Kept};
 use witgate_script::{
-    AppHandle, AppSpec, Chunk, Limits, Modules, Network, Phase, Reach, ScriptHost, ScriptSpec, ScriptStage, Subrequest,
-    Subrequests, Subresponse, Trust,
+    AppHandle, AppSpec, Chunk, Extent, Limits, Modules, Network, Phase, Reach, ScriptHost, ScriptSpec, ScriptStage,
+    Subrequest, Subrequests, Subresponse, Trust,
 };
 use witgate_stage::Stage;
 
@@ -189,7 +189,7 @@ impl Subrequests for Routes {
         Box::pin(std::future::ready(match answer {
             Ok(reply) => {
                 let (status, headers, body) = (reply.status, reply.headers, reply.body);
-                Ok(Subresponse { status, headers, body, truncated: false })
+                Ok(Subresponse { status, headers, body, extent: Extent::Whole })
             }
             Err(error) => Err(format!("{error:?}")),
         }))

@@ -326,6 +326,10 @@ impl Stage for FaultyStage {
         self.stage.may_ask_for_body()
     }
 
+    fn filters_own_answers(&self) -> bool {
+        self.stage.filters_own_answers()
+    }
+
     fn run(&self, hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
         match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(kind) => {

@@ -22,7 +22,7 @@ pub(crate) fn install(lua: &Lua, ngx: &Table, preload: &Table) -> mlua::Result<(
     let escape = function(lua, &[1], escape_uri)?;
     ngx.raw_set("escape_uri", &escape)?;
     ngx.raw_set("unescape_uri", function(lua, &[1], unescape_uri)?)?;
-    ngx.raw_set("decode_args", function(lua, &[], decode_args)?)?;
+    ngx.raw_set("decode_args", function(lua, &[-1], decode_args)?)?;
     ngx.raw_set("encode_base64", function(lua, &[1], encode_base64)?)?;
     ngx.raw_set("decode_base64", function(lua, &[], decode_base64)?)?;
     ngx.raw_set("decode_base64mime", function(lua, &[], decode_base64_mime)?)?;

@@ -12,6 +12,7 @@ pub(crate) fn table(lua: &Lua, core: &Rc<Core>) -> LuaResult<LuaTable> {
     host.set("wait", lua.create_table()?)?;
     host.set("coroutines_limit", core.app.spec.limits.coroutines)?;
     host.set("workers", core.app.workers)?;
+    host.set("core_version", super::CORE_VERSION)?;
     host.set("lua_name", &*core.app.spec.name)?;
     host.set("trusted", core.app.spec.trust == crate::Trust::Full)?;
     let shared = Rc::clone(core);

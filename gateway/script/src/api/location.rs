@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use mlua::prelude::*;
 
 use crate::request::Results;
-use crate::subrequest::{Subrequest, Subresponse};
+use crate::subrequest::{Extent, Subrequest, Subresponse};
 use crate::vm::Core;
 
 /// Subrequests at once.
@@ -17,8 +17,8 @@ const LIMIT: usize = 64;
 
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let shared = Rc::clone(core);
-    // Begins requests, from tables with method, path and body; the operation's results are tables, or messages. Gives a
-    // message instead of a number if it cannot begin.
+    // Begins requests, from tables with method, path and body; the operation's results are tables, or messages, and what of
+    // the first one's body there is. Gives a message instead of a number if it cannot begin.
     host.set("capture", lua.create_function(move |lua, wanted: Vec<LuaTable>| begin(lua, &shared, &wanted))?)
 }
 
@@ -57,11 +57,13 @@ fn begin(lua: &Lua, core: &Rc<Core>, wanted: &[LuaTable]) -> LuaResult<LuaValue>
     let operation = request.begin(async move {
         let responses = join_all(begun).await;
         Results::Made(Box::new(move |lua: &Lua| {
+            let extent = responses.first().and_then(|response| response.as_ref().ok()).map(|response| response.extent);
+            let extent = lua.create_string(extent.map_or("", Extent::label)).map(LuaValue::String);
             let tables = responses.into_iter().map(|response| match response {
                 Ok(response) => table(lua, &response).map(LuaValue::Table),
                 Err(message) => lua.create_string(message).map(LuaValue::String),
             });
-            tables.collect::<LuaResult<LuaMultiValue>>()
+            tables.chain([extent]).collect::<LuaResult<LuaMultiValue>>()
         }))
     });
     i64::try_from(operation).map(LuaValue::Integer).map_err(LuaError::external)
@@ -70,7 +72,7 @@ fn begin(lua: &Lua, core: &Rc<Core>, wanted: &[LuaTable]) -> LuaResult<LuaValue>
 fn table(lua: &Lua, response: &Subresponse) -> LuaResult<LuaTable> {
     let table = lua.create_table()?;
     table.set("status", response.status.as_u16())?;
-    table.set("truncated", response.truncated)?;
+    table.set("truncated", response.extent != Extent::Whole)?;
     table.set("body", lua.create_string(&*response.body)?)?;
     let header = super::request::fields(lua, &response.headers, 0, true)?.0;
     table.set("header", header)?;

@@ -10,8 +10,10 @@ use witgate_stage::{Edit, FieldError, Side};
 
 use super::text::{Written, append};
 use super::{RESPONDS, request_in};
+use crate::Phase;
+use crate::phase::Moment;
 use crate::raw::{Answer, Call, Fault, Given, Outcome, function};
-use crate::request::Request;
+use crate::request::{Answered, Request};
 use crate::vm::Core;
 
 pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
@@ -49,7 +51,28 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
         lua.create_function(move |_, ()| {
             let request = shared.request()?;
             let sent = request.exchange(|exchange| exchange.heads_sent).unwrap_or(false);
-            Ok(sent || request.draft.borrow().begun)
+            // Filters of bodies and logs come after the head, even where it is held back for them.
+            let is_past = matches!(request.moment.get(), Moment::Phase(Phase::BodyFilter | Phase::Log));
+            Ok(sent || is_past || request.draft.borrow().begun)
+        })?,
+    )?;
+    let shared = Rc::clone(core);
+    // What `ngx.exec` answers with has passed the filters of the route that it comes from.
+    host.set(
+        "answered_elsewhere",
+        lua.create_function(move |_, ()| {
+            shared.request()?.answered.set(Answered::Elsewhere);
+            Ok(())
+        })?,
+    )?;
+    let shared = Rc::clone(core);
+    // `ngx.exit` in a header filter: what it comes to is seen when the filter has ended, for it goes on as in nginx.
+    host.set(
+        "exit_later",
+        lua.create_function(move |_, status: f64| {
+            #[expect(clippy::cast_possible_truncation, reason = "what is no status is refused")]
+            shared.request()?.exit.set(Some(status as i64));
+            Ok(())
         })?,
     )?;
     let shared = Rc::clone(core);
@@ -164,11 +187,12 @@ fn header(lua: &Lua, request: &Request, name: &LuaString) -> LuaResult<LuaValue>
     let Ok(name) = HeaderName::from_bytes(name.to_string_lossy().replace('_', "-").as_bytes()) else {
         return Ok(LuaNil);
     };
-    let value = with_headers(request, |headers| super::request::values(lua, headers, &name))??;
-    if value.is_nil() && name == CONTENT_TYPE && request.exchange(|exchange| exchange.response.is_none())? {
-        return Ok(LuaNil);
+    if name == CONTENT_LENGTH
+        && let Some(said) = &*request.said_length.borrow()
+    {
+        return said.as_ref().map(|said| lua.create_string(said.as_bytes())).transpose()?.into_lua(lua);
     }
-    Ok(value)
+    with_headers(request, |headers| super::request::values(lua, headers, &name))?
 }
 
 /// Whether something was in time, and an error.
@@ -202,34 +226,50 @@ pub(super) fn set_field(
         let name = String::from_utf8_lossy(written).replace('_', "-");
         Cow::from(format!("cannot set the field `{name}`: {error}"))
     };
-    let name = core.field_names.with(written, HeaderName::clone).ok_or_else(|| refused(FieldError::InvalidName))?;
+    // In names of the request's fields underscores are what they are, as in nginx.
+    let name = match side {
+        Side::Request if written.contains(&b'_') => HeaderName::from_bytes(written).ok(),
+        _ => core.field_names.with(written, HeaderName::clone),
+    };
+    let name = name.ok_or_else(|| refused(FieldError::InvalidName))?;
     if name == CONTENT_LENGTH {
-        // The gateway knows the length of what it sends.
+        // The gateway knows the length of what it sends; that scripts read what they have written is all there is to it.
+        if side == Side::Response {
+            let said = values.map_or(Given::Nothing, |index| call.given(index));
+            let is_none = matches!(said, Given::Nil | Given::Nothing | Given::Null | Given::Text([]) | Given::Table);
+            let said = if is_none { None } else { Some(field_value(said)?) };
+            *request.said_length.borrow_mut() = Some(said);
+        }
         return Ok(());
     }
     let single = side == Side::Response && name == CONTENT_TYPE;
     let begin = if add && !single { Edit::append } else { Edit::set };
+    // As in nginx: an empty text removes a field that is set, and is no value among others.
+    let is_empty = |given: Given<'_>| !add && matches!(given, Given::Text([]));
     let (mut first, mut others) = (None, Vec::new());
     match values.map_or(Given::Nothing, |index| call.given(index)) {
         Given::Nil | Given::Nothing | Given::Null => {}
         Given::Table => {
             let mut walk = call.walk();
             walk.push_argument(values.unwrap_or(0));
-            let last = if single { 1 } else { walk.len() };
-            for index in 1..=last {
+            for index in 1..=walk.len() {
                 walk.element(index);
                 if walk.top().is_nil() {
                     break;
                 }
-                let value = field_value(walk.top())?;
-                if index == 1 {
-                    first = Some(begin(name.clone(), value, side).map_err(refused)?);
-                } else {
-                    others.push(Edit::append(name.clone(), value, side).map_err(refused)?);
+                if !is_empty(walk.top()) {
+                    let value = field_value(walk.top())?;
+                    // Of a field that there is once, the last one counts.
+                    if first.is_none() || single {
+                        first = Some(begin(name.clone(), value, side).map_err(refused)?);
+                    } else {
+                        others.push(Edit::append(name.clone(), value, side).map_err(refused)?);
+                    }
                 }
                 walk.pop(1);
             }
         }
+        given if is_empty(given) => {}
         given => first = Some(begin(name.clone(), field_value(given)?, side).map_err(refused)?),
     }
     let first = match first {
@@ -237,6 +277,10 @@ pub(super) fn set_field(
         None if add => return Ok(()),
         None => Edit::remove(name, side).map_err(refused)?,
     };
+    if single {
+        // Whoever removes it wants none; whoever has said nothing of it gets the usual one.
+        request.draft.borrow_mut().untyped = matches!(first, Edit::Remove(_));
+    }
     let made = request.change(side, (first, others));
     made.map_err(|error| Cow::from(crate::vm::describe(&error)))?.map_err(refused)
 }

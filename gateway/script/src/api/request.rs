@@ -12,7 +12,7 @@ use witgate_stage::{Edit, FieldError, Side};
 use super::install::told;
 use super::output::set_field;
 use super::{CHANGES_REQUEST, request_in};
-use crate::raw::{Fault, function};
+use crate::raw::{Fault, Given, function};
 use crate::request::{Request, results};
 use crate::vm::Core;
 
@@ -54,12 +54,19 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
     let set_header = function(lua, &[-1], move |call, _| {
         let request = request_in(&shared, CHANGES_REQUEST)?;
         if call.text(1).is_none() {
-            let got = call.given(1).type_name();
+            let given = call.given(1);
+            let got = if given == Given::Nothing { "nil" } else { given.type_name() };
             return Err(Fault::new(format!("bad 'name' argument: string expected, got {got}")));
         }
         set_field(&shared, &request, (call, Some(2)), (Side::Request, false)).map_err(Fault::new)
     })?;
     host.set("set_request_header", set_header)?;
+    let shared = Rc::clone(core);
+    let add_header = function(lua, &[-1], move |call, _| {
+        let request = request_in(&shared, CHANGES_REQUEST)?;
+        set_field(&shared, &request, (call, Some(2)), (Side::Request, true)).map_err(Fault::new)
+    })?;
+    host.set("add_request_header", add_header)?;
     let shared = Rc::clone(core);
     let clear_header = function(lua, &[1], move |call, _| {
         let request = request_in(&shared, CHANGES_REQUEST)?;
@@ -96,8 +103,8 @@ fn heads(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
                 let mut text = Vec::new();
                 let head = &exchange.request;
                 if !without_line {
-                    let line = format!("{} {} {}\r\n", head.method, head.path, super::var::protocol(exchange.version));
-                    text.extend_from_slice(line.as_bytes());
+                    text.extend_from_slice(super::var::request_line(exchange).as_bytes());
+                    text.extend_from_slice(b"\r\n");
                 }
                 for (name, value) in &head.headers {
                     text.extend_from_slice(name.as_str().as_bytes());
@@ -202,6 +209,7 @@ fn targets(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
         lua.create_function(move |_, query: Option<LuaString>| {
             let request = shared.request()?;
             let path = request.exchange(|exchange| exchange.request.path.path().to_owned())?;
+            request.query_set.set(query.is_some());
             let query = query.map(|query| query.to_string_lossy()).unwrap_or_default();
             told(set_target(&request, &if query.is_empty() { path } else { format!("{path}?{query}") }))
         })?,
@@ -302,6 +310,7 @@ fn bodies(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<()> {
                 return Ok((!bytes.is_empty()).then(|| message.to_owned()));
             };
             desk.give(bytes.clone());
+            request.set_body_length(bytes.len())?;
             *request.body.borrow_mut() = Some(bytes);
             Ok(None)
         })?,

@@ -141,7 +141,8 @@ fn get(lua: &Lua, known: &Known, stale_too: bool) -> mlua::Result<Function> {
             give(value, answer);
             if value != Value::List {
                 if flags != 0 {
-                    answer.number(f64::from(flags));
+                    // As C's `int`, in which nginx keeps them.
+                    answer.number(f64::from(flags.cast_signed()));
                 } else if stale_too {
                     answer.nil();
                 }
@@ -489,6 +490,7 @@ mod tests {
         assert_eq!(results(&lua, "return dogs:ttl('a'), dogs:ttl('b'), dogs:ttl('c')"), "0.01 0.3 nil not found");
         clock.fetch_add(10, Ordering::Relaxed);
         assert_eq!(results(&lua, "return dogs:get('a')"), "nil");
+        assert_eq!(results(&lua, "return dogs:ttl('a')"), "nil not found", "0 would mean that it stays");
         assert_eq!(results(&lua, "return dogs:get_stale('a')"), "32 nil true");
         assert_eq!(results(&lua, "return dogs:get_stale('b')"), "33 7 false");
         assert_eq!(results(&lua, "return dogs:expire('a', 1), dogs:get('a')"), "true 32");

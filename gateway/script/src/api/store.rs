@@ -206,7 +206,9 @@ fn ttl(lua: &Lua, known: &Known) -> mlua::Result<Function> {
         match key(call) {
             Err(message) => answer.refusal(message),
             Ok(key) => match store.lifetime(key) {
-                Some(left) => answer.number(left.unwrap_or_default().as_millis() as f64 / 1000.0),
+                // Above 0 as long as it lives, for 0 says that it never expires.
+                Some(Some(left)) => answer.number(left.as_millis().max(1) as f64 / 1000.0),
+                Some(None) => answer.number(0.0),
                 None => answer.refusal(StoreRefusal::NotFound.to_string()),
             },
         }

@@ -34,7 +34,7 @@ pub(super) fn install(lua: &Lua, host: &LuaTable, core: &Rc<Core>) -> LuaResult<
             _ => return Err(Fault::new("bad variable name")),
         };
         // By far the most frequent, so before all others, and without a copy.
-        if let Some(field) = name.strip_prefix(b"http_").filter(|field| *field != b"host") {
+        if let Some(field) = name.strip_prefix(b"http_").filter(|field| *field != b"host" && !field.contains(&b'-')) {
             let is_one = request.exchange(|exchange| {
                 shared.field_names.with(field, |field| {
                     let mut all = exchange.request.headers.get_all(field).iter();
@@ -77,12 +77,12 @@ fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
     };
     let mut variables = request.variables.borrow_mut();
     let bytes = match value {
-        LuaValue::Nil => Vec::new(),
-        LuaValue::String(text) => text.as_bytes().to_vec(),
-        LuaValue::Boolean(_) | LuaValue::Integer(_) | LuaValue::Number(_) => value.to_string()?.into_bytes(),
+        LuaValue::Nil => None,
+        LuaValue::String(text) => Some(text.as_bytes().to_vec()),
+        LuaValue::Boolean(_) | LuaValue::Integer(_) | LuaValue::Number(_) => Some(value.to_string()?.into_bytes()),
         other => return Err(LuaError::runtime(format!("bad variable value: a {}", other.type_name()))),
     };
-    if bytes.len() > VALUE_LIMIT || variables.len() > VARIABLES_LIMIT {
+    if bytes.as_ref().is_some_and(|bytes| bytes.len() > VALUE_LIMIT) || variables.len() > VARIABLES_LIMIT {
         return Err(LuaError::runtime(format!("a variable has at most {VALUE_LIMIT} bytes")));
     }
     variables.insert(name, bytes);
@@ -91,15 +91,17 @@ fn write(request: &Request, name: &str, value: &LuaValue) -> LuaResult<()> {
 
 fn read(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
     if let Some(own) = request.variables.borrow().get(name) {
-        return Ok(Some(own.clone()));
+        return Ok(own.clone());
     }
     let value = built_in(request, name)?;
     // The case of names does not count.
     if value.is_some() || !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Ok(value);
     }
-    let own = own_name(request, name).and_then(|own| request.variables.borrow().get(&own).cloned());
-    if own.is_some() { Ok(own) } else { built_in(request, &name.to_ascii_lowercase()) }
+    match own_name(request, name) {
+        Some(own) => Ok(request.variables.borrow().get(&own).cloned().flatten()),
+        None => built_in(request, &name.to_ascii_lowercase()),
+    }
 }
 
 /// The name of a script's own variable as the configuration writes it.
@@ -134,7 +136,12 @@ fn built_in(request: &Request, name: &str) -> LuaResult<Option<Vec<u8>>> {
 
 /// All values of a field whose name is written as in a variable.
 fn joined(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
-    let all = with_dashes(name, |name| Some(headers.get_all(name)))?;
+    with_dashes(name, |name| joined_field(headers, name))
+}
+
+/// All values of a field.
+fn joined_field(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+    let all = headers.get_all(name);
     let separator: &[u8] = if name.eq_ignore_ascii_case(COOKIE.as_str()) { b"; " } else { b", " };
     let mut all = all.iter();
     let mut value = all.next()?.as_bytes().to_vec();
@@ -150,6 +157,9 @@ const NAME_LIMIT: usize = 128;
 
 /// The name of a field with dashes for underscores.
 fn with_dashes<T>(name: &str, with: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    if name.contains('-') {
+        return None;
+    }
     let mut buffer = [0; NAME_LIMIT];
     let buffer = buffer.get_mut(..name.len())?;
     buffer.copy_from_slice(name.as_bytes());
@@ -162,11 +172,15 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     match name {
         "uri" | "document_uri" => Some(decoded(head.path.path())),
-        "request_uri" | "unparsed_uri" => text(head.path.as_str()),
+        "request_uri" | "unparsed_uri" => text(exchange.original.target.as_str()),
         "request_method" => text(head.method.as_str()),
-        "args" | "query_string" => head.path.query().and_then(text),
+        "args" | "query_string" => match head.path.query().filter(|query| !query.is_empty()) {
+            Some(query) => text(query),
+            // One that a script has emptied is there.
+            None => request.query_set.get().then(Vec::new),
+        },
         "is_args" => text(if head.path.query().is_some_and(|query| !query.is_empty()) { "?" } else { "" }),
-        "request" => text(&format!("{} {} {}", head.method, head.path, protocol(exchange.version))),
+        "request" => text(&request_line(exchange)),
         "server_protocol" => text(protocol(exchange.version)),
         "scheme" => text(if exchange.client.tls { "https" } else { "http" }),
         "https" => text(if exchange.client.tls { "on" } else { "" }),
@@ -181,10 +195,14 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         }),
-        "content_length" => joined(&head.headers, CONTENT_LENGTH.as_str()),
-        "content_type" => joined(&head.headers, CONTENT_TYPE.as_str()),
-        "http_user_agent" => joined(&head.headers, USER_AGENT.as_str()),
-        "http_referer" => joined(&head.headers, REFERER.as_str()),
+        // Of a body whose end only its last chunk tells, once that has come.
+        "content_length" => joined_field(&head.headers, CONTENT_LENGTH.as_str()).or_else(|| {
+            let body = request.body.borrow();
+            body.as_ref().filter(|body| !body.is_empty()).map(|body| body.len().to_string().into_bytes())
+        }),
+        "content_type" => joined_field(&head.headers, CONTENT_TYPE.as_str()),
+        "http_user_agent" => joined_field(&head.headers, USER_AGENT.as_str()),
+        "http_referer" => joined_field(&head.headers, REFERER.as_str()),
         "request_id" => text(&exchange.id),
         "route" => text(&exchange.route),
         "request_time" => {
@@ -194,7 +212,13 @@ fn of(exchange: &Exchange, request: &Request, name: &str) -> Option<Vec<u8>> {
         "bytes_sent" | "body_bytes_sent" => {
             Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_out).to_string().into_bytes())
         }
-        "request_length" => Some(exchange.ended.as_ref().map_or(0, |ended| ended.bytes_in).to_string().into_bytes()),
+        "request_length" => {
+            let read =
+                || request.body.borrow().as_ref().map_or(0, |body| u64::try_from(body.len()).unwrap_or(u64::MAX));
+            let body = exchange.ended.as_ref().map_or_else(read, |ended| ended.bytes_in);
+            let head = exchange.original.head_length.unwrap_or_else(|| head_length(exchange));
+            Some(head.saturating_add(body).to_string().into_bytes())
+        }
         "msec" => {
             let now = time_of_day();
             Some(format!("{}.{:03}", now.as_secs(), now.subsec_millis()).into_bytes())
@@ -217,7 +241,8 @@ fn prefixed(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
         return joined(&exchange.response.as_ref()?.headers, field);
     }
     if let Some(argument) = name.strip_prefix("arg_") {
-        let pairs = head.path.query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        // A flag has no value.
+        let pairs = head.path.query()?.split('&').filter_map(|pair| pair.split_once('='));
         let mut named = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(argument));
         return named.next().map(|(_, value)| value.as_bytes().to_vec());
     }
@@ -235,7 +260,19 @@ fn prefixed(exchange: &Exchange, name: &str) -> Option<Vec<u8>> {
     None
 }
 
-pub(super) fn protocol(version: Version) -> &'static str {
+/// The first line of the request as it came.
+pub(super) fn request_line(exchange: &Exchange) -> String {
+    format!("{} {} {}", exchange.original.method, exchange.original.target, protocol(exchange.version))
+}
+
+/// Bytes of the request's head as HTTP/1 would write it.
+fn head_length(exchange: &Exchange) -> u64 {
+    let fields = exchange.request.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    u64::try_from(request_line(exchange).len() + fields.sum::<usize>() + "\r\n\r\n".len()).unwrap_or(u64::MAX)
+}
+
+fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",

@@ -567,13 +567,16 @@ local threads = {}
 core.threads = threads
 local may_spawn = core.only_in("rewrite access content timer")
 
-local function thread_of(t)
+local function thread_of(t, at)
+    if type(t) ~= "table" and type(t) ~= "thread" then
+        error("bad argument #" .. at .. " to 'wait' (lua thread expected)", 3)
+    end
     if type(t) == "thread" then
         t = owners[t]
     end
     local known = type(t) == "table" and t.request
     if not known or (t.co == nil and not t.dead) then
-        error("attempt to wait on a coroutine that is not a user thread: `ngx.thread.spawn` makes those", 3)
+        error("attempt to wait on a coroutine that is not a user thread", 3)
     end
     return t
 end
@@ -581,7 +584,7 @@ end
 function threads.spawn(f, ...)
     local request = may_spawn()
     if type(f) ~= "function" then
-        error("bad argument #1 to 'spawn' (function expected, got " .. (f == nil and "no value" or type(f)) .. ")", 2)
+        error("bad argument #1 to 'spawn' (Lua function expected)", 2)
     end
     count_coroutine(request)
     local t = new_thread(request)
@@ -598,7 +601,7 @@ function threads.wait(...)
     local list = { ... }
     local me = thread
     for i = 1, n do
-        local t = thread_of(list[i])
+        local t = thread_of(list[i], i)
         if t.parent ~= me then
             error("only the parent coroutine can wait on the thread", 2)
         end
@@ -628,7 +631,7 @@ end
 
 function threads.kill(t)
     local request = may_spawn()
-    t = thread_of(t)
+    t = thread_of(t, 1)
     if t.parent ~= thread then
         return nil, "killer not parent"
     end
@@ -700,6 +703,9 @@ function coroutine.status(co)
 end
 
 local function create(f)
+    if type(f) ~= "function" then
+        error("bad argument #1 to 'create' (Lua function expected)", 2)
+    end
     if current then
         count_coroutine(current)
     end

@@ -1,7 +1,7 @@
 -- Requests to the gateway's own routes: `ngx.location.capture`, `ngx.location.capture_multi` and `ngx.exec`.
 local host, core, ngx = ...
 
-local type, tostring, error, pairs, unpack = type, tostring, error, pairs, unpack
+local select, type, tostring, error, pairs, unpack = select, type, tostring, error, pairs, unpack
 local may_capture = core.only_in("rewrite access content")
 local capture = host.capture
 
@@ -74,6 +74,8 @@ local function begin(list)
     core.pending(1)
     local responses = { core.wait(operation) }
     core.pending(-1)
+    local extent = responses[#list + 1]
+    responses[#list + 1] = nil
     for i = 1, #list do
         local response = responses[i]
         if type(response) == "string" then
@@ -82,14 +84,14 @@ local function begin(list)
         end
         setmetatable(responses[i].header, fields)
     end
-    return responses
+    return responses, extent
 end
 
 ngx.location = {}
 
 function ngx.location.capture(path, options)
     may_capture()
-    return begin({ wanted(path, options, 2) })[1]
+    return (begin({ wanted(path, options, 2) }))[1]
 end
 
 function ngx.location.capture_multi(list)
@@ -104,14 +106,21 @@ function ngx.location.capture_multi(list)
     for i, one in ipairs(list) do
         all[i] = wanted(one[1], one[2], 2)
     end
-    return unpack(begin(all), 1, #all)
+    return unpack((begin(all)), 1, #all)
 end
 
 -- The target's response is this request's: it is asked for like a subrequest, with this request's method and body.
-function ngx.exec(path, args)
+function ngx.exec(...)
     may_capture()
+    local n, path, args = select("#", ...), ...
+    if n ~= 1 and n ~= 2 then
+        error("expecting one or two arguments, but got " .. n, 2)
+    end
     if type(path) ~= "string" then
         error("bad argument #1 to 'exec' (string expected, got " .. type(path) .. ")", 2)
+    end
+    if path == "" then
+        error("The uri argument is empty", 2)
     end
     if path:sub(1, 1) == "@" then
         error("no named locations: give the path of a route", 2)
@@ -122,8 +131,20 @@ function ngx.exec(path, args)
     if path:sub(1, 1) ~= "/" then
         path = "/" .. path
     end
-    local response = begin({ { method = host.method(), path = add_args(path, args), body = host.body() } })[1]
+    path = add_args(path, args)
+    local responses, extent = begin({ { method = host.method(), path = path, body = host.body() } })
+    local response = responses[1]
+    -- Nothing has been sent yet: half of a response must not pass for all of it.
+    if extent == "broken off" then
+        host.log(4, "the response of " .. path .. " broke off: ngx.exec answers with 502")
+        return core.exit(502)
+    elseif extent == "too long" then
+        error("the response of " .. path .. " is longer than `response_limit`, within which ngx.exec holds it: raise that, or "
+            .. "make it a route of its own", 2)
+    end
     host.set_status(response.status)
+    -- What has none there has none here.
+    host.set_header("Content-Type", response.header["Content-Type"], false)
     for name, value in pairs(response.header) do
         local lower = name:lower()
         if lower ~= "content-length" and lower ~= "connection" and lower ~= "transfer-encoding" and lower ~= "x-request-id"
@@ -133,5 +154,6 @@ function ngx.exec(path, args)
     end
     host.print(response.body)
     host.begin_response()
+    host.answered_elsewhere()
     return core.exit(200)
 end

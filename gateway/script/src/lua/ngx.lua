@@ -74,7 +74,7 @@ end
 
 function ngx.log(level, ...)
     if type(level) ~= "number" then
-        error("bad argument #1 to 'log' (number expected, got " .. (level == nil and "nil" or type(level)) .. ")", 2)
+        error("bad argument #1 to 'log' (number expected, got " .. (level == nil and "no value" or type(level)) .. ")", 2)
     end
     if level < 0 or level > 8 then
         error("bad argument #1 to 'log' (bad log level: " .. level .. ")", 2)
@@ -152,13 +152,21 @@ function ngx.exit(status)
             host.log(4, "attempt to set status " .. status .. " via ngx.exit after sending out the response status " .. sent)
         end
     end
+    if request.phase == "header_filter" then
+        -- It goes on, as in nginx: what follows `ngx.exit` runs, unless it is returned.
+        return host.exit_later(status)
+    end
     return core.exit(status)
 end
 
 local may_redirect = only_in("rewrite access content")
 
-function ngx.redirect(uri, status)
+function ngx.redirect(...)
     may_redirect()
+    local n, uri, status = select("#", ...), ...
+    if n ~= 1 and n ~= 2 then
+        error("expecting one or two arguments", 2)
+    end
     if uri == nil then
         error("bad argument #1 to 'redirect' (string expected, got nil)", 2)
     end
@@ -167,14 +175,14 @@ function ngx.redirect(uri, status)
         error("only ngx.HTTP_MOVED_TEMPORARILY, ngx.HTTP_MOVED_PERMANENTLY, ngx.HTTP_PERMANENT_REDIRECT, "
             .. "ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed", 2)
     end
+    if begun() then
+        error("attempt to call ngx.redirect after sending out the headers", 2)
+    end
     uri = tostring(uri)
     local bad = uri:find("[%z\1-\31\127]")
     if bad then
         error(("unsafe byte \"0x%02x\" in redirect uri \"%s\""):format(uri:byte(bad),
             uri:gsub("[%z\1-\31\127\"\\]", function(c) return ("\\x%02X"):format(c:byte()) end)), 2)
-    end
-    if begun() then
-        error("attempt to call ngx.redirect after sending out the headers", 2)
     end
     host.set_header("Location", uri, false)
     return core.exit(status)
@@ -242,14 +250,39 @@ function ngx.resp.get_headers(max, raw)
     return fields
 end
 
-function ngx.resp.add_header(name, value)
-    may_see_response()
-    set_header(name, value, true)
+-- Modules of lua-resty-core.
+package.preload["ngx.resp"] = function()
+    return {
+        version = host.core_version,
+        add_header = function(name, value)
+            may_see_response()
+            if value == nil then
+                error("invalid header value", 2)
+            elseif value ~= "" then
+                set_header(name, value, true)
+            end
+        end,
+        set_status = function(status)
+            may_see_response()
+            ngx.status = status
+        end,
+    }
 end
 
-function ngx.resp.set_status(status)
-    may_see_response()
-    ngx.status = status
+package.preload["ngx.req"] = function()
+    return {
+        version = host.core_version,
+        add_header = function(name, value)
+            if type(name) ~= "string" then
+                error("bad 'name' argument: string expected, got " .. type(name), 2)
+            elseif value == nil then
+                error("bad 'value' argument: string or table expected, got nil", 2)
+            elseif type(value) == "table" and #value == 0 then
+                error("bad 'value' argument: non-empty table expected", 2)
+            end
+            host.add_request_header(name, value)
+        end,
+    }
 end
 
 -- `ngx.status`, `ngx.ctx` and the like --------------------------------------------------------------------------------
@@ -375,7 +408,7 @@ end
 function req.set_method(method)
     may_change_request()
     if type(method) ~= "number" then
-        error("bad argument #1 to 'set_method' (number expected, got " .. type(method) .. ")", 2)
+        error("bad method number", 2)
     end
     local name = METHODS[method]
     if not name then
@@ -429,7 +462,10 @@ local function decode(text, max, into)
         end
         args = into
     end
-    return args, more
+    if more then
+        return args, more
+    end
+    return args
 end
 
 function req.get_uri_args(max, into)
@@ -437,8 +473,12 @@ function req.get_uri_args(max, into)
     return decode(host.query(), max, into)
 end
 
-function req.set_uri_args(args)
+function req.set_uri_args(...)
     may_change_request()
+    local n, args = select("#", ...), ...
+    if n ~= 1 then
+        error("expecting 1 argument but seen " .. n, 2)
+    end
     local kind = type(args)
     if kind == "table" then
         args = ngx.encode_args(args)
@@ -452,10 +492,17 @@ end
 
 local may_jump = only_in("rewrite")
 
-function req.set_uri(uri, jump)
+function req.set_uri(...)
     may_change_request()
+    local n, uri, jump = select("#", ...), ...
+    if n < 1 or n > 3 then
+        error("expecting 1, 2 or 3 arguments but seen " .. n, 2)
+    end
     if jump then
         may_jump()
+    end
+    if type(uri) == "number" then
+        uri = tostring(uri)
     end
     if type(uri) ~= "string" then
         error("bad argument #1 to 'set_uri' (string expected, got " .. type(uri) .. ")", 2)
@@ -485,7 +532,7 @@ end
 
 local function needs_body(level)
     if not host.body_is_read() then
-        error("request body not read yet: call ngx.req.read_body() first", level + 1)
+        error("request body not read yet", level + 1)
     end
 end
 

@@ -221,14 +221,15 @@ function semaphore:wait(seconds)
     local number, operation = host.listen(time * 1000)
     local last = self.last + 1
     self.last, self.waiting[last] = last, number
+    -- Who has waited is told so with one value more, or with false: as in nginx.
     local heard = wait(operation)
     if heard then
-        return true
+        return true, nil
     end
     if self.waiting[last] == number then
         self.waiting[last] = false
     end
-    return nil, "timeout"
+    return false, "timeout"
 end
 
 preload["ngx.pipe"] = function()

@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use witgate_http::http1::body::Progress;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::write::{self, Connection, Framing};
 use witgate_http::http1::{body, response};
 use witgate_http::owned;
-use witgate_script::{Subrequest, Subrequests, Subresponse};
+use witgate_script::{Extent, Subrequest, Subrequests, Subresponse};
 
 use crate::gateway::Gateway;
 use crate::proxy::connection;
@@ -63,6 +63,8 @@ async fn ask(connection: DuplexStream, request: Subrequest) -> Result<Subrespons
     headers.remove(CONNECTION);
     // What the client claims must not come back as what a script has set.
     owned::strip_claims(&mut headers);
+    // The body follows in any case.
+    headers.remove(EXPECT);
     if let Some(host) = host.and_then(|host| HeaderValue::from_str(&host).ok()) {
         headers.insert(HOST, host);
     }
@@ -90,24 +92,22 @@ async fn receive(
     method: &http::Method,
     limit: usize,
 ) -> Result<Subresponse, String> {
-    let (mut input, mut scanned) = (BytesMut::new(), 0);
+    let mut input = BytesMut::new();
     let broke = |error: std::io::Error| format!("the connection broke: {error}");
-    let end = loop {
-        if let Some(end) = response::find_end(&input, &mut scanned) {
-            break end;
-        }
-        if from.read_buf(&mut input).await.map_err(broke)? == 0 {
-            return Err("closed".to_owned());
+    // Interim responses come before the final one (RFC 9110, section 15.2), which is what was asked for.
+    let head = loop {
+        let head = read_head(from, &mut input).await?;
+        if !head.status.is_informational() {
+            break head;
         }
     };
-    let head = response::parse(&input.split_to(end).freeze()).map_err(|error| error.to_string())?;
     let mut decoder = response::framing(&head, method).map_err(|error| error.to_string())?;
-    let (mut body, mut truncated) = (BytesMut::new(), false);
+    let (mut body, mut extent) = (BytesMut::new(), Extent::Whole);
     loop {
         match decoder.advance(&mut input).map_err(|error: body::BodyError| error.to_string())? {
             Progress::End => break,
             Progress::Data(count) if body.len() + count > limit => {
-                truncated = true;
+                extent = Extent::TooLong;
                 break;
             }
             Progress::Data(count) => {
@@ -116,11 +116,27 @@ async fn receive(
             }
             Progress::More => {
                 if from.read_buf(&mut input).await.map_err(broke)? == 0 {
-                    truncated = decoder.closed().is_err();
+                    if decoder.closed().is_err() {
+                        extent = Extent::BrokenOff;
+                    }
                     break;
                 }
             }
         }
     }
-    Ok(Subresponse { status: head.status, headers: head.headers, body: body.freeze(), truncated })
+    Ok(Subresponse { status: head.status, headers: head.headers, body: body.freeze(), extent })
+}
+
+/// The next head, interim ones included.
+async fn read_head(from: &mut (impl AsyncReadExt + Unpin), input: &mut BytesMut) -> Result<response::Head, String> {
+    let mut scanned = 0;
+    let end = loop {
+        if let Some(end) = response::find_end(input, &mut scanned) {
+            break end;
+        }
+        if from.read_buf(input).await.map_err(|error| format!("the connection broke: {error}"))? == 0 {
+            return Err("closed".to_owned());
+        }
+    };
+    response::parse(&input.split_to(end).freeze()).map_err(|error| error.to_string())
 }

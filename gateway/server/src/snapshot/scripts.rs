@@ -137,17 +137,19 @@ impl Scripts {
         Some(Step::new(Arc::new(ScriptStage::new(Arc::clone(script), keeps)), policy))
     }
 
-    /// Whether scripts of a route have more than one hook between them, so that one has to see what another left.
+    /// Whether scripts of a route have more than one hook between them, or one that runs for each piece of a body, so that one
+    /// run has to see what another left.
     pub fn keeps(&self, route: &config::Route) -> bool {
         let scripts = route.stages.iter().filter_map(|stage| match &stage.kind {
             config::StageKind::Script { script } => self.0.get(script),
             config::StageKind::Plugin { .. } | config::StageKind::Inference(_) => None,
         });
-        let hooks = scripts.flat_map(|script| {
+        let runs = scripts.flat_map(|script| {
             let stage = ScriptStage::new(Arc::clone(script), false);
-            Hook::ALL.into_iter().filter(move |hook| stage.has(*hook))
+            let runs = |hook: Hook| if hook == Hook::ResponseBody { 2 } else { 1 };
+            Hook::ALL.into_iter().filter(move |hook| stage.has(*hook)).map(runs)
         });
-        hooks.count() > 1
+        runs.sum::<usize>() > 1
     }
 }
 

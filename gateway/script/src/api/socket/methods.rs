@@ -158,7 +158,7 @@ fn set_timeout(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
 
 /// `sock:settimeouts(connect, send, read)`
 fn set_timeouts(_: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
-    check_count(call, 4..=4, "ngx.socket settimeouts: expecting 4 arguments (including the object) but seen")?;
+    check_count(call, 4..=4, "ngx.socket settimeout: expecting 4 arguments (including the object) but seen")?;
     object_of(call)?;
     for (argument, element) in [(2, CONNECT_TIMEOUT), (3, SEND_TIMEOUT), (4, READ_TIMEOUT)] {
         put_time(answer, time_given(call.given(argument))?, element, element);
@@ -426,14 +426,14 @@ fn receive(core: &Own, call: &Call<'_>, answer: &mut Answer) -> Outcome {
     let given = call.given(2);
     let want = match (given.number(), given) {
         (_, Given::Nothing) | (None, Given::Text(b"*l")) => Want::Line,
-        (Some(size), _) if size < 0.0 => return Err(Fault::argument(2, "bad number argument")),
+        (Some(size), _) if size < 0.0 => return Err(Fault::argument(2, "bad pattern argument")),
         (Some(size), _) => Want::Exactly(self::size(Given::Number(size))),
         (None, Given::Text(b"*a")) => Want::All,
         (None, Given::Text([b'*', _])) => return Err(Fault::argument(2, "bad pattern argument")),
         (None, Given::Text(other)) => {
             return Err(Fault::argument(2, format!("bad pattern argument: {}", String::from_utf8_lossy(other))));
         }
-        _ => return Err(Fault::argument(2, "bad argument")),
+        _ => return Err(Fault::argument(2, "bad pattern argument")),
     };
     receive_what(core, &request, (object, answer), want)
 }
