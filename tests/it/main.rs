@@ -18,6 +18,7 @@ mod http2_upstreams;
 mod languages;
 mod lifecycle;
 mod limits;
+mod lua_against_nginx;
 mod lua_commands;
 mod malformed;
 mod model_command;

@@ -10,6 +10,7 @@ pub mod http2;
 pub mod nginx;
 pub mod projects;
 pub mod redis;
+pub mod snippets;
 pub mod upstream;
 
 pub use client::{Connection, Response};

@@ -25,18 +25,28 @@ impl Nginx {
 
     /// Starts it with parameters of its `listen` directive: `http2`, or `ssl` with the certificate in `locations`.
     pub fn listening(parameters: &str, locations: &str) -> Self {
+        Self::start("", "error", "default_type application/octet-stream;", (parameters, locations))
+    }
+
+    /// Starts it with lua-nginx-module; `http` and `server` go into these blocks. Its log has what scripts log.
+    pub fn with_lua(http: &str, server: &str) -> Self {
+        let modules = "load_module modules/ndk_http_module.so; load_module modules/ngx_http_lua_module.so;";
+        Self::start(modules, "info", http, ("", server))
+    }
+
+    fn start(modules: &str, level: &str, http: &str, (parameters, server): (&str, &str)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         // nginx cannot report a port that it chose itself.
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = free.local_addr().expect("bound");
         let root = folder.path().display();
         let config = format!(
-            "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log;\n\
+            "{modules}\ndaemon off; master_process off; pid {root}/pid; error_log {root}/error.log {level};\n\
              events {{ worker_connections 512; }}\n\
-             http {{ access_log off; client_max_body_size 0; default_type application/octet-stream;\n\
+             http {{ access_log off; client_max_body_size 0; {http}\n\
              client_body_temp_path {root}/tmp1; proxy_temp_path {root}/tmp2; fastcgi_temp_path {root}/tmp3;\n\
              uwsgi_temp_path {root}/tmp4; scgi_temp_path {root}/tmp5;\n\
-             server {{ listen {address} {parameters}; root {root}/files; {locations} }} }}\n"
+             server {{ listen {address} {parameters}; root {root}/files; {server} }} }}\n"
         );
         fs::create_dir(folder.path().join("files")).expect("created");
         fs::write(folder.path().join("nginx.conf"), config).expect("written");
@@ -53,7 +63,8 @@ impl Nginx {
             .expect("nginx runs: `cargo xtask test` installs it");
         let end = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < end, "nginx does not listen");
+            let log = || fs::read_to_string(folder.path().join("error.log")).unwrap_or_default();
+            assert!(Instant::now() < end, "nginx does not listen:\n{}", log());
             std::thread::yield_now();
         }
         Self { folder, child, address }
@@ -74,6 +85,11 @@ impl Nginx {
             key.display()
         );
         Self::listening("ssl", &locations)
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("error.log")).expect("readable")).into_owned()
     }
 
     /// Puts a file under the root.

@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::process;
 use crate::progress::Progress;
 
-/// Program and the package that has it.
-const PROGRAMS: [(&str, &str); 7] = [
+/// Program, or another file, and the package that has it.
+const PROGRAMS: [(&str, &str); 9] = [
     ("nginx", "nginx"),
     ("curl", "curl"),
     ("wrk", "wrk"),
@@ -16,6 +16,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("make", "make"),
     REDIS,
     ("memcached", "memcached"),
+    // With lua-resty-core.
+    ("/usr/share/nginx/modules-available/mod-http-lua.conf", "libnginx-mod-http-lua"),
+    ("/usr/share/lua/5.1/cjson/util.lua", "lua-cjson"),
 ];
 
 const REDIS: (&str, &str) = ("redis-server", "redis-server");

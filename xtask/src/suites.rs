@@ -19,6 +19,8 @@ pub enum Suite {
     Languages,
     /// The model server as clients of others find it.
     Clients,
+    /// Everything of lua-nginx-module's API, beside nginx.
+    LuaNginx,
 }
 
 impl Suite {
@@ -27,6 +29,7 @@ impl Suite {
         match self {
             Self::Languages => "languages",
             Self::Clients => "clients",
+            Self::LuaNginx => "lua_nginx",
         }
     }
 
@@ -34,7 +37,7 @@ impl Suite {
     pub fn install(self, progress: &Progress) -> Result<(), Failure> {
         match self {
             Self::Languages => guests::build(&[Language::Js, Language::Python, Language::Go], progress).map(drop),
-            Self::Clients => Ok(()),
+            Self::Clients | Self::LuaNginx => Ok(()),
         }
     }
 
@@ -45,7 +48,7 @@ impl Suite {
                 (models::RUNTIME, models::ensure_onnx_runtime(host, progress)?.into()),
                 (models::CLIENTS, models::ensure_clients(progress)?.into()),
             ]),
-            Self::Languages => Ok(Vec::new()),
+            Self::Languages | Self::LuaNginx => Ok(Vec::new()),
         }
     }
 }
@@ -63,7 +66,7 @@ const ALL: &str = "all";
 
 impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::One(Suite::Languages), Self::One(Suite::Clients), Self::All]
+        &[Self::One(Suite::Languages), Self::One(Suite::Clients), Self::One(Suite::LuaNginx), Self::All]
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
