@@ -10,7 +10,7 @@ use witgate_tests::http2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, PING, PREFACE, RST_STREAM, SETTINGS, block,
     frame, get,
 };
-use witgate_tests::{Gateway, Upstream};
+use witgate_tests::{Gateway, Upstream, at_some_pace};
 
 use crate::http2::{ask, connect, run, site, whole};
 
@@ -101,21 +101,23 @@ fn a_connection_that_dribbles_ends_though_requests_are_served_on_it() {
 
 #[test]
 fn heads_one_after_the_other_are_not_taken_for_a_slow_one() {
-    let gateway = impatient(&Upstream::saying("ok"));
-    let mut client = Http2::open(gateway.address());
-    for at in 0..12 {
-        let stream = 1 + 2 * at;
-        let bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/", &[]));
-        // The end of one comes with the beginning of the next, as it does in a stream of bytes.
-        let next = frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, &get("/", &[]));
-        if at == 0 {
-            client.send(&bytes[..5]);
-        }
-        client.send(&[&bytes[5..], &next[..5]].concat());
-        std::thread::park_timeout(Duration::from_millis(60));
-        let head = client.await_frame(HEADERS).expect("a head");
-        assert_eq!(head.stream, stream);
-    }
+    at_some_pace("each head comes within the limit, and all of them do not", |times| {
+        let config = format!("[downstream]\nheader_timeout = \"{}ms\"\nidle_timeout = \"2m\"\n", 300 * times);
+        let gateway = site(&Upstream::saying("ok"), &config);
+        let mut client = Http2::open(gateway.address());
+        (0..12).all(|at| {
+            let stream = 1 + 2 * at;
+            let bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/", &[]));
+            // The end of one comes with the beginning of the next, as it does in a stream of bytes.
+            let next = frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, &get("/", &[]));
+            if at == 0 {
+                client.send(&bytes[..5]);
+            }
+            client.send(&[&bytes[5..], &next[..5]].concat());
+            std::thread::park_timeout(Duration::from_millis(60) * times);
+            client.await_frame(HEADERS).is_some_and(|head| head.stream == stream)
+        })
+    });
 }
 
 #[test]

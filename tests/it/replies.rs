@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use witgate_tests::client::{Response, get, raw, request};
 use witgate_tests::gateway::guest;
-use witgate_tests::{Connection, Gateway, Upstream};
+use witgate_tests::{Connection, Gateway, Upstream, at_some_pace};
 
 /// Scripts that mark the responses that they see, and that answer requests.
 const SCRIPTS: &str = r#"
@@ -274,34 +274,36 @@ fn requests_that_are_cut_off_when_draining_takes_too_long_are_recorded_as_such()
 
 #[test]
 fn a_stream_is_not_idle_while_one_side_moves() {
-    let upstream = Upstream::new(|_, _| false);
-    // Not the harness's: it reads a request to its end, and this one has none.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("bound");
-    drop(upstream);
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("a head");
-            head.push(byte[0]);
-        }
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-        // Longer in all than the client may pause, and never as long without a byte.
-        for _ in 0..15 {
-            std::thread::park_timeout(Duration::from_millis(100));
-            let _ = stream.write_all(b"2\r\nab\r\n");
-        }
-        let _ = stream.write_all(b"0\r\n\r\n");
+    at_some_pace("each piece comes within the limit, and all of them do not", |times| {
+        let pause = Duration::from_millis(100) * times;
+        // Not the harness's: it reads a request to its end, and this one has none.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a head");
+                head.push(byte[0]);
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            // Longer in all than the client may pause, and never as long without a byte.
+            for _ in 0..15 {
+                std::thread::park_timeout(pause);
+                let _ = stream.write_all(b"2\r\nab\r\n");
+            }
+            let _ = stream.write_all(b"0\r\n\r\n");
+        });
+        let gateway = Gateway::with(&format!(
+            "[downstream]\nbody_timeout = \"{times}s\"\n[upstreams.u]\nendpoints = [\"{address}\"]\n{}",
+            route("r", "u", "", "deadline = \"none\"")
+        ));
+        let mut connection = Connection::open(gateway.address());
+        connection.send("POST /r HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nopen\r\n");
+        // The client's half is open, and quiet.
+        connection.response().is_some_and(|answer| answer.body.len() == 30)
     });
-    let gateway = Gateway::with(&format!(
-        "[downstream]\nbody_timeout = \"1s\"\n[upstreams.u]\nendpoints = [\"{address}\"]\n{}",
-        route("r", "u", "", "deadline = \"none\"")
-    ));
-    let mut connection = Connection::open(gateway.address());
-    connection.send("POST /r HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nopen\r\n");
-    assert_eq!(connection.response().expect("an answer").body.len(), 30, "the client's half is open, and quiet");
 }
 
 #[test]

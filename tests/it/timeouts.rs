@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use witgate_tests::{Connection, Gateway, Upstream};
+use witgate_tests::{Connection, Gateway, Upstream, at_some_pace};
 
 fn gateway(upstream: &Upstream, limits: &str, route: &str) -> Gateway {
     let config = upstream.config("u");
@@ -38,12 +38,16 @@ fn an_upstream_that_hangs_ends_a_request_that_has_no_deadline() {
 
 #[test]
 fn an_upstream_that_hangs_within_a_body_ends_the_response() {
-    let (upstream, _release) = held("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nbegin");
-    let mut gateway = gateway(&upstream, "read_timeout = \"300ms\"", "deadline = \"none\"");
-    let mut connection = Connection::open(gateway.address());
-    connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: hung-2\r\n\r\n");
-    assert!(connection.response().is_none(), "the response was completed");
-    assert_eq!(gateway.record("hung-2")["error"], "the endpoint said nothing for too long");
+    at_some_pace("the head comes within the limit, and no more", |times| {
+        let (upstream, _release) = held("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nbegin");
+        let limit = format!("read_timeout = \"{}ms\"", 300 * times);
+        let mut gateway = gateway(&upstream, &limit, "deadline = \"none\"");
+        let mut connection = Connection::open(gateway.address());
+        connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: hung-2\r\n\r\n");
+        let head_came = connection.response().is_none();
+        assert_eq!(gateway.record("hung-2")["error"], "the endpoint said nothing for too long");
+        head_came
+    });
 }
 
 #[test]
@@ -66,27 +70,36 @@ fn a_stream_may_be_quiet_where_there_is_no_limit_for_it() {
 
 #[test]
 fn an_upstream_that_trickles_is_not_silent() {
-    let upstream = Upstream::new(|_, stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").expect("written");
-        for byte in b"0123456789" {
-            std::thread::park_timeout(Duration::from_millis(200));
-            stream.write_all(&[*byte]).expect("written");
-        }
-        true
+    at_some_pace("each byte comes within the limit, and all of them do not", |times| {
+        let pause = Duration::from_millis(200) * times;
+        let upstream = Upstream::new(move |_, stream| {
+            let mut went = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").is_ok();
+            for byte in b"0123456789" {
+                std::thread::park_timeout(pause);
+                went = went && stream.write_all(&[*byte]).is_ok();
+            }
+            went
+        });
+        let limit = format!("read_timeout = \"{}ms\"", 1500 * times);
+        let gateway = gateway(&upstream, &limit, "deadline = \"none\"");
+        let mut connection = Connection::open(gateway.address());
+        connection.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        connection.response().is_some_and(|answer| answer.text() == "0123456789")
     });
-    let gateway = gateway(&upstream, "read_timeout = \"1500ms\"", "deadline = \"none\"");
-    assert_eq!(gateway.get("/").text(), "0123456789");
 }
 
 #[test]
 fn a_client_that_takes_its_time_is_not_the_upstream_s_silence() {
-    let upstream = Upstream::saying("ok");
-    let gateway = gateway(&upstream, "read_timeout = \"300ms\"", "deadline = \"none\"");
-    let mut connection = Connection::open(gateway.address());
-    connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n01234");
-    std::thread::park_timeout(Duration::from_millis(900));
-    connection.send("56789");
-    assert_eq!(connection.response().map(|answer| answer.status), Some(200));
+    at_some_pace("the upstream answers within the limit, and the client takes longer", |times| {
+        let upstream = Upstream::saying("ok");
+        let limit = format!("read_timeout = \"{}ms\"", 300 * times);
+        let gateway = gateway(&upstream, &limit, "deadline = \"none\"");
+        let mut connection = Connection::open(gateway.address());
+        connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n01234");
+        std::thread::park_timeout(Duration::from_millis(900) * times);
+        connection.send("56789");
+        connection.response().is_some_and(|answer| answer.status == 200)
+    });
 }
 
 #[test]

@@ -446,14 +446,16 @@ async fn stream_http2(
     let Ok((mut response, upload)) = sender.send_request(head, !request.has_body()) else { return };
     let continued = watch::Sender::new(!request.expects);
     let mut writing = Box::pin(write_http2(upload, request, gate, conduct, continued.subscribe()));
-    let (mut interims, mut written) = (Vec::new(), !request.has_body());
+    let mut written = !request.has_body();
     let final_head = async {
         poll_fn(|context| {
             while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(context) {
                 if interim.status() == 100 {
                     continued.send_replace(true);
                 }
-                interims.push(Head { status: interim.status().as_u16(), fields: fields_of(interim.headers()) });
+                observed
+                    .interims
+                    .push(Head { status: interim.status().as_u16(), fields: fields_of(interim.headers()) });
             }
             Pin::new(&mut response).poll(context)
         })
@@ -468,7 +470,6 @@ async fn stream_http2(
             }
         }
     };
-    observed.interims = interims;
     let Ok(final_head) = final_head else { return };
     let (head, mut body) = final_head.into_parts();
     observed.head = Some(Head { status: head.status.as_u16(), fields: fields_of(&head.headers) });

@@ -10,7 +10,7 @@ use crate::upstream::Addresses;
 
 /// How long requests may take on a route: longer than anything here does, and then so little that it passes soon. A machine that is
 /// too slow to come to the middle of a request within the first of these gets the next.
-pub const DEADLINES: [&str; 4] = ["5m", "1s", "5s", "20s"];
+pub const DEADLINES: [&str; 4] = ["5m", "1s", "8s", "50s"];
 
 /// What stages set, so that it can be told which generation they are of.
 pub const TAG: &str = "one";
@@ -40,9 +40,11 @@ drain_timeout = "{drain}"
 body_timeout = "5m"
 [upstreams.http1]
 endpoints = ["{http1}"]
+{patience}
 [upstreams.http2]
 endpoints = ["{http2}"]
 protocol = "http2"
+{patience}
 {plugins}{scripts}
 [models.echo]
 path = "{model}"
@@ -53,6 +55,7 @@ values = [{{ number = "header:x-score" }}]
 values = [{{ length = "body" }}]
 "#,
         http1 = addresses.http1,
+        patience = "connect_timeout = \"1m\"\nread_timeout = \"5m\"",
         http2 = addresses.http2,
         plugins = ["tagger", "bodies", "hostile"].map(plugin).concat(),
         scripts = scripts(addresses, tag),
@@ -110,7 +113,9 @@ fn scripts(addresses: &Addresses, tag: &str) -> String {
         (
             "status",
             "header_filter",
-            "local status = ngx.var.http_x_status if status then ngx.status = tonumber(status) end".to_owned(),
+            // Of what is answered, not of the gateway's own words about it.
+            "local status = ngx.var.http_x_status if status and ngx.status < 500 then ngx.status = tonumber(status) end"
+                .to_owned(),
         ),
     ];
     for (name, phase, code) in scripts {

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::client::{self, Response};
 
-/// Longest wait for anything that should happen at once; generous, because test machines are slow and shared.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for anything that should happen at once; generous, because test machines are slow and shared, and a reload may have
+/// to compile a plugin.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with a `gateway.toml` and whatever it names.
 pub struct Site {

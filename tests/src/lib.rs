@@ -8,6 +8,7 @@ pub mod examples;
 pub mod gateway;
 pub mod http2;
 pub mod nginx;
+pub mod pace;
 pub mod projects;
 pub mod redis;
 pub mod snippets;
@@ -15,5 +16,6 @@ pub mod upstream;
 
 pub use client::{Connection, Response};
 pub use gateway::{Gateway, Site};
+pub use pace::at_some_pace;
 pub use redis::Redis;
 pub use upstream::Upstream;

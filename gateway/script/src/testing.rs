@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mlua::Lua;
 
@@ -27,6 +28,16 @@ fn with_library(lua: Lua) -> Lua {
     library::install(&lua, &ngx, &[("dogs".into(), Arc::new(Dict::new("dogs", 1 << 20)))]).unwrap();
     lua.globals().set("ngx", ngx).unwrap();
     lua
+}
+
+/// What this thread has computed so far: a clock that stands while others have the processor.
+#[expect(unsafe_code, reason = "a system call")]
+pub(crate) fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a variable of this function.
+    let known = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(known, 0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
 }
 
 /// What a chunk returns, value by value, as `tostring` gives it; or the error.

@@ -195,18 +195,30 @@ async fn a_call_to_an_upstream_that_never_answers_ends_with_its_hook() {
     let (host, silent) = (host(), Silent::default());
     let outbound = [("u".to_owned(), Arc::new(silent.clone()) as Arc<dyn OutboundTarget>)].into();
     let grants = Grants { outbound, ..Grants::default() };
-    let limits = PluginLimits { wall_timeout: Duration::from_millis(100), ..LIMITS };
     for (called, isolation) in everywhere() {
         let name = format!("{called:?} {isolation:?}");
-        let spec = PluginSpec { name: name.clone(), limits, isolation, grants: grants.clone(), ..spec(wasm.clone()) };
-        let plugin = host.load(spec).unwrap();
+        let load = |wall_timeout| {
+            let limits = PluginLimits { wall_timeout, ..LIMITS };
+            let grants = grants.clone();
+            host.load(PluginSpec { name: name.clone(), limits, isolation, grants, ..spec(wasm.clone()) }).unwrap()
+        };
+        let short = Duration::from_millis(100);
+        let plugin = load(short);
+        // A machine that is busy may hold the hook up in the middle of its work, but not each time.
+        let mut tries = 0;
+        loop {
+            let (returned, result) = hook(&stage(&plugin), called, exchange()).await;
+            assert_eq!(result.expect_err(&name).kind, FailureKind::Deadline, "{name}");
+            assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
+            tries += 1;
+            if returned.usage.guest + returned.usage.host < short {
+                break;
+            }
+            assert!(tries < BREAKER_OPENS, "{name}: waiting is nobody's work, and was counted {tries} times");
+        }
+
+        let plugin = load(Duration::from_secs(60));
         let stage = stage(&plugin);
-
-        let (returned, result) = hook(&stage, called, exchange()).await;
-        assert_eq!(result.expect_err(&name).kind, FailureKind::Deadline, "{name}");
-        assert!(returned.usage.guest + returned.usage.host < Duration::from_millis(100), "waiting is nobody's work");
-        assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
-
         let mut running = Box::pin(hook(&stage, called, exchange()));
         // On a busy machine a hook may have its turn in several parts.
         poll_fn(|context| {
@@ -217,9 +229,12 @@ async fn a_call_to_an_upstream_that_never_answers_ends_with_its_hook() {
         // The client leaves.
         drop(running);
         assert_eq!(silent.0.load(Ordering::Relaxed), 0, "{name}: given up");
-        assert_eq!(plugin.stats().discarded, 2, "{name}");
+        assert_eq!(plugin.stats().discarded, 1, "{name}");
     }
 }
+
+/// Failures one after the other that keep a plugin from being called.
+const BREAKER_OPENS: usize = 5;
 
 #[tokio::test]
 async fn fields_that_could_smuggle_a_request_are_refused_in_any_hook() {
