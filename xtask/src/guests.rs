@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::workspace::WASM_TARGET;
+use crate::workspace::{BUILD_DIRECTORY, WASM_TARGET, build_directory};
 use crate::{process, toolchain};
 use project::Project;
 use toolbox::Toolbox;
@@ -55,6 +55,7 @@ impl Language {
             command.args(arguments).current_dir(project.directory()).env("PATH", toolbox.path()?);
             // The gateway.toml of the project names the component by path.
             command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
+            command.env(BUILD_DIRECTORY, build_directory());
             process::complete(&mut command)?;
         }
         Ok(component)

@@ -26,6 +26,14 @@ fn cargo_in(directory: PathBuf) -> Command {
     command
 }
 
+/// Cargo's setting for where it compiles.
+pub const BUILD_DIRECTORY: &str = "CARGO_BUILD_BUILD_DIR";
+
+/// Where guests are compiled, whichever workspace or project they are of: what they depend on is the same, and is compiled once.
+pub fn build_directory() -> PathBuf {
+    root().join("target/guests/build")
+}
+
 /// A workspace of guest components.
 #[derive(Debug, Clone, Copy)]
 pub struct Guests {
@@ -46,8 +54,7 @@ impl Guests {
         let mut command = cargo_in(root().join(self.directory));
         // Configuration files name components by path, so they must not move with the user's setting.
         command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET_DIR");
-        // Both workspaces, and the projects that tests begin, depend on the same: it is compiled once.
-        command.env("CARGO_BUILD_BUILD_DIR", root().join("target/guests/build"));
+        command.env(BUILD_DIRECTORY, build_directory());
         command
     }
 

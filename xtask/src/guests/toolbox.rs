@@ -83,7 +83,8 @@ impl Toolbox {
     /// Builds `witgate-componentize`, which is part of this repository.
     pub fn build_componentize(&self, progress: &Progress) -> Result<(), Failure> {
         progress.step("build witgate-componentize");
-        process::complete(Host::cargo().args(["build", "--release", "--package", "witgate-componentize"]))?;
+        // As a part of the workspace: what it shares with the gateway is then compiled for both.
+        process::complete(Host::cargo().args(["build", "--release", "--workspace", "--bin", "witgate-componentize"]))?;
         let program = Host::read()?.program("release", "witgate-componentize");
         let pkg = go_pkg()?;
         let export = format!("export WITGATE_GO_PKG=\"${{WITGATE_GO_PKG-{}}}\"\n", pkg.display());
