@@ -345,7 +345,8 @@ impl<'j> OnUnit<'j> {
 
     fn variable(&mut self, one: &Use, name: &str, is_tested: bool) {
         let Some(variables) = &self.unit.variables else { return };
-        if is_tested || variables.contains(name) || self.judge.api.has_variable(name) {
+        let is_own = variables.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is_tested || is_own || self.judge.api.has_variable(name) {
             return;
         }
         let known = self.judge.api.below("$").chain(variables.iter().map(String::as_str));
@@ -392,7 +393,9 @@ impl<'j> OnUnit<'j> {
         match split(path) {
             Some(("ngx.var", name)) => {
                 let Some(variables) = &self.unit.variables else { return };
-                if name != "args" && !variables.contains(name) {
+                // The case of names does not count.
+                let is_own = variables.iter().any(|known| known.eq_ignore_ascii_case(name));
+                if name != "args" && !is_own {
                     let message =
                         format!("`ngx.var.{name}` cannot be assigned to: it is not one of the script's variables");
                     let help = format!("add `variables = {{ {name} = \"\" }}` to the script, or keep it in `ngx.ctx`");

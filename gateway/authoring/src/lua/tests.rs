@@ -252,7 +252,8 @@ fn dictionaries_and_variables_are_those_of_the_configuration() {
                   ngx.shared.tow:get('a')\n\
                   ngx.var.color = ngx.var.colour\n\
                   ngx.var.uri = ngx.var.arg_x or ngx.var.http_x_y\n\
-                  ngx.var.args = ngx.var.realpath_root or 'a=1'\n'''";
+                  ngx.var.args = ngx.var.realpath_root or 'a=1'\n\
+                  ngx.var.COLOR = ngx.var.Color\n'''";
     check_site(
         config,
         &[],
