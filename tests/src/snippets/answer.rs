@@ -6,7 +6,7 @@ use super::Snippet;
 const UNTOLD: [&str; 8] =
     ["connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "x-request-id", "via"];
 
-/// Renders a response as it came. The server's own page for a status is told as such: each has its own.
+/// Renders a response as it came. The server's own page for a status is told as such: each has its own, and the gateway's depends on `Accept`.
 pub fn render(bytes: &[u8], snippet: &Snippet) -> String {
     // One character for each byte.
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
@@ -29,7 +29,7 @@ pub fn render(bytes: &[u8], snippet: &Snippet) -> String {
     let (mut body, is_cut) = unframed(&fields, body, snippet);
     if is_page(&status, &body) {
         body = "PAGE\n".to_owned();
-        fields.retain(|(name, _)| name != "content-type");
+        fields.retain(|(name, value)| name != "content-type" && (name != "vary" || *value != "accept"));
     }
     let mut told = status;
     if is_cut {
