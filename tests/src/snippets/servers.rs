@@ -237,7 +237,7 @@ fn by_snippet(
 ) -> BTreeMap<String, Vec<String>> {
     let mut logs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in log.lines() {
-        let Some(snippet) = snippets.iter().find(|snippet| line.contains(&format!("/{}.", snippet.id))) else {
+        let Some(snippet) = snippets.iter().find(|snippet| line.contains(&format!("{}.", snippet.id))) else {
             continue;
         };
         let Some((level, text)) = read(line) else { continue };
@@ -276,5 +276,5 @@ fn of_gateway(line: &str) -> Option<(&'static str, String)> {
     };
     let said = said(line)?;
     let end = said.find(" request_id=").unwrap_or(said.len());
-    Some((level, said.get(..end).unwrap_or_default().trim_end_matches('"').to_owned()))
+    Some((level, said.get(..end).unwrap_or_default().to_owned()))
 }
