@@ -65,17 +65,14 @@ fn unframed(fields: &[(String, &str)], body: &str, snippet: &Snippet) -> (String
     (body.to_owned(), length.is_some_and(|length: usize| body.chars().count() < length))
 }
 
-/// nginx's pages, the gateway's envelope, and the texts that it has for other statuses; nginx's redirects have a page as well.
+/// nginx's pages, of whichever status a filter has given them, the gateway's envelope, and the texts that it has for other
+/// statuses; nginx's redirects have a page as well.
 fn is_page(status: &str, body: &str) -> bool {
     let status: u16 = status.parse().unwrap_or(0);
     let is_plain = || body.strip_prefix(&format!("{status} ")).is_some_and(|reason| reason.lines().count() == 1);
     match status {
         301..=303 | 307 | 308 if body.is_empty() => true,
-        300.. => {
-            body.starts_with(&format!("<html>\r\n<head><title>{status}"))
-                || body.starts_with("{\"code\":")
-                || is_plain()
-        }
+        300.. => body.starts_with("<html>\r\n<head><title>") || body.starts_with("{\"code\":") || is_plain(),
         _ => false,
     }
 }
