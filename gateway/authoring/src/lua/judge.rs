@@ -33,6 +33,8 @@ impl Severity {
 pub(super) enum Effect {
     /// It fails whenever it runs.
     Fails,
+    /// It names what is nowhere, and fails if it does more than look at it.
+    Missing,
     /// It fails, or does not do what is meant, in some case or other.
     MayFail,
     /// A matter of style, or of what is not quite as elsewhere.
@@ -40,9 +42,9 @@ pub(super) enum Effect {
 }
 
 impl Effect {
-    /// What the code itself, not a function in it that may never be called, does without asking whether it may.
-    fn of_use(one: &Use, care: Care) -> Self {
-        if !one.is_inner && care == Care::None { Self::Fails } else { Self::MayFail }
+    /// Of what fails where it stands: the code itself does it, or a function in it that may never be called.
+    fn of_use(one: &Use) -> Self {
+        if one.is_inner { Self::MayFail } else { Self::Fails }
     }
 }
 
@@ -54,6 +56,8 @@ pub(super) struct Finding {
     /// What to point at in the line.
     pub(super) name: String,
     pub(super) effect: Effect,
+    /// What the code names.
+    path: String,
     pub(super) message: String,
     pub(super) help: String,
 }
@@ -122,6 +126,7 @@ impl Judge {
                     line: error.line.unwrap_or(0),
                     name: near(&error.message).to_owned(),
                     effect: Effect::Fails,
+                    path: String::new(),
                     message: format!("this is not Lua: {}", error.message),
                     help: "correct the syntax; it is that of Lua 5.1, with `goto` and the numbers of LuaJIT".to_owned(),
                 }];
@@ -151,6 +156,11 @@ impl Judge {
             modules: OnceCell::new(),
         };
         uses.iter().for_each(|one| on.one(one));
+        for one in uses {
+            if let What::Call { path, .. } = &one.what {
+                on.is_used(path, one.is_inner);
+            }
+        }
         on.found
     }
 }
@@ -175,9 +185,9 @@ struct OnUnit<'j> {
     modules: OnceCell<BTreeSet<&'j str>>,
 }
 
-/// Of a name that is nowhere, neither here nor in OpenResty: code that uses it cannot work, whoever calls it.
+/// Of a name that is nowhere, neither here nor in OpenResty.
 fn lacking(care: Care) -> Effect {
-    if care == Care::None { Effect::Fails } else { Effect::MayFail }
+    if care == Care::None { Effect::Missing } else { Effect::MayFail }
 }
 
 /// The table and the field of a path; none: it is a global, or a module as a whole.
@@ -200,7 +210,23 @@ impl<'j> OnUnit<'j> {
         one: &Use,
         (name, message, help): (&str, String, String),
     ) {
-        self.found.push(Finding { severity, line: one.line, name: name.to_owned(), effect, message, help });
+        let path = match &one.what {
+            What::Read { path, .. } | What::Write { path } | What::Call { path, .. } => path.to_string(),
+            What::Try { .. } => String::new(),
+        };
+        self.found.push(Finding { severity, line: one.line, name: name.to_owned(), effect, path, message, help });
+    }
+
+    /// Something that is nowhere is called, or a field of it is: until then it was only looked at, as it may be.
+    fn is_used(&mut self, path: &str, is_inner: bool) {
+        for finding in self.found.iter_mut().filter(|finding| finding.effect == Effect::Missing) {
+            let is_called = finding.path == path;
+            // A dictionary that is not granted here may be there for another who requires the same module.
+            let is_indexed = path.strip_prefix(&finding.path).is_some_and(|rest| rest.starts_with('.')) && !is_inner;
+            if is_called || is_indexed {
+                finding.effect = Effect::Fails;
+            }
+        }
     }
 
     /// What may have been meant; for the first findings only, because looking for it takes longer than all else.
@@ -372,7 +398,7 @@ impl<'j> OnUnit<'j> {
             let help = self.near(name, self.group.all_dicts.iter().map(String::as_str), otherwise);
             (format!("there is no shared dictionary `{name}`: `ngx.shared.{name}` is nil"), help)
         };
-        self.tell_of(Effect::of_use(one, care), Severity::Error, one, (name, message, help));
+        self.tell_of(lacking(care), Severity::Error, one, (name, message, help));
     }
 
     fn socket_method(&mut self, one: &Use, name: &str, care: Care) {
@@ -399,7 +425,7 @@ impl<'j> OnUnit<'j> {
                     let message =
                         format!("`ngx.var.{name}` cannot be assigned to: it is not one of the script's variables");
                     let help = format!("add `variables = {{ {name} = \"\" }}` to the script, or keep it in `ngx.ctx`");
-                    self.tell_of(Effect::of_use(one, Care::None), Severity::Error, one, (name, message, help));
+                    self.tell_of(Effect::of_use(one), Severity::Error, one, (name, message, help));
                 }
             }
             Some(_) => {}
@@ -448,7 +474,7 @@ impl<'j> OnUnit<'j> {
         let message = format!("the module `{name}` is not found; `path` has {places}");
         let otherwise = || "install it into one of these, or add its directory to `path` of `[lua.NAME]`".to_owned();
         let help = self.near(name, vocabulary.modules(), otherwise);
-        self.tell_of(Effect::of_use(one, Care::None), Severity::Error, one, (name, message, help));
+        self.tell_of(Effect::of_use(one), Severity::Error, one, (name, message, help));
     }
 
     /// Calls that their phase refuses, as far as it is the code of the phase itself that calls.
