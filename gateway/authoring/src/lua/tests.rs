@@ -306,3 +306,40 @@ fn a_file_that_is_too_large_is_not_read() {
     let found = found(&options(path));
     assert!(found.len() == 1 && found[0].contains("is larger than 4 MiB"), "{found:?}");
 }
+
+/// Of the findings of a configuration: whether the code fails whenever it runs, and what is said.
+fn findings(script: &str) -> Vec<(bool, String)> {
+    let text = format!(
+        "[[listeners]]\naddress = \"127.0.0.1:0\"\n[shared_dicts.d]\nsize = \"1MiB\"\n[lua.v]\n[scripts.s]\nlua = \"v\"\n{script}"
+    );
+    let path = std::path::Path::new("gateway.toml");
+    let config = witgate_config::parse(&text, path).unwrap();
+    let found = super::lua_findings(&config, (path, &text), &std::collections::BTreeMap::new()).unwrap();
+    found.into_iter().map(|finding| (finding.fails, finding.diagnostic.message)).collect()
+}
+
+#[test]
+fn code_that_fails_whenever_it_runs_is_told_from_code_that_may() {
+    for (code, fails) in [
+        ("ngx.sya('a')", true),
+        ("local say = ngx.sya say('a')", true),
+        ("local function f() ngx.sya('a') end f()", true),
+        ("return tostring(ngx.sya)", false),
+        ("return pcall(ngx.sya, 'a')", false),
+        ("ngx.shared.d:get('a')", true),
+        ("return tostring(ngx.shared.d)", false),
+        ("local function f() return ngx.shared.d:get('a') end", false),
+        ("ngx.socket.tcp():conect('a', 1)", true),
+        ("require 'nothing'", true),
+        ("local function f() return require 'nothing' end", false),
+        ("ngx.var.color = 'red'", true),
+        ("ngx.req.socket()", false),
+        ("undefined()", false),
+    ] {
+        let found = findings(&format!("content = \"{code}\"\n"));
+        let [(found, _)] = found.as_slice() else { panic!("{code}: {found:?}") };
+        assert_eq!(*found, fails, "{code}");
+    }
+    assert_eq!(findings("content = \"leak = 1 return function() other = 2 end\"\n"), [], "style is left out");
+    assert_eq!(findings("content = \"if ngx.sya then ngx.sya('a') end\"\n"), [], "code that asks is left alone");
+}
