@@ -38,6 +38,28 @@ fn an_upstream_behind_tls_is_checked_against_the_authorities_that_are_named() {
 }
 
 #[test]
+fn a_connection_that_other_authorities_vouched_for_is_not_taken_up_after_a_reload() {
+    let folder = Site::new("");
+    let nginx = Nginx::with_certificate_in(&folder);
+    // One thread, for threads do not share connections.
+    let config = |ca: &str| {
+        format!(
+            "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[runtime]\nthreads = 1\n\
+             [upstreams.u]\nendpoints = [\"{}\"]\ntls = {{ server_name = \"backend.example\", ca = \"{}\" }}\n\
+             [[routes]]\nname = \"all\"\nupstream = \"u\"\n",
+            nginx.address,
+            folder.path(ca).display()
+        )
+    };
+    let gateway = Gateway::with(&config("backend.pem"));
+    assert_eq!(gateway.get("/").text(), "backend.example");
+    gateway.reconfigure(&config("other.pem"));
+    assert_eq!(gateway.get("/").status, 503);
+    gateway.reconfigure(&config("backend.pem"));
+    assert_eq!(gateway.get("/").text(), "backend.example");
+}
+
+#[test]
 fn a_request_that_met_a_closed_connection_is_sent_again_if_that_does_no_harm() {
     let answered = AtomicUsize::new(0);
     let upstream = Upstream::new(move |_, stream| {

@@ -1,6 +1,7 @@
 //! Named groups of endpoints, with everything about a connection decided beforehand.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +165,13 @@ pub fn names(resolution: &Resolution) -> impl Iterator<Item = (Arc<str>, &Answer
     resolution.iter().flat_map(|(upstream, answers)| answers.iter().map(|answer| (Arc::clone(upstream), answer)))
 }
 
+/// Differs for other authorities.
+fn fingerprint(authorities: &[WrappedX509]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    authorities.iter().for_each(|authority| authority.borrow_raw_cert().hash(&mut hasher));
+    hasher.finish()
+}
+
 fn prepare(
     (name, upstream): (&Arc<str>, &config::Upstream),
     endpoint: &Name,
@@ -174,6 +182,8 @@ fn prepare(
     let server_name = upstream.tls.as_ref().and_then(|tls| tls.server_name.clone());
     let server_name = server_name.unwrap_or_else(|| endpoint.host.clone());
     let mut peer = HttpPeer::new(address, upstream.tls.is_some(), server_name);
+    // Pingora leaves authorities out of the key of a connection: one that others vouched for must not be taken up again.
+    peer.group_key = authorities.as_deref().map_or(0, fingerprint);
     let options = &mut peer.options;
     options.alpn = match upstream.protocol {
         config::Protocol::Http1 => ALPN::H1,
