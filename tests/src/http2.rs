@@ -153,6 +153,7 @@ impl Http2 {
     }
 
     /// The next frame that is not bookkeeping; none: the other side has closed.
+    #[expect(clippy::should_implement_trait, reason = "it waits, and fails the test if it waits in vain")]
     pub fn next(&mut self) -> Option<Frame> {
         loop {
             let frame = self.any()?;

@@ -83,7 +83,8 @@ fn only(new: &str) -> (usize, usize, String) {
     let file = Path::new("gateway.toml");
     let running = parse(RUNNING, file).unwrap();
     let changes = parse(new, file).unwrap().static_changes(&running, file);
-    let [change] = changes.as_slice() else { panic!("{changes:?}") };
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let change = changes.first().unwrap();
     let spot = change.spot.clone().unwrap();
     (spot.line, spot.column, change.message.clone())
 }

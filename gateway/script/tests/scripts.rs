@@ -140,7 +140,7 @@ fn what_a_hook_leaves_in_ctx_is_there_for_the_next() {
     let exchange = rig::answered(exchange);
     let (exchange, verdict) = rig.run(Hook::ResponseHeaders, exchange);
     assert!(verdict.is_ok(), "{verdict:?}");
-    assert_eq!(exchange.response.unwrap().headers["x-ctx"], "2");
+    assert_eq!(exchange.response.as_ref().unwrap().headers["x-ctx"], "2");
 }
 
 #[test]

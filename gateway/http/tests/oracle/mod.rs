@@ -151,7 +151,7 @@ pub fn http2_head(method: &Method, uri: &Uri, mut headers: HeaderMap) {
         }
         // The host may be one field more.
         Err(request::HeadError::TooManyFields) => {}
-        Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&out)),
+        Err(error) => unreachable!("{error}: {}", String::from_utf8_lossy(&out)),
     }
     only_own_claims(&headers);
 }

@@ -18,6 +18,9 @@ use super::{Cause, EndpointKey, EndpointState, Name};
 /// time, and not once for each of them.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Names of upstreams that were looked up last, each with what went wrong, if anything did.
+type LookedUp = BTreeMap<(Arc<str>, Name), Option<String>>;
+
 /// Endpoints and names by what they are.
 #[derive(Debug)]
 pub struct Registry {
@@ -25,7 +28,7 @@ pub struct Registry {
     serial: AtomicU64,
     endpoints: Mutex<HashMap<EndpointKey, Weak<EndpointState>>>,
     /// Names of the generation that serves, by upstream; what is wrong with those that do not resolve.
-    names: Mutex<BTreeMap<(Arc<str>, Name), Option<String>>>,
+    names: Mutex<LookedUp>,
     changed: Arc<Notify>,
     unresolved: Notify,
 }

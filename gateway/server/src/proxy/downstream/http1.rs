@@ -102,7 +102,8 @@ impl Http1 {
             return self.wire.reset_on_close();
         }
         let wire = &mut self.wire;
-        poll_fn(|context| Poll::Ready(drop(wire.poll_shutdown(context)))).await;
+        // What cannot be sent at once is not waited for.
+        poll_fn(|context| Poll::Ready(wire.poll_shutdown(context).is_ready())).await;
     }
 
     pub fn body_length(&self) -> Length {
