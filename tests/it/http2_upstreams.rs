@@ -23,9 +23,7 @@ fn site(upstream: SocketAddr, more: &str) -> Gateway {
 type Seen = Vec<(usize, u32)>;
 
 /// An endpoint that does what it is told with each stream: (connection, stream).
-fn endpoint(
-    answer: impl Fn(&mut Http2, usize, u32) -> bool + Send + Sync + 'static,
-) -> (SocketAddr, Arc<Mutex<Seen>>) {
+fn endpoint(answer: impl Fn(&mut Http2, usize, u32) -> bool + Send + Sync + 'static) -> (SocketAddr, Arc<Mutex<Seen>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let (answer, seen) = (Arc::new(answer), Arc::new(Mutex::new(Vec::new())));

@@ -65,11 +65,10 @@ impl Stage for ScriptStage {
         request.lend(exchange);
         let mut run = Run::new(vm, request, (&self.script, self.keeps), hook);
         match run.begin() {
-            Step::Ended(result) => match self.end(run, result) {
-                (Some(exchange), result) => witgate_stage::Run::Ended(exchange, result),
-                // Never: the request has had it since `lend`.
-                (None, _) => witgate_stage::Run::Waits(Box::pin(std::future::pending())),
-            },
+            Step::Ended(result) => {
+                let (exchange, result) = self.end(run, result);
+                witgate_stage::Run::Ended(exchange, result)
+            }
             // A proxy thread runs its tasks itself, so the VM's own thread is the only one that polls or drops this.
             Step::Waits => witgate_stage::Run::Waits(Box::pin(Confined::new(self.wait(run)))),
         }
@@ -79,22 +78,14 @@ impl Stage for ScriptStage {
 impl ScriptStage {
     async fn wait(&self, run: Run<'_>) -> (Box<Exchange>, Result<Verdict, StageError>) {
         let mut waiting = Waiting { run: Some(run), keeps: self.keeps };
-        let result = match &mut waiting.run {
-            Some(run) => run.go_to_end().await,
-            None => std::future::pending().await,
-        };
-        match waiting.run.take().map(|run| self.end(run, result)) {
-            Some((Some(exchange), result)) => (exchange, result),
-            _ => std::future::pending().await,
-        }
+        let Some(run) = &mut waiting.run else { unreachable!("a run waits until it is taken below") };
+        let result = run.go_to_end().await;
+        let Some(run) = waiting.run.take() else { unreachable!("nobody else takes it") };
+        self.end(run, result)
     }
 
-    /// Takes the exchange back.
-    fn end(
-        &self,
-        run: Run<'_>,
-        result: Result<Verdict, ScriptError>,
-    ) -> (Option<Box<Exchange>>, Result<Verdict, StageError>) {
+    /// Takes the exchange back. A mistake of ours in that ends this request, by a panic, and does not make it wait for ever.
+    fn end(&self, run: Run<'_>, result: Result<Verdict, ScriptError>) -> (Box<Exchange>, Result<Verdict, StageError>) {
         if result.is_err() {
             run.request().undo();
             // What it has written is not sent; its filters see what is.
@@ -104,11 +95,11 @@ impl ScriptStage {
         if !self.keeps && (run.keeps() || result.is_err()) {
             run.forget();
         }
-        let mut exchange = run.request().take_back();
-        if let Some(exchange) = &mut exchange {
-            exchange.usage.guest = run.request().took.get();
-            exchange.usage.memory = run.used_memory();
-        }
+        let Some(mut exchange) = run.request().take_back() else {
+            unreachable!("the request has had the exchange since `lend`")
+        };
+        exchange.usage.guest = run.request().took.get();
+        exchange.usage.memory = run.used_memory();
         if !self.keeps {
             run.end();
         }

@@ -192,7 +192,7 @@ fn size_line(buffer: &mut BytesMut) -> Result<Option<u64>, BodyError> {
     Ok(Some(size))
 }
 
-/// The fields behind the last chunk; none: they are not complete.
+/// The trailers, behind the last chunk; none: they are not complete.
 fn trailers(buffer: &mut BytesMut, lenient: bool) -> Result<Option<Option<HeaderMap>>, BodyError> {
     if buffer.starts_with(b"\r\n") {
         buffer.advance(2);

@@ -78,12 +78,12 @@ pub async fn ask(
             Failure::Upstream(UpstreamError::Unprocessed(_)) if is_untouched && refused < UNPROCESSED_LIMIT => {
                 refused += 1;
             }
-            Failure::Late => {
+            Failure::DeadlineExceeded => {
                 // Otherwise it was the client who took its time.
                 if exchanged.flow.is_sent() {
                     exchanged.attempt.failed(Cause::Deadline, Instant::now());
                 }
-                return Err(Failure::Late);
+                return Err(Failure::DeadlineExceeded);
             }
             failure => return Err(relay::blame(&exchanged.attempt, failure)),
         }

@@ -20,8 +20,8 @@ pub enum Failure {
     Answer(Box<Answer>),
     Client(ClientError),
     Upstream(UpstreamError),
-    /// The deadline passed.
-    Late,
+    /// The route's deadline passed.
+    DeadlineExceeded,
     /// The gateway ends, and has waited long enough for the request.
     CutOff,
     /// The gateway's own code panicked.
@@ -55,8 +55,8 @@ impl fmt::Display for Failure {
             Self::Problem(problem) => f.write_str(&problem.message),
             Self::Stopped(_) => f.write_str("stopped by a stage"),
             Self::Answer(answer) => write!(f, "answered with {}", answer.status),
-            Self::Client(ClientError::Gone(error)) => write!(f, "the client is gone: {error}"),
-            Self::Client(ClientError::Silent) => f.write_str("the client paused for too long within its body"),
+            Self::Client(ClientError::Disconnected(error)) => write!(f, "the client is gone: {error}"),
+            Self::Client(ClientError::BodyTimeout) => f.write_str("the client paused for too long within its body"),
             Self::Client(ClientError::Malformed(error)) => write!(f, "malformed request body: {error}"),
             Self::Upstream(UpstreamError::Unreachable(error)) => write!(f, "no connection to the endpoint: {error}"),
             Self::Upstream(UpstreamError::ConnectTimeout) => f.write_str("connecting to the endpoint took too long"),
@@ -67,9 +67,9 @@ impl fmt::Display for Failure {
             Self::Upstream(UpstreamError::Unprocessed(error)) => {
                 write!(f, "the endpoint did not take the request: {error}")
             }
-            Self::Upstream(UpstreamError::Stuck) => f.write_str("the endpoint takes nothing of the request"),
-            Self::Upstream(UpstreamError::Silent) => f.write_str("the endpoint said nothing for too long"),
-            Self::Late => f.write_str("cut off at its deadline"),
+            Self::Upstream(UpstreamError::WriteTimeout) => f.write_str("the endpoint takes nothing of the request"),
+            Self::Upstream(UpstreamError::ReadTimeout) => f.write_str("the endpoint said nothing for too long"),
+            Self::DeadlineExceeded => f.write_str("cut off at its deadline"),
             Self::CutOff => f.write_str("cut off when draining took too long"),
             Self::Panicked(panic) => panic.fmt(f),
             Self::Broken(what) => write!(f, "the gateway is wrong: {what}"),
@@ -98,8 +98,8 @@ pub fn client_reply(failure: Failure) -> ClientReply {
         }
         Failure::CutOff => Problem::new(Code::Overloaded, "The gateway is shutting down; try again.")
             .retry_after(std::time::Duration::from_secs(1)),
-        failure @ Failure::Client(ClientError::Gone(_)) => return ClientReply::Nothing(failure),
-        Failure::Client(ClientError::Silent) => {
+        failure @ Failure::Client(ClientError::Disconnected(_)) => return ClientReply::Nothing(failure),
+        Failure::Client(ClientError::BodyTimeout) => {
             Problem::new(Code::RequestTimeout, "The request body did not arrive in time.")
         }
         Failure::Client(ClientError::Malformed(error)) => {
@@ -114,6 +114,8 @@ pub fn client_reply(failure: Failure) -> ClientReply {
         Failure::Upstream(UpstreamError::Closed(_) | UpstreamError::Invalid(_)) => {
             Problem::new(Code::UpstreamInvalid, "The upstream broke off or sent something that is not HTTP.")
         }
-        Failure::Upstream(UpstreamError::Stuck | UpstreamError::Silent) | Failure::Late => late(),
+        Failure::Upstream(UpstreamError::WriteTimeout | UpstreamError::ReadTimeout) | Failure::DeadlineExceeded => {
+            late()
+        }
     })
 }

@@ -117,7 +117,7 @@ pub async fn hold_request(session: &mut Session<'_>, flow: &mut RequestFlow, lim
             }
         }
         let until = moved + session.pause();
-        session.poll_over(context, Some(until)).map(|over| Err(over.into_failure(|| ClientError::Silent.into())))
+        session.poll_over(context, Some(until)).map(|over| Err(over.into_failure(|| ClientError::BodyTimeout.into())))
     })
     .await
 }

@@ -66,7 +66,7 @@ pub fn is_loop(headers: &HeaderMap) -> bool {
     own.count() > PASSES_LIMIT
 }
 
-/// Whether the client takes fields behind the body (RFC 9110, section 10.1.4).
+/// Whether the client takes trailers (RFC 9110, section 10.1.4).
 pub fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))

@@ -3,7 +3,7 @@
 //! `connection` reads requests off a client's connection, and `serve` walks each through its steps, with a `session` in hand: `request`
 //! finds its route, `stages` run, an `attempt` at an endpoint answers it (`forward` sets what that may trust, `relay` moves bodies
 //! both ways, `filter` through stages), and the `reply`, whoever made it, passes the stages in reverse and is written. `tunnel` takes
-//! over for what leaves HTTP. What goes wrong is a `failure`, which becomes a reply, too. The access record is written when the
+//! over after a protocol upgrade. What goes wrong is a `failure`, which becomes a reply, too. The access record is written when the
 //! request's `context` is dropped.
 //!
 //! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by `h2`: `downstream` and `upstream` hide which. Clients' connections

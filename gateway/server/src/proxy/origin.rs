@@ -61,7 +61,7 @@ pub struct Arrival {
     pub version: Version,
     pub names: Names,
     pub body: Length,
-    /// The client asked to leave HTTP for another protocol.
+    /// The client asked for a protocol upgrade.
     pub upgrade: bool,
     /// Bytes of the head over HTTP/1.
     pub head_length: Option<u64>,

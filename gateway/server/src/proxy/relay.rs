@@ -283,14 +283,14 @@ impl RequestFlow {
         if session.client.is_body_done()
             && let Poll::Ready(error) = session.client.poll_gone(context)
         {
-            return Poll::Ready(ClientError::Gone(error).into());
+            return Poll::Ready(ClientError::Disconnected(error).into());
         }
         let (until, waiting) = self.patience(session.pause());
         session.poll_over(context, until).map(|over| {
             over.into_failure(|| match waiting {
-                Waiting::Client => ClientError::Silent.into(),
-                Waiting::Endpoint => UpstreamError::Stuck.into(),
-                Waiting::Response => UpstreamError::Silent.into(),
+                Waiting::Client => ClientError::BodyTimeout.into(),
+                Waiting::Endpoint => UpstreamError::WriteTimeout.into(),
+                Waiting::Response => UpstreamError::ReadTimeout.into(),
             })
         })
     }
@@ -351,7 +351,9 @@ pub async fn settle(session: &mut Session<'_>, exchanged: &mut Exchanged) -> Res
             match filter.poll(context, &mut session.ctx.exchange) {
                 Poll::Ready(piece) => flow.pass(&piece?, &mut session.client, upstream),
                 Poll::Pending => {
-                    return session.poll_over(context, None).map(|over| Err(over.into_failure(|| Failure::Late)));
+                    return session
+                        .poll_over(context, None)
+                        .map(|over| Err(over.into_failure(|| Failure::DeadlineExceeded)));
                 }
             }
         }
@@ -372,7 +374,7 @@ pub async fn stream(
 ) -> Result<(), Failure> {
     let Exchanged { upstream, attempt, flow } = &mut *exchanged;
     let (mut done, mut waits, mut taken) = (false, 0, None);
-    let gone = |error: io::Error| Failure::from(ClientError::Gone(error));
+    let gone = |error: io::Error| Failure::from(ClientError::Disconnected(error));
     poll_fn(|context| {
         flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
         let mut moved = false;

@@ -24,7 +24,7 @@ pub struct Admitted<'s> {
     pub route: &'s Arc<Route>,
     pub names: Names,
     pub body: Length,
-    /// The client asked to leave HTTP for another protocol.
+    /// The client asked for a protocol upgrade.
     pub upgrade: bool,
 }
 

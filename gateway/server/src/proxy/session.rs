@@ -46,7 +46,7 @@ impl Over {
     pub fn into_failure(self, paused: impl FnOnce() -> Failure) -> Failure {
         match self {
             Self::CutOff => Failure::CutOff,
-            Self::Deadline => Failure::Late,
+            Self::Deadline => Failure::DeadlineExceeded,
             Self::Moment => paused(),
         }
     }
@@ -85,9 +85,9 @@ impl Session<'_> {
                 return Poll::Ready(Ok(output));
             }
             if let Poll::Ready(error) = self.client.poll_gone(context) {
-                return Poll::Ready(Err(ClientError::Gone(error).into()));
+                return Poll::Ready(Err(ClientError::Disconnected(error).into()));
             }
-            self.poll_over(context, None).map(|over| Err(over.into_failure(|| Failure::Late)))
+            self.poll_over(context, None).map(|over| Err(over.into_failure(|| Failure::DeadlineExceeded)))
         })
         .await
     }
@@ -100,7 +100,7 @@ impl Session<'_> {
         let (mut waits, mut moved) = (0, None);
         poll_fn(|context| {
             if let Poll::Ready(sent) = self.client.poll_flush(context) {
-                return Poll::Ready(sent.map_err(|error| ClientError::Gone(error).into()));
+                return Poll::Ready(sent.map_err(|error| ClientError::Disconnected(error).into()));
             }
             let unsent = self.client.unsent();
             let since = moved.get_or_insert_with(Instant::now);
@@ -116,5 +116,5 @@ impl Session<'_> {
 
 /// The client has taken nothing of what waits for it, for too long.
 pub fn takes_nothing() -> Failure {
-    ClientError::Gone(io::Error::new(io::ErrorKind::TimedOut, "it takes nothing of the response")).into()
+    ClientError::Disconnected(io::Error::new(io::ErrorKind::TimedOut, "it takes nothing of the response")).into()
 }

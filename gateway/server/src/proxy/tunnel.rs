@@ -1,4 +1,4 @@
-//! Connections that have left HTTP for another protocol (RFC 9110, section 7.8): bytes go both ways until both sides have
+//! Protocol upgrades: connections that go on with another protocol (RFC 9110, section 7.8): bytes go both ways until both sides have
 //! closed, or neither says anything for too long.
 
 use std::future::poll_fn;

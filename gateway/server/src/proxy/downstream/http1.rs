@@ -129,11 +129,11 @@ impl Http1 {
             if std::mem::take(&mut self.waits_to_send) && self.framing == Framing::None {
                 self.wire.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 if let Poll::Ready(sent) = self.wire.poll_flush(context) {
-                    sent.map_err(ClientError::Gone)?;
+                    sent.map_err(ClientError::Disconnected)?;
                 }
             }
-            if ready!(self.wire.poll_fill(context)).map_err(ClientError::Gone)? == 0 {
-                return Poll::Ready(Err(ClientError::Gone(io::ErrorKind::UnexpectedEof.into())));
+            if ready!(self.wire.poll_fill(context)).map_err(ClientError::Disconnected)? == 0 {
+                return Poll::Ready(Err(ClientError::Disconnected(io::ErrorKind::UnexpectedEof.into())));
             }
         }
     }

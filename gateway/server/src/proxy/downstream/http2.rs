@@ -140,7 +140,8 @@ impl Http2 {
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         let end = matches!(length, Length::None | Length::Described | Length::Known(0));
         let stream = self.respond.send_response(response, end);
-        self.sender = Some(Sender::new(stream.map_err(|error| ClientError::Gone(io::Error::other(error)))?, end));
+        self.sender =
+            Some(Sender::new(stream.map_err(|error| ClientError::Disconnected(io::Error::other(error)))?, end));
         Ok(())
     }
 
@@ -192,5 +193,5 @@ fn broken(error: h2::Error) -> ClientError {
     if error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR) && error.is_reset() {
         return ClientError::Malformed(BodyError::Length);
     }
-    ClientError::Gone(io::Error::other(error))
+    ClientError::Disconnected(io::Error::other(error))
 }

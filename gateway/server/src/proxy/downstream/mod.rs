@@ -37,9 +37,9 @@ impl Length {
 #[derive(Debug)]
 pub enum ClientError {
     /// It closed, or the connection broke: nobody is left to answer.
-    Gone(io::Error),
+    Disconnected(io::Error),
     /// It paused for too long within its body.
-    Silent,
+    BodyTimeout,
     Malformed(BodyError),
 }
 

@@ -52,9 +52,9 @@ pub enum UpstreamError {
     /// It sent something that is not HTTP.
     Invalid(String),
     /// It takes nothing of the request's body.
-    Stuck,
+    WriteTimeout,
     /// It owes a response and says nothing.
-    Silent,
+    ReadTimeout,
     /// It has said that it has done nothing with the request, which may be sent again, whatever its method (RFC 9113,
     /// section 8.7); or the connection ended before it was sent.
     Unprocessed(io::Error),
@@ -75,8 +75,8 @@ impl UpstreamError {
             Self::Closed(error) if error.kind() == io::ErrorKind::ConnectionReset => Cause::Reset,
             Self::Closed(_) | Self::Unprocessed(_) => Cause::Closed,
             Self::Invalid(_) => Cause::Invalid,
-            Self::Stuck => Cause::WriteTimeout,
-            Self::Silent => Cause::ReadTimeout,
+            Self::WriteTimeout => Cause::WriteTimeout,
+            Self::ReadTimeout => Cause::ReadTimeout,
         }
     }
 }
