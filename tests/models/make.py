@@ -51,6 +51,8 @@ def main():
          [info("sum", ["n", 3]), info("rounded", ["n"], TensorProto.INT64)])
     save("fixed_batch", [node("MatMul", ["x", "w"], ["y"])], [info("x", [1, 4])], [info("y", [1, 2])], {"w": normal(4, 2)})
     save("scalar", [node("ReduceMean", ["x"], ["y"], keepdims=0)], [info("x", ["n", 2])], [info("y", [])])
+    save("total", [node("ReduceSum", ["items"], ["sum"], keepdims=1), node("Add", ["base", "sum"], ["total"])],
+         [info("base", [1]), info("items", ["n"])], [info("total", [1])])
     # The default value of `bias` may be replaced by runtimes that let it be; it is not asked for.
     save("default_input", [node("Add", ["x", "bias"], ["y"])], [info("x", ["n", 2]), info("bias", [2])],
          [info("y", ["n", 2])], {"bias": np.array([1, 2], "f4")})

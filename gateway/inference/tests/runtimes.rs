@@ -155,6 +155,17 @@ fn all_types_go_in_and_come_out_as_they_are() {
 }
 
 #[test]
+fn a_list_without_items_adds_nothing() {
+    for backend in backends() {
+        let mut session = session(backend.as_ref(), "total");
+        for (items, total) in [(&[1.0, 2.0][..], 3.5), (&[], 0.5)] {
+            let inputs = [floats(&[1], [0.5]), floats(&[items.len()], items.iter().copied())];
+            assert_eq!(run(session.as_mut(), &inputs, &[0]), Ok(vec![floats(&[1], [total])]), "{}", backend.name());
+        }
+    }
+}
+
+#[test]
 fn batches_of_any_size_give_what_single_rows_give() {
     for backend in backends() {
         let mut session = session(backend.as_ref(), "mlp");

@@ -15,8 +15,9 @@ use tract_onnx::prelude::tract_itertools::Itertools as _;
 use tract_onnx::prelude::tract_ndarray::ArrayD;
 use tract_onnx::prelude::{
     DatumType, Framework as _, InferenceFact, InferenceModel, InferenceModelExt as _, IntoTValue, SymbolScope, TDim,
-    TValue, TVec, Tensor as TractTensor, TractError, TypedSimplePlan,
+    TValue, TVec, Tensor as TractTensor, TractError, TypedNode, TypedSimplePlan, tvec,
 };
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_core::runtime::RunOptions;
 
 use crate::onnx::{Node, visit_nodes};
@@ -316,6 +317,9 @@ impl Loaded {
             if cancel.is_cancelled() {
                 return Err(TractError::msg("cancelled"));
             }
+            if let Some(sum) = sum_of_nothing(node, &inputs) {
+                return Ok(tvec![sum]);
+            }
             tract_onnx::tract_core::plan::eval(context, state, node, inputs)
         });
         begun.map_err(failed)?;
@@ -330,6 +334,18 @@ impl Loaded {
             })
             .collect()
     }
+}
+
+/// A sum over an axis without elements is 0 (ONNX, ReduceSum); tract 0.23 divides by their number.
+fn sum_of_nothing(node: &TypedNode, inputs: &[TValue]) -> Option<TValue> {
+    let [input] = inputs else { return None };
+    if input.len() > 0 {
+        return None;
+    }
+    let reduce = node.op_as::<Reduce>().filter(|reduce| reduce.reducer == Reducer::Sum)?;
+    let size = |(axis, size): (usize, &usize)| if reduce.axes.contains(&axis) { 1 } else { *size };
+    let shape: TVec<usize> = input.shape().iter().enumerate().map(size).collect();
+    TractTensor::zero_dt(input.datum_type(), &shape).ok().map(IntoTValue::into_tvalue)
 }
 
 /// tract has no bfloat16.
