@@ -156,9 +156,15 @@ impl Judge {
             modules: OnceCell::new(),
         };
         uses.iter().for_each(|one| on.one(one));
+        // Code that asks somewhere whether a name is there knows that it may not be.
+        let asked = uses.iter().filter_map(|one| match &one.what {
+            What::Read { path, care } if *care != Care::None => Some(&**path),
+            _ => None,
+        });
+        let asked: BTreeSet<&str> = asked.collect();
         for one in uses {
             if let What::Call { path, .. } = &one.what {
-                on.is_used(path, one.is_inner);
+                on.is_used(path, one.is_inner, &asked);
             }
         }
         on.found
@@ -218,8 +224,9 @@ impl<'j> OnUnit<'j> {
     }
 
     /// Something that is nowhere is called, or a field of it is: until then it was only looked at, as it may be.
-    fn is_used(&mut self, path: &str, is_inner: bool) {
-        for finding in self.found.iter_mut().filter(|finding| finding.effect == Effect::Missing) {
+    fn is_used(&mut self, path: &str, is_inner: bool, asked: &BTreeSet<&str>) {
+        let missing = self.found.iter_mut().filter(|finding| finding.effect == Effect::Missing);
+        for finding in missing.filter(|finding| !asked.contains(&*finding.path)) {
             let is_called = finding.path == path;
             // A dictionary that is not granted here may be there for another who requires the same module.
             let is_indexed = path.strip_prefix(&finding.path).is_some_and(|rest| rest.starts_with('.')) && !is_inner;

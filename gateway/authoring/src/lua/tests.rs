@@ -280,7 +280,7 @@ fn a_configuration_that_is_wrong_is_told_as_check_tells_it() {
     check_site(
         "[scripts.a]\ncontents = \"x\"",
         &[],
-        &["error 1:10 expected code for at least one phase", "error 2:1 unknown key `contents`"],
+        &["error 2:1 unknown key `contents`"],
     );
     check_site("[scripts.a]\ncontent_file = \"none.lua\"", &[], &["error 2:16 `"]);
 }
@@ -341,5 +341,6 @@ fn code_that_fails_whenever_it_runs_is_told_from_code_that_may() {
         assert_eq!(*found, fails, "{code}");
     }
     assert_eq!(findings("content = \"leak = 1 return function() other = 2 end\"\n"), [], "style is left out");
-    assert_eq!(findings("content = \"if ngx.sya then ngx.sya('a') end\"\n"), [], "code that asks is left alone");
+    let asks = findings("content = \"if ngx.sya then ngx.sya('a') end\"\n");
+    assert!(asks.iter().all(|(fails, _)| !fails), "code that asks is not refused: {asks:?}");
 }
