@@ -33,6 +33,10 @@ fn a_renamed_log_is_followed_by_a_new_one_when_somebody_says_so() {
     gateway.get("/one");
     fs::rename(&log, &first).expect("renamed");
     gateway.get("/two");
+    // A record follows its response.
+    gateway.eventually("the request is counted", |gateway| {
+        gateway.metric_sum("witgate_requests_total", &["route=\"all\""]) == 2.0
+    });
     assert_eq!(gateway.reload().status, 200);
     assert_eq!(paths(&first), ["/one", "/two"], "it is whole when the reload is answered");
     gateway.get("/three");

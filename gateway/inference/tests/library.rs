@@ -38,7 +38,7 @@ const NOTHING: &str = "const void *OrtGetApiBase(void) { return 0; }";
 fn only_onnx_runtime_is_loaded_and_only_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    assert!(refusal(&folder.join("none.so")).contains("there is no ONNX Runtime at"));
+    assert!(refusal(&folder.join("none.so")).contains("expected the library of ONNX Runtime at"));
     assert!(refusal(folder).contains("is not a file"));
     let garbage = folder.join("garbage.so");
     for bytes in [b"#!/bin/sh\n".to_vec(), Vec::new(), [b"\x7fELF\x02\x01\x01".as_slice(), &[7; 4096]].concat()] {

@@ -79,7 +79,7 @@ fn misuse_is_an_error_that_says_what_was_expected() {
     for (code, expected) in [
         ("sock:receive('*x')", "bad argument #1 to 'receive' (bad pattern argument)"),
         ("sock:receive('*nn')", "bad argument #1 to 'receive' (bad pattern argument: *nn)"),
-        ("sock:receive(-1)", "bad argument #1 to 'receive' (bad number argument)"),
+        ("sock:receive(-1)", "bad argument #1 to 'receive' (bad pattern argument)"),
         ("sock:receive({})", "bad argument #1 to 'receive' (bad argument)"),
         ("sock:receive(1, 2)", "expecting 1 or 2 arguments (including the object), but got 3"),
         ("sock:receiveany(0)", "bad argument #1 to 'receiveany' (bad max argument)"),

@@ -117,6 +117,6 @@ mod tests {
         assert_eq!(chosen(&[]), (true, vec![]));
         assert_eq!(chosen(&["--suite", "languages"]), (false, vec![Suite::Languages]));
         assert_eq!(chosen(&["--suite", "clients,languages", "x"]), (false, vec![Suite::Languages, Suite::Clients]));
-        assert_eq!(chosen(&["--suite", "all"]), (true, vec![Suite::Languages, Suite::Clients]));
+        assert_eq!(chosen(&["--suite", "all"]), (true, vec![Suite::Languages, Suite::Clients, Suite::LuaNginx]));
     }
 }

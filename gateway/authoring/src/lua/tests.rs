@@ -280,7 +280,11 @@ fn a_configuration_that_is_wrong_is_told_as_check_tells_it() {
     check_site(
         "[scripts.a]\ncontents = \"x\"",
         &[],
-        &["error 2:1 unknown key `contents`"],
+        &[
+            "error 2:1 unknown key `contents`: expected one of `lua`, `rewrite`, `rewrite_file`, `access`, `access_file`, \
+             `content`, `content_file`, `balancer`, `balancer_file`, `header_filter`, `header_filter_file`, `body_filter`, \
+             `body_filter_file`, `log`, `log_file`, `variables` | did you mean `content`?",
+        ],
     );
     check_site("[scripts.a]\ncontent_file = \"none.lua\"", &[], &["error 2:16 `"]);
 }

@@ -149,7 +149,7 @@ fn a_configuration_is_checked_against_the_plugins_schema() {
     let error = load(r#"{"cost":"one","cots":1}"#).err().unwrap();
     assert_eq!(error.concerns(), Concern::Config);
     let text = error.to_string();
-    assert!(text.contains("`cost`") && text.contains("integer") && text.contains("cots"), "{text}");
+    assert!(text.contains("`cost`") && text.contains("whole number") && text.contains("cots"), "{text}");
     assert!(matches!(load("{"), Err(LoadError::ConfigSyntax(_))));
 }
 

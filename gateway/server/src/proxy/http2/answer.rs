@@ -49,10 +49,13 @@ fn text(block: &mut Vec<u8>, text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::frames::{Follower, Step};
     use super::*;
     use crate::envelope::{Code, Problem, render};
+
+    const PREFACE_SIZE: usize = 24;
 
     /// `h2`'s own client reads it, and goes on with its table as it was.
     #[tokio::test]
@@ -65,6 +68,16 @@ mod tests {
         frame(&mut out, Head { kind: super::super::frames::SETTINGS, ..Head::default() }, &[]);
         let answer = render(Problem::new(Code::InvalidRequest, "Malformed."), "id-1", None);
         write(&mut out, 1, &answer, "id-1");
+        // Once it has asked.
+        let (mut asked, mut follower, mut bytes) = (false, Follower::default(), [0; 1024]);
+        far.read_exact(&mut bytes[..PREFACE_SIZE]).await.unwrap();
+        while !asked {
+            let count = far.read(&mut bytes).await.unwrap();
+            let mut rest = &bytes[..count];
+            while let Some(step) = follower.step(&mut rest) {
+                asked |= matches!(step, Step::Head(head) if head.kind == HEADERS);
+            }
+        }
         far.write_all(&out).await.unwrap();
         let response = response.await.unwrap();
         assert_eq!(response.status(), 400);
