@@ -80,7 +80,7 @@ fn misuse_is_an_error_that_says_what_was_expected() {
         ("sock:receive('*x')", "bad argument #1 to 'receive' (bad pattern argument)"),
         ("sock:receive('*nn')", "bad argument #1 to 'receive' (bad pattern argument: *nn)"),
         ("sock:receive(-1)", "bad argument #1 to 'receive' (bad pattern argument)"),
-        ("sock:receive({})", "bad argument #1 to 'receive' (bad argument)"),
+        ("sock:receive({})", "bad argument #1 to 'receive' (bad pattern argument)"),
         ("sock:receive(1, 2)", "expecting 1 or 2 arguments (including the object), but got 3"),
         ("sock:receiveany(0)", "bad argument #1 to 'receiveany' (bad max argument)"),
         ("sock:send()", "expecting 2 arguments (including the object), but got 1"),

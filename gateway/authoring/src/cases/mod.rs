@@ -88,6 +88,10 @@ fn world(
     seed: u64,
 ) -> Result<(World, (&'static str, String)), CommandError> {
     let metrics = Arc::clone(&options.metrics);
+    #[cfg_attr(
+        not(feature = "lua"),
+        expect(clippy::infallible_destructuring_match, reason = "with scripts there are two")
+    )]
     let plugin = match &options.subject {
         #[cfg(feature = "lua")]
         TestSubject::Script => {

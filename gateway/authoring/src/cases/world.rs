@@ -166,6 +166,10 @@ impl World {
     /// # Errors
     /// The grant is missing.
     pub(crate) fn kv(&self) -> Result<KvStore, CommandError> {
+        #[cfg_attr(
+            not(feature = "lua"),
+            expect(clippy::infallible_destructuring_match, reason = "with scripts there are two")
+        )]
         let plugin = match &self.subject {
             Subject::Plugin(plugin) => plugin,
             #[cfg(feature = "lua")]

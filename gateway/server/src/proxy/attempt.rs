@@ -70,7 +70,10 @@ pub async fn ask(
             // The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1): as if it had
             // never been sent, if it can be sent again as it was.
             Failure::Upstream(UpstreamError::Closed(_))
-                if is_untouched && exchanged.upstream.may_be_stale() && is_idempotent(&session.ctx.facts.method) =>
+                if is_untouched
+                    && !fresh
+                    && exchanged.upstream.may_be_stale()
+                    && is_idempotent(&session.ctx.facts.method) =>
             {
                 fresh = true;
             }

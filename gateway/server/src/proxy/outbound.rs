@@ -72,7 +72,7 @@ async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<Outbound
             }
             // As for a client's request that the endpoint has done nothing with, or that met a closed connection.
             Err(UpstreamError::Unprocessed(_)) if refused < UNPROCESSED_LIMIT => refused += 1,
-            Err(UpstreamError::Closed(_)) if upstream.may_be_stale() && call.method.is_safe() => fresh = true,
+            Err(UpstreamError::Closed(_)) if !fresh && upstream.may_be_stale() && call.method.is_safe() => fresh = true,
             Err(error) => return Err(failed(&attempt, ReadError::Upstream(error))),
         }
     }

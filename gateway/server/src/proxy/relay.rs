@@ -133,7 +133,8 @@ impl RequestFlow {
 
     /// Nothing has been taken from the client: another endpoint can have it all.
     pub fn is_untouched(&self, downstream: &Downstream<'_>) -> bool {
-        self.held.is_some() || downstream.counts().0 == 0
+        // Stages have seen the end of a body that they get in pieces: they must not see it twice.
+        self.held.is_some() || (downstream.counts().0 == 0 && (self.filter.is_none() || !self.done))
     }
 
     /// Whether the endpoint has got all of it, and owes a response.
@@ -230,10 +231,7 @@ impl RequestFlow {
                 upstream.push(downstream.data(count));
                 downstream.consume(count);
             }
-            (None, None) => {
-                upstream.end(downstream.take_trailers());
-                self.done = true;
-            }
+            (None, None) => self.end(downstream, upstream),
             (Some(filter), count) => {
                 let bytes = Bytes::copy_from_slice(downstream.data(count.unwrap_or(0)));
                 downstream.consume(bytes.len());
@@ -247,9 +245,17 @@ impl RequestFlow {
     fn pass(&mut self, piece: &Piece, downstream: &mut Downstream<'_>, upstream: &mut Upstream) {
         upstream.push(&piece.bytes);
         if piece.last {
-            upstream.end(downstream.take_trailers());
-            self.done = true;
+            self.end(downstream, upstream);
         }
+    }
+
+    /// Ends the body, with the trailers that came; they are kept for another attempt.
+    fn end(&mut self, downstream: &mut Downstream<'_>, upstream: &mut Upstream) {
+        if let Some(trailers) = downstream.take_trailers() {
+            self.hold_trailers(Some(trailers));
+        }
+        upstream.end(self.trailers.as_deref().cloned());
+        self.done = true;
     }
 
     /// Counts bytes against the limit of the route.
@@ -296,6 +302,10 @@ impl RequestFlow {
     }
 }
 
+/// Interim responses to one request that are passed on: real ones come once or twice. They have no flow control, so a client that
+/// does not read would have the gateway keep all that an endpoint sends.
+const INTERIM_LIMIT: u32 = 32;
+
 /// Waits for the head of the final response, or of one that switches protocols, while the request is sent.
 ///
 /// # Errors
@@ -306,6 +316,7 @@ pub async fn await_head(
     method: &Method,
 ) -> Result<ResponseParts, Failure> {
     let Exchanged { upstream, flow, .. } = exchanged;
+    let mut interim = 0;
     poll_fn(|context| {
         flow.poll(context, &mut session.client, upstream, &mut session.ctx.exchange)?;
         loop {
@@ -314,9 +325,12 @@ pub async fn await_head(
                     return Poll::Ready(Ok(head));
                 }
                 Poll::Ready(Ok(head)) if head.status.is_informational() => {
-                    pass_interim(session, head);
-                    let _ = session.client.poll_flush(context);
-                    flow.note_moved();
+                    interim += 1;
+                    if interim <= INTERIM_LIMIT {
+                        pass_interim(session, head);
+                        let _ = session.client.poll_flush(context);
+                        flow.note_moved();
+                    }
                 }
                 Poll::Ready(result) => return Poll::Ready(result.map_err(Failure::from)),
                 Poll::Pending => break,

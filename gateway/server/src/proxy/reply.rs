@@ -112,7 +112,11 @@ pub async fn send(session: &mut Session<'_>, reply: &mut Reply) -> Result<(), Fa
     loop {
         match stage(session, reply).await {
             Ok(staged) => return write(session, reply, staged).await,
-            Err(failure) => *reply = instead(session, failure)?,
+            Err(failure) => {
+                // With it goes whatever stages still have in hand, so that the exchange comes home.
+                reply.source = Source::Bytes(Bytes::new());
+                *reply = instead(session, failure)?;
+            }
         }
     }
 }
@@ -173,9 +177,8 @@ async fn stage(session: &mut Session<'_>, reply: &mut Reply) -> Result<Staged, F
     let count = session.ctx.reached;
     let has = |hook| route.is_some_and(|route| route.pipeline.has_among(hook, count));
     let (heads, bodies) = (has(Hook::ResponseHeaders), has(Hook::ResponseBody));
-    if (heads || bodies)
-        && let Source::Endpoint(exchanged) = &mut reply.source
-    {
+    // A piece of the request's body may be with the stages, and the exchange with it.
+    if let Source::Endpoint(exchanged) = &mut reply.source {
         relay::settle(session, exchanged).await?;
     }
     let mut left = reply.left();
@@ -256,6 +259,8 @@ fn settle_length(
     let Some(ResponseHead { status, headers }) = &mut exchange.response else {
         return Err(Failure::Broken("a reply without a head"));
     };
+    // Under another status the endpoint's fields say nothing of the body any more.
+    let changed = changed || reply.reason.as_ref().is_some_and(|(of, _)| of != status);
     headers.insert(request_id::FIELD, id);
     // Of a response that came without one it is the time when it came (RFC 9110, section 6.6.1).
     headers.entry(DATE).or_insert_with(date::now);

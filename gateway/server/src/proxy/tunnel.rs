@@ -18,7 +18,7 @@ use crate::proxy::closing::Closing;
 use crate::proxy::deadline_timer::DeadlineTimer;
 use crate::proxy::downstream::{Downstream, Http1};
 use crate::proxy::failure::Failure;
-use crate::proxy::relay::Exchanged;
+use crate::proxy::relay::{self, Exchanged};
 use crate::proxy::session::Session;
 use crate::proxy::stages;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
@@ -67,10 +67,11 @@ impl Way {
 /// The endpoint switches to what nobody asked for, a stage answers instead, or the gateway ends.
 pub async fn switch(
     session: &mut Session<'_>,
-    exchanged: Box<Exchanged>,
+    mut exchanged: Box<Exchanged>,
     head: ResponseParts,
     asked: bool,
 ) -> Result<(), Failure> {
+    relay::settle(session, &mut exchanged).await?;
     let unasked = || UpstreamError::Invalid("it switches protocols, which nobody asked for".to_owned());
     let ResponseParts { status, reason, mut headers, names } = head;
     let exchange = session.ctx.exchange.here()?;

@@ -34,6 +34,8 @@ pub struct Http2 {
     body_done: bool,
     /// Something of the response has arrived.
     answered: bool,
+    /// The connection has broken.
+    lost: bool,
     trailers: Option<HeaderMap>,
 }
 
@@ -50,13 +52,15 @@ impl Http2 {
             chunk: Bytes::new(),
             body_done: false,
             answered: false,
+            lost: false,
             trailers: None,
         }
     }
 
-    /// Whether the connection was used before, and nothing of a response has come.
+    /// Whether the connection was used before, has broken, and nothing of a response had come. A stream that was reset is another
+    /// matter: the endpoint has seen the request.
     pub fn may_be_stale(&self) -> bool {
-        self.place.reused && !self.answered
+        self.place.reused && self.lost && !self.answered
     }
 
     /// Sends the head of a request.
@@ -122,9 +126,15 @@ impl Http2 {
         let Some(response) = &mut self.response else {
             return Poll::Ready(Err(UpstreamError::Invalid("no response head".to_owned())));
         };
+        let lost = &mut self.lost;
+        let mut broken = |error: h2::Error| {
+            *lost = error.is_io();
+            broken(error)
+        };
         if let Some(interim) = ready!(response.poll_informational(context)) {
+            let interim = interim.map_err(&mut broken)?;
             self.answered = true;
-            return Poll::Ready(interim.map_err(broken).and_then(|interim| parts_of(interim.into_parts().0)));
+            return Poll::Ready(parts_of(interim.into_parts().0));
         }
         let (head, body) = ready!(Pin::new(response).poll(context)).map_err(broken)?.into_parts();
         self.answered = true;
