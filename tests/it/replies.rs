@@ -372,3 +372,88 @@ fn a_request_that_comes_back_again_and_again_is_not_sent_on() {
     let mine = get(gateway.address(), "/", &[("via", "1.1 other, 1.1 another"), ("via", "1.1 third")]);
     assert_eq!(mine.status, 508, "others' entries do not count");
 }
+
+#[test]
+fn an_answer_that_comes_while_a_piece_of_the_request_is_with_a_plugin_is_passed_on() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let (mut reader, mut writer) = (stream.try_clone().expect("cloned"), stream);
+                let mut bytes = [0; 65_536];
+                let _ = reader.read(&mut bytes);
+                let _ = writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                while matches!(reader.read(&mut bytes), Ok(1..)) {}
+            });
+        }
+    });
+    let gateway = Gateway::with(&format!(
+        "[upstreams.u]\nendpoints = [\"{address}\"]\n[plugins.bodies]\npath = \"{}\"\n\
+         [[routes]]\nname = \"r\"\nupstream = \"u\"\n\
+         stages = [{{ plugin = \"bodies\", grants = [\"kv\"], config = {{ request = \"chunks\" }} }}]\n",
+        guest("bodies").display()
+    ));
+    let body = vec![b'x'; 2_000_000];
+    for _ in 0..25 {
+        let answer = request(gateway.address(), "POST", "/", &[], &body);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    }
+}
+
+#[test]
+fn interim_responses_are_passed_on_up_to_a_limit() {
+    let upstream = Upstream::new(|_, stream| {
+        let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(1000);
+        write!(stream, "{interim}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
+    });
+    let gateway = Gateway::with(&format!("{}{}", upstream.config("u"), route("r", "u", "", "")));
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET /r HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut interim = 0;
+    while connection.head().expect("a head").status == 103 {
+        interim += 1;
+    }
+    assert_eq!(interim, 32, "they have no flow control");
+}
+
+#[test]
+fn trailers_are_sent_again_with_their_request() {
+    let upstream = Upstream::new(|request, stream| {
+        // The second request of a connection meets its end.
+        static SEEN: Mutex<u32> = Mutex::new(0);
+        let mut seen = SEEN.lock().expect("not poisoned");
+        *seen += 1;
+        (*seen != 2 || request.method != "PUT")
+            && stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok()
+    });
+    let gateway = Gateway::with(&format!("{}{}", upstream.config("u"), route("r", "u", "", "")));
+    let mut connection = Connection::open(gateway.address());
+    connection.send("GET /r HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(connection.response().expect("an answer").status, 200);
+    connection.send(
+        "PUT /r HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n0\r\nx-sum: 7\r\n\r\n",
+    );
+    assert_eq!(connection.response().expect("an answer").status, 200);
+    let puts: Vec<_> = upstream.received().into_iter().filter(|request| request.method == "PUT").collect();
+    assert_eq!(puts.len(), 2, "it was sent again");
+    assert!(puts.iter().all(|put| put.trailers == [("x-sum".to_owned(), "7".to_owned())]), "{puts:?}");
+}
+
+#[test]
+fn a_status_that_a_stage_changes_takes_the_lengths_of_the_other_along() {
+    let upstream = Upstream::new(|_, stream| {
+        stream.write_all(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 1234\r\netag: \"a\"\r\n\r\n").is_ok()
+    });
+    let gateway = Gateway::with(&format!(
+        "{}[scripts.s]\nheader_filter = \"ngx.status = 200\"\n{}",
+        upstream.config("u"),
+        route("r", "u", "s", "")
+    ));
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let output =
+            std::process::Command::new("curl").args(["-si", version, &gateway.url("/r")]).output().expect("curl");
+        let text = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+        assert!(output.status.success() && text.contains("content-length: 0\r\n"), "{version}: {text}");
+    }
+}

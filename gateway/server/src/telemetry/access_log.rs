@@ -156,7 +156,7 @@ impl AccessLog {
 
     /// Has the file opened anew by its name, as after it has been renamed, and waits until that is done: nothing is written
     /// to the old file afterwards. Where it cannot be opened, records go on to the old one, and it is tried again every
-    /// second. Blocks for [`REOPEN_TIME`] at most.
+    /// second. Blocks for two seconds at most.
     pub fn reopen(&self) {
         let Some(queue) = &self.queue else { return };
         let (done, is_done) = sync_channel(1);
