@@ -383,7 +383,7 @@ fn an_answer_that_comes_while_a_piece_of_the_request_is_with_a_plugin_is_passed_
                 let (mut reader, mut writer) = (stream.try_clone().expect("cloned"), stream);
                 let mut bytes = [0; 65_536];
                 let _ = reader.read(&mut bytes);
-                let _ = writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                let _ = writer.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
                 while matches!(reader.read(&mut bytes), Ok(1..)) {}
             });
         }

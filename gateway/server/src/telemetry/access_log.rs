@@ -16,7 +16,7 @@ use super::log_writer::{Control, Line, LogFile, write_lines};
 
 /// Lines that may wait for the disk. A line has some 400 bytes, so this bounds the queue to a few megabytes; beyond it
 /// lines are dropped and counted, because a slow disk must not stop traffic.
-const QUEUE_LIMIT: usize = 16 * 1024;
+pub(super) const QUEUE_LIMIT: usize = 16 * 1024;
 /// Longest wait for the log to be opened anew. A disk that takes longer has trouble of its own; the log is opened anew once
 /// it is over.
 const REOPEN_TIME: Duration = Duration::from_secs(2);

@@ -213,7 +213,8 @@ pub fn write_lines(lines: &Receiver<Line>, control: &Control, mut log: LogFile) 
     loop {
         let waiting = control.take_reopen();
         if !waiting.is_empty() || log.reopen_at.is_some_and(|due| due <= Instant::now()) {
-            // Where it belongs.
+            // Where it belongs, with what was there before anybody wished for that.
+            gather(lines, &mut log);
             let _ = log.flush();
             log.reopen();
             answer(waiting);
@@ -250,6 +251,17 @@ pub fn write_lines(lines: &Receiver<Line>, control: &Control, mut log: LogFile) 
     }
     if log.flush().is_some() || queued > 0 {
         log.give_up(queued);
+    }
+}
+
+/// Takes what is in the queue by now, as far as it can be written at once.
+fn gather(lines: &Receiver<Line>, log: &mut LogFile) {
+    for line in lines.try_iter().take(super::access_log::QUEUE_LIMIT) {
+        let Line::Record(line) = line else { continue };
+        log.buffer.extend_from_slice(&line);
+        if log.buffer.len() >= BUFFER_BYTES && log.flush().is_some() {
+            return;
+        }
     }
 }
 
