@@ -40,7 +40,9 @@ def chosen(options):
     """The contenders that the options ask for, in the order they are reported in."""
     everyone = nginx.CONTENDERS + haproxy.CONTENDERS + envoy.CONTENDERS
     if options.witgate:
-        everyone += witgate.contenders(options.witgate, options.plugins, options.guests)
+        everyone += witgate.contenders("witgate", options.witgate, options.plugins, options.guests)
+    if options.before:
+        everyone += witgate.contenders("before", options.before, options.plugins, options.guests)
     return [c for case in options.cases for c in everyone if c.case == case and options.only.search(c.name)]
 
 
@@ -58,6 +60,7 @@ def parse_options():
         "--load-core", type=int, default=available[-1], help="core of load and upstream (default: last)"
     )
     parser.add_argument("--witgate", type=Path, metavar="BINARY", help="measure this build of Witgate too")
+    parser.add_argument("--before", type=Path, metavar="BINARY", help="and an earlier build, to compare with")
     wasm = "target/wasm32-wasip2/release"
     parser.add_argument("--plugins", type=Path, default=ROOT / "plugins" / wasm, help="Witgate's plugins")
     parser.add_argument("--guests", type=Path, default=ROOT / "tests/guests" / wasm, help="Witgate's test guests")
@@ -66,8 +69,9 @@ def parse_options():
     for core in (options.proxy_core, options.load_core):
         if core not in available:
             parser.error(f"core {core} is not among the usable ones: {available}")
-    if options.witgate and not options.witgate.is_file():
-        parser.error(f"{options.witgate} is no file")
+    for binary in (options.witgate, options.before):
+        if binary and not binary.is_file():
+            parser.error(f"{binary} is no file")
     options.cores = Cores(options.proxy_core, options.load_core)
     return options
 

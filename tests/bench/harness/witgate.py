@@ -7,29 +7,30 @@ from .contender import IDENTITY_HEADER, KEY_HEADER, KEYS, Contender
 from .network import ADDRESS
 
 
-def contenders(binary, plugins, guests):
+def contenders(product, binary, plugins, guests):
     """Witgate's contenders.
 
-    binary: the `witgate` to measure, of the `dist` profile; plugins, guests: directories of the components.
+    product: what the build is called; binary: the `witgate` to measure, of the `dist` profile; plugins, guests:
+    directories of the components.
     """
 
     def with_stages(*stages):
         return lambda place: command(place, binary, plugins, guests, stages)
 
-    def contender(case, name, stages=(), contracts=(), needs=frozenset()):
-        return Contender(case, name, needs, with_stages(*stages), frozenset(contracts))
+    def contender(case, variant, stages=(), contracts=(), needs=frozenset()):
+        return Contender(case, product + variant, needs, with_stages(*stages), frozenset(contracts))
 
     return [
-        contender("plain", "witgate"),
-        contender("auth", "witgate Wasm", [auth], ["auth"]),
-        contender("auth", "witgate Lua", [lua_auth], ["auth"]),
-        contender("scripts", "witgate"),
-        contender("scripts", "witgate Lua", [lua_auth], ["auth"]),
-        contender("redis", "witgate Lua", [lua_redis], ["redis"], redis.NEEDS),
-        contender("limit", "witgate Wasm", [rate_limit], ["limit"]),
-        contender("stages", "witgate, no stage"),
-        contender("stages", "witgate, empty plugin", [empty]),
-        contender("stages", "witgate, shed + rate-limit + auth", [shed, rate_limit, auth], ["auth", "limit"]),
+        contender("plain", ""),
+        contender("auth", " Wasm", [auth], ["auth"]),
+        contender("auth", " Lua", [lua_auth], ["auth"]),
+        contender("scripts", ""),
+        contender("scripts", " Lua", [lua_auth], ["auth"]),
+        contender("redis", " Lua", [lua_redis], ["redis"], redis.NEEDS),
+        contender("limit", " Wasm", [rate_limit], ["limit"]),
+        contender("stages", ", no stage"),
+        contender("stages", ", empty plugin", [empty]),
+        contender("stages", ", shed + rate-limit + auth", [shed, rate_limit, auth], ["auth", "limit"]),
     ]
 
 

@@ -43,6 +43,9 @@ pub struct Options {
     /// Only contenders that match.
     #[arg(long, requires = "peers", value_name = "REGEX")]
     only: Option<String>,
+    /// An earlier build to measure beside this one, with the same plugins.
+    #[arg(long, requires = "peers", value_name = "BINARY")]
+    before: Option<PathBuf>,
     /// Write every measurement to a file.
     #[arg(long, requires = "side_by_side", value_name = "FILE")]
     json: Option<PathBuf>,
@@ -82,6 +85,9 @@ fn beside_peers(options: &Options, progress: &Progress) -> Result<(), Failure> {
     let mut script = python("peers");
     script.arg("--plugins").arg(PLUGINS.components()).arg("--guests").arg(TEST_GUESTS.components());
     script.args(options.only.iter().flat_map(|only| ["--only", only]));
+    if let Some(before) = &options.before {
+        script.arg("--before").arg(std::path::absolute(before).map_err(Failure::io("--before"))?);
+    }
     side_by_side(options, script, &witgate)
 }
 
