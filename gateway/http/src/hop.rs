@@ -4,9 +4,13 @@ use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 
 use crate::http1::field::elements;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+static OF_ONE_CONNECTION: [HeaderName; 5] = [
+    CONNECTION,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
 
 /// Fields that belong to the message, whatever `Connection` says.
 const END_TO_END: [&str; 4] = ["content-length", "content-type", "host", "transfer-encoding"];
@@ -18,35 +22,43 @@ const END_TO_END: [&str; 4] = ["content-length", "content-type", "host", "transf
 /// so does `TE`, which a client has to name in `Connection` (RFC 9110, section 10.1.4): it says whether trailers are welcome,
 /// until the request is sent on.
 pub fn strip(headers: &mut HeaderMap, upgrade: bool) {
-    // Nearly always there is none of them, and looking at all names once takes less time than looking up each of these.
-    if !headers.keys().any(is_of_one_connection) {
+    // Nearly always there are none of them or one, and looking at all names once takes less time than looking up each of these.
+    let mut found = [false; OF_ONE_CONNECTION.len()];
+    for name in headers.keys() {
+        if let Some(found) = of_one_connection(name).and_then(|at| found.get_mut(at)) {
+            *found = true;
+        }
+    }
+    if found == [false; OF_ONE_CONNECTION.len()] {
         return;
     }
     if headers.contains_key(CONNECTION) {
         for field in nominated(headers) {
             headers.remove(field);
         }
-        headers.remove(CONNECTION);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
+    for (name, _) in
+        OF_ONE_CONNECTION.iter().zip(found).filter(|(name, found)| *found && !(upgrade && *name == UPGRADE))
+    {
         headers.remove(name);
-    }
-    if !upgrade {
-        headers.remove(UPGRADE);
     }
 }
 
-fn is_of_one_connection(name: &HeaderName) -> bool {
+/// Its place in [`OF_ONE_CONNECTION`].
+fn of_one_connection(name: &HeaderName) -> Option<usize> {
     // By length first, as most are none of these.
-    let name = name.as_str();
-    matches!(name.len(), 7 | 10 | 14 | 16)
-        && matches!(name, "connection" | "http2-settings" | "keep-alive" | "proxy-connection" | "upgrade")
+    if !matches!(name.as_str().len(), 7 | 10 | 14 | 16) {
+        return None;
+    }
+    OF_ONE_CONNECTION.iter().position(|known| known == name)
 }
 
 /// The fields that `Connection` names, wherever in the message they stand; nearly always none.
 pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let names = elements(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes));
     names
+        // It is the usual option rather than the field, which goes in any case.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|field| *field != UPGRADE && *field != TE && !END_TO_END.contains(&field.as_str()))
         .collect()

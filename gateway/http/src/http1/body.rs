@@ -209,7 +209,7 @@ fn trailers(buffer: &mut BytesMut, lenient: bool) -> Result<Option<Option<Header
     let mut fields = Fields::default();
     for line in section.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
         let (name, value) = split(line).map_err(|_| BodyError::Trailer)?;
-        fields.add(section, name, value).map_err(|_| BodyError::Trailer)?;
+        fields.add(name, value).map_err(|_| BodyError::Trailer)?;
         if fields.map.len() > field::FIELDS_LIMIT {
             return Err(BodyError::TrailersTooLarge);
         }

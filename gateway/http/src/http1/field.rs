@@ -1,5 +1,7 @@
 //! Field lines, in heads and in trailers (RFC 9112, section 5).
 
+use std::cell::RefCell;
+
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 
 /// Most field lines in a head. Real messages have 10 to 40; each costs memory in every hop behind us.
@@ -18,7 +20,7 @@ pub enum FieldError {
     Value,
 }
 
-/// A line without its end, as name and trimmed value.
+/// A line without its end, as name and trimmed value. [`Fields::add`] tells whether the name is one.
 ///
 /// # Errors
 /// The line is no field line.
@@ -43,11 +45,7 @@ fn parts(line: &[u8], trimmed: impl Fn(&[u8]) -> &[u8]) -> Result<(&[u8], &[u8])
     }
     let colon = memchr::memchr(b':', line).ok_or(FieldError::NoColon)?;
     let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
-    let name = trimmed(name);
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-        return Err(FieldError::Name);
-    }
-    Ok((name, trimmed_value(value)))
+    Ok((trimmed(name), trimmed_value(value)))
 }
 
 /// A value without the white space around it (RFC 9110, section 5.6.3). Nothing else: of a form feed or a CR at its ends others
@@ -80,6 +78,30 @@ static TOKEN: [bool; 256] = {
     table
 };
 
+/// Fields for which there is room at once: most messages have fewer.
+const ROOM: usize = 16;
+
+/// Maps that a thread keeps for heads to come. Each has some 3 KiB.
+const SPARE_LIMIT: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes the map of a message that is done with, so that another one need not ask for memory.
+pub fn recycle(mut map: HeaderMap) {
+    // What has grown is not kept, nor is what has no memory.
+    if !(ROOM..2 * ROOM).contains(&map.capacity()) {
+        return;
+    }
+    map.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_LIMIT {
+            spare.push(map);
+        }
+    });
+}
+
 /// Fields of a message, with their names as the sender wrote them: HTTP does not tell cases apart, but there are clients
 /// and devices that do.
 #[derive(Debug, Default)]
@@ -91,7 +113,8 @@ pub struct Fields {
 impl Fields {
     /// Room for the fields of an ordinary head.
     pub fn new() -> Self {
-        Self { map: HeaderMap::with_capacity(16), names: Names::default() }
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        Self { map: spare.unwrap_or_else(|| HeaderMap::with_capacity(ROOM)), names: Names::default() }
     }
 
     /// Adds the line that `name` and `value` were split from; the name is a slice of `head`.
@@ -100,11 +123,12 @@ impl Fields {
     ///
     /// # Errors
     /// Name or value cannot be forwarded.
-    pub fn add(&mut self, head: &[u8], name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+    pub fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
+        // It takes tokens (RFC 9110, section 5.6.2) and nothing else.
         let key = HeaderName::from_bytes(name).map_err(|_| FieldError::Name)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| FieldError::Value)?;
         if name.iter().any(u8::is_ascii_uppercase) {
-            self.names.note(head, name);
+            self.names.note(name);
         }
         self.map.append(key, value);
         Ok(())
@@ -114,45 +138,68 @@ impl Fields {
 /// Names that were not in lower case, in the order of the message.
 #[derive(Debug, Default)]
 pub struct Names {
-    head: Vec<u8>,
-    /// Position and length in `head`.
-    spans: Vec<(usize, usize)>,
+    /// One behind the other, each behind its length in two bytes.
+    written: Vec<u8>,
 }
 
+/// Room for the names of most messages, so that it is found once.
+const NAMES_ROOM: usize = 256;
+
 impl Names {
-    fn note(&mut self, head: &[u8], name: &[u8]) {
-        if self.spans.is_empty() {
-            self.head = head.to_vec();
-            self.spans.reserve(16);
+    fn note(&mut self, name: &[u8]) {
+        // Longer ones are none: a name has less than 64 KiB.
+        let Ok(length) = u16::try_from(name.len()) else { return };
+        if self.written.is_empty() {
+            self.written.reserve(NAMES_ROOM);
         }
-        self.spans.push((name.as_ptr().addr().saturating_sub(head.as_ptr().addr()), name.len()));
+        self.written.extend_from_slice(&length.to_le_bytes());
+        self.written.extend_from_slice(name);
     }
 
-    /// A reader that finds names fast if it is asked in about the order of the message.
+    /// A reader that remembers how far it is.
     pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { names: self, next: 0 }
+        Cursor { names: &self.written, next: &self.written }
     }
 }
 
 /// See [`Names::cursor`].
 #[derive(Debug)]
 pub struct Cursor<'a> {
-    names: &'a Names,
-    next: usize,
+    names: &'a [u8],
+    /// Those not given yet: nearly always, fields are asked for in the order in which they came.
+    next: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    /// The name as it was written, or as it is.
+    /// A name as the sender wrote it, or in lower case if nobody knows.
     pub fn original(&mut self, name: &'a HeaderName) -> &'a [u8] {
         let name = name.as_str().as_bytes();
-        let at = |&(start, length): &(usize, usize)| self.names.head.get(start..start + length);
-        let is = |written: &&[u8]| written.eq_ignore_ascii_case(name);
-        if let Some(written) = self.names.spans.get(self.next).and_then(at).filter(is) {
-            self.next += 1;
+        if let Some((written, rest)) = first(self.next)
+            && is_written(name, written)
+        {
+            self.next = rest;
             return written;
         }
-        self.names.spans.iter().filter_map(at).find(is).unwrap_or(name)
+        let mut names = self.names;
+        while let Some((written, rest)) = first(names) {
+            if is_written(name, written) {
+                return written;
+            }
+            names = rest;
+        }
+        name
     }
+}
+
+fn first(names: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = names.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))
+}
+
+/// Whether a name in lower case was written so. Most are, so it pays to look at all bytes without asking after each.
+fn is_written(name: &[u8], written: &[u8]) -> bool {
+    let pairs = || name.iter().zip(written);
+    name.len() == written.len() && pairs().fold(0, |other, (a, b)| other | (*a ^ b.to_ascii_lowercase())) == 0
 }
 
 /// Elements of a list, as the lines of a field have them; empty ones do not count (RFC 9110, section 5.6.1.2).
@@ -180,5 +227,50 @@ impl ConnectionOptions {
             }
         }
         options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_map_serves_again_without_what_it_held() {
+        let mut fields = Fields::new();
+        for (name, value) in [("Host", "a"), ("X-A", "1"), ("x-a", "2")] {
+            fields.add(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        recycle(fields.map);
+        assert_eq!(SPARE.with_borrow(Vec::len), 1);
+        let next = Fields::new().map;
+        assert!(next.is_empty() && next.get_all("x-a").iter().next().is_none());
+        assert_eq!(SPARE.with_borrow(Vec::len), 0);
+
+        let mut grown = next;
+        grown.reserve(4 * ROOM);
+        for map in [grown, HeaderMap::new()] {
+            recycle(map);
+            assert_eq!(SPARE.with_borrow(Vec::len), 0);
+        }
+        (0..2 * SPARE_LIMIT).for_each(|_| recycle(HeaderMap::with_capacity(ROOM)));
+        assert_eq!(SPARE.with_borrow(Vec::len), SPARE_LIMIT);
+    }
+
+    #[test]
+    fn names_are_given_as_they_were_written_in_whatever_order_they_are_asked_for() {
+        let mut fields = Fields::new();
+        for name in ["Host", "accept", "X-Request_ID", "ETag"] {
+            fields.add(name.as_bytes(), b"1").unwrap();
+        }
+        let names: Vec<HeaderName> =
+            ["host", "x-new", "x-request_id", "etag", "accept", "host"].map(HeaderName::from_static).into();
+        let mut cursor = fields.names.cursor();
+        let written: Vec<_> = names.iter().map(|name| cursor.original(name)).collect();
+        assert_eq!(written, ["Host", "x-new", "X-Request_ID", "ETag", "accept", "Host"].map(str::as_bytes));
+        // A caret and a tilde differ as letters of two cases do.
+        let mut fields = Fields::new();
+        fields.add(b"A^", b"1").unwrap();
+        let other = HeaderName::from_bytes(b"a~").unwrap();
+        assert_eq!(fields.names.cursor().original(&other), b"a~");
     }
 }

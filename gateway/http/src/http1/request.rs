@@ -141,7 +141,7 @@ pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
         }
         let (name, value) = field::split(line)?;
         facts.add(name, value)?;
-        fields.add(head, name, value)?;
+        fields.add(name, value)?;
     }
     let body = facts.check(line.version)?;
     let Fields { map: mut headers, names } = fields;

@@ -1,7 +1,7 @@
 //! Response heads of upstreams (RFC 9112, sections 4 and 6.3).
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 
 use super::body::Decoder;
@@ -18,6 +18,34 @@ pub struct Head {
     pub names: Names,
     /// The upstream will take another request on this connection, once the body has ended.
     pub keep_alive: bool,
+    seen: Seen,
+}
+
+/// How often there are the fields that say where the message ends and what becomes of its connection. Most of them are not there,
+/// and looking for each would take longer than all else.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    lengths: usize,
+    codings: usize,
+    connections: usize,
+}
+
+impl Seen {
+    fn add(&mut self, name: &[u8]) {
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.lengths += 1,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.codings += 1,
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connections += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Head {
+    /// Whether `Transfer-Encoding` is there.
+    pub fn is_coded(&self) -> bool {
+        self.seen.codings > 0
+    }
 }
 
 /// Why a response cannot be passed on.
@@ -60,26 +88,27 @@ pub fn find_end(bytes: &[u8], scanned: &mut usize) -> Option<usize> {
 pub fn parse(head: &[u8]) -> Result<Head, HeadError> {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let (version, status, reason) = status_line(lines.next().unwrap_or_default()).ok_or(HeadError::StatusLine)?;
-    let mut fields = Fields::new();
+    let (mut fields, mut seen) = (Fields::new(), Seen::default());
     for (at, line) in lines.take_while(|line| !line.is_empty()).enumerate() {
         if at >= FIELDS_LIMIT {
             return Err(HeadError::TooManyFields);
         }
         let (name, value) = field::split_lenient(line)?;
-        fields.add(head, name, value)?;
+        fields.add(name, value)?;
+        seen.add(name);
     }
     let Fields { map: headers, names } = fields;
-    let options = ConnectionOptions::of(&headers);
+    let options = if seen.connections > 0 { ConnectionOptions::of(&headers) } else { ConnectionOptions::default() };
     let keep_alive = match version {
         Version::HTTP_11 => !options.close,
         // That version has no transfer codings: what follows may be something else than it seems (RFC 9112, section 6.1).
-        _ => options.keep_alive && !options.close && !headers.contains_key(TRANSFER_ENCODING),
+        _ => options.keep_alive && !options.close && seen.codings == 0,
     };
     let reason = match status.canonical_reason() {
         Some(usual) if usual.as_bytes() == reason => Bytes::from_static(usual.as_bytes()),
         _ => Bytes::copy_from_slice(reason),
     };
-    Ok(Head { status, reason, headers, names, keep_alive })
+    Ok(Head { status, reason, headers, names, keep_alive, seen })
 }
 
 fn status_line(line: &[u8]) -> Option<(Version, StatusCode, &[u8])> {
@@ -97,13 +126,12 @@ fn status_line(line: &[u8]) -> Option<(Version, StatusCode, &[u8])> {
 /// # Errors
 /// Its fields contradict each other: two readers could see two different bodies.
 pub fn framing(head: &Head, method: &Method) -> Result<Decoder, HeadError> {
-    let coded = head.headers.contains_key(TRANSFER_ENCODING);
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let length = match (lengths.next(), lengths.next()) {
-        (None, _) => None,
-        (Some(length), None) => Some(decimal(length.as_bytes()).ok_or(HeadError::Length)?),
+    let length = match head.seen.lengths {
+        0 => None,
+        1 => Some(head.headers.get(CONTENT_LENGTH).and_then(decimal).ok_or(HeadError::Length)?),
         _ => return Err(HeadError::Length),
     };
+    let coded = head.is_coded();
     if coded && length.is_some() {
         return Err(HeadError::Ambiguous);
     }
@@ -126,7 +154,8 @@ pub fn is_bodiless(status: StatusCode) -> bool {
 }
 
 /// 18 digits hold every length below 2^59.
-fn decimal(digits: &[u8]) -> Option<u64> {
+fn decimal(value: &HeaderValue) -> Option<u64> {
+    let digits = value.as_bytes();
     if !(1..=18).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
