@@ -6,14 +6,14 @@ use http::HeaderMap;
 use http::header::HeaderValue;
 use witgate_http::request_id::given;
 
-/// The client's id if it sent exactly one valid one, else a new one; also as a field's value.
-pub fn of(headers: &HeaderMap) -> (Arc<str>, HeaderValue) {
-    if let Some((id, field)) = given(headers) {
-        return (Arc::from(id), field.clone());
-    }
-    let id = mint();
-    let field = HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static(""));
-    (id, field)
+/// The client's id if it sent exactly one valid one, else a new one.
+pub fn of(headers: &HeaderMap) -> Arc<str> {
+    given(headers).map_or_else(mint, Arc::from)
+}
+
+/// An id as a field's value.
+pub fn field(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// 128 random bits as 32 hexadecimal digits: unique without coordination, not secret.
@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn a_valid_id_is_kept() {
         for id in ["a", "6f1f2c0e-4c8b-4d0e-9b7e-0a1b2c3d4e5f", "Root=1-67891233-abcdef012345678912345678"] {
-            let (kept, field) = of(&headers(&[id]));
-            assert_eq!((&*kept, field.to_str().unwrap()), (id, id));
+            let kept = of(&headers(&[id]));
+            assert_eq!((&*kept, field(&kept).to_str().unwrap()), (id, id));
         }
     }
 
@@ -48,8 +48,8 @@ mod tests {
     fn an_invalid_or_doubled_id_is_replaced() {
         let long = "x".repeat(129);
         for ids in [&["a b"][..], &["\"x\""], &[""], &[&long], &["a", "b"], &[]] {
-            let (id, field) = of(&headers(ids));
-            assert_eq!(field.to_str().unwrap(), &*id);
+            let id = of(&headers(ids));
+            assert_eq!(field(&id).to_str().unwrap(), &*id);
             assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{ids:?} gave {id}");
         }
     }

@@ -15,6 +15,7 @@ use crate::proxy::relay::{self, Exchanged, RequestFlow};
 use crate::proxy::request::Admitted;
 use crate::proxy::session::Session;
 use crate::proxy::upstream::{ResponseParts, UNPROCESSED_LIMIT, Upstream, UpstreamError};
+use crate::request_id;
 use crate::snapshot::{self, Endpoint, Target};
 use crate::upstream::{Cause, Pick};
 
@@ -27,14 +28,14 @@ pub async fn ask(
     admitted: &Admitted<'_>,
     group: &snapshot::Upstream,
     mut flow: RequestFlow,
-) -> Result<(Box<Exchanged>, ResponseParts), Failure> {
+) -> Result<(Box<Exchanged>, Box<ResponseParts>), Failure> {
     let mut pick = pick(session, admitted, group)?;
     let Some(mut attempt) = pick.next(session.ctx.started) else {
         session.ctx.facts.error = Some(format!("no name of upstream `{}` resolves", group.name));
         return Err(Problem::new(Code::UpstreamUnavailable, "The upstream cannot be reached.").into());
     };
     let headers = &mut session.ctx.exchange.here()?.request.headers;
-    let (id, version) = (&session.ctx.id_field, session.ctx.facts.version);
+    let (id, version) = (request_id::field(&session.ctx.id), session.ctx.facts.version);
     forward::prepare(headers, id, version, session.origin, &attempt);
     let (mut fresh, mut refused) = (false, 0);
     loop {
@@ -118,7 +119,7 @@ async fn ask_on(
     session: &mut Session<'_>,
     exchanged: &mut Exchanged,
     admitted: &Admitted<'_>,
-) -> Result<ResponseParts, Failure> {
+) -> Result<Box<ResponseParts>, Failure> {
     let head = &mut session.ctx.exchange.here()?.request;
     let is_replaced = exchanged.flow.is_held();
     let framing = match admitted.body {

@@ -13,7 +13,7 @@ use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use witgate_config::Downstream as Limits;
-use witgate_http::http1::request::{self, Head};
+use witgate_http::http1::request;
 
 use crate::envelope::{Answer, Code, Problem, render, rfc3339};
 use crate::gateway::Gateway;
@@ -25,8 +25,8 @@ use crate::proxy::origin::{Incoming, Origin};
 use crate::proxy::relay;
 use crate::proxy::serve::serve;
 use crate::proxy::session::Connected;
+use crate::proxy::transport::Transport;
 use crate::request_id;
-use crate::snapshot::Snapshot;
 use crate::telemetry::Record;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -51,50 +51,54 @@ impl Connections {
         Self { gateway }
     }
 
-    async fn serve_http1(&self, mut client: Box<Http1>, mut timer: DeadlineTimer, mut closing: Closing) {
-        let stream = client.wire.stream();
-        let digest = stream.get_socket_digest();
-        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
-        let local = digest.as_ref().and_then(|digest| digest.local_addr()?.as_inet().copied());
-        let origin = Origin::new(address, local, stream.get_ssl_digest().as_deref());
+    async fn serve_http1(
+        &self,
+        mut client: Box<Http1>,
+        origin: Origin,
+        mut timer: DeadlineTimer,
+        mut closing: Closing,
+    ) {
+        let (mut idle, mut idle_timeout) = (Instant::now(), self.gateway.limits().idle_timeout);
         loop {
+            if await_request(&mut client, idle + idle_timeout, &mut timer, &mut closing).await.is_err() {
+                return;
+            }
             // Once, and when a request has begun: one that comes after a reload is judged by what was loaded.
-            let snapshot = match await_request(&mut client, &self.gateway, &mut timer, &mut closing).await {
-                Ok(snapshot) => snapshot,
-                Err(_) => return,
-            };
+            let snapshot = self.gateway.snapshot();
             let limits = &snapshot.config.downstream;
-            let head = match read_head(&mut client, limits, &mut timer).await {
-                Ok(head) => head,
+            let incoming = match read_head(&mut client, limits, &mut timer).await {
+                Ok(incoming) => incoming,
                 Err(End::Closed) => return,
                 Err(End::Refused(problem)) => {
-                    return Box::pin(self.refuse(client.wire.into_parts().0, problem)).await;
+                    return Box::pin(self.refuse(client.wire.into_parts().0, &origin, problem)).await;
                 }
             };
-            client.begin(&head);
-            let incoming = Incoming::from_http1(head, client.body_length());
             let connected = Connected {
                 client: Downstream::Http1(&mut client),
                 timer: &mut timer,
                 closing: &mut closing,
                 origin: &origin,
             };
-            serve(connected, incoming, &self.gateway, &snapshot).await;
+            (idle, idle_timeout) = (serve(connected, incoming, &self.gateway, &snapshot).await, limits.idle_timeout);
+            let whole = client.is_body_done();
             if !finish(&mut client, &mut timer, limits.linger_timeout).await {
                 return;
+            }
+            if !whole {
+                idle = Instant::now();
             }
         }
     }
 
     /// Answers a head that cannot become a request, and closes.
-    async fn refuse(&self, mut stream: Stream, problem: Problem) {
+    async fn refuse(&self, mut transport: Transport, origin: &Origin, problem: Problem) {
         let (id, label, message) = (request_id::mint(), problem.code.label(), problem.message.clone());
         let answer = render(problem, &id, None);
         self.gateway.metrics.heads_refused.inc();
         self.gateway.access_log.write(&Record {
             time: rfc3339(SystemTime::now()),
             request_id: &id,
-            client: client_of(&stream),
+            client: origin.address.map(|address| address.to_string()),
             method: "",
             host: None,
             path: "",
@@ -113,13 +117,13 @@ impl Connections {
             error: Some(&message),
         });
         let _ = tokio::time::timeout(self.gateway.limits().linger_timeout, async {
-            stream.write_all(&serialise(&answer, &id)).await?;
-            stream.flush().await?;
-            AsyncWriteExt::shutdown(&mut stream).await?;
+            transport.write_all(&serialise(&answer, &id)).await?;
+            transport.flush().await?;
+            transport.shutdown().await?;
             let mut sink = [0_u8; 4096];
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match tokio::time::timeout(LINGER_PAUSE, stream.read(&mut sink)).await?? {
+                match tokio::time::timeout(LINGER_PAUSE, transport.read(&mut sink)).await?? {
                     0 => break,
                     n => left = left.saturating_sub(n),
                 }
@@ -132,15 +136,17 @@ impl Connections {
 
 /// Serves one request of the gateway to itself.
 pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &Origin) {
-    let (mut client, mut timer) = (Box::new(Http1::new(stream)), DeadlineTimer::default());
+    let (mut client, mut timer) = (Box::new(Http1::new(Transport::new(stream))), DeadlineTimer::default());
     let mut closing = Closing::never();
-    let Ok(snapshot) = await_request(&mut client, gateway, &mut timer, &mut closing).await else { return };
+    let until = Instant::now() + gateway.limits().idle_timeout;
+    if await_request(&mut client, until, &mut timer, &mut closing).await.is_err() {
+        return;
+    }
+    let snapshot = gateway.snapshot();
     let limits = &snapshot.config.downstream;
     match read_head(&mut client, limits, &mut timer).await {
-        Ok(head) => {
-            client.begin(&head);
+        Ok(incoming) => {
             client.end_after_response();
-            let incoming = Incoming::from_http1(head, client.body_length());
             let connected =
                 Connected { client: Downstream::Http1(&mut client), timer: &mut timer, closing: &mut closing, origin };
             serve(connected, incoming, gateway, &snapshot).await;
@@ -148,13 +154,9 @@ pub async fn serve_subrequest(gateway: &Arc<Gateway>, stream: Stream, origin: &O
         }
         Err(End::Closed) => {}
         Err(End::Refused(problem)) => {
-            Connections::new(Arc::clone(gateway)).refuse(client.wire.into_parts().0, problem).await;
+            Connections::new(Arc::clone(gateway)).refuse(client.wire.into_parts().0, origin, problem).await;
         }
     }
-}
-
-fn client_of(stream: &Stream) -> Option<String> {
-    Some(stream.get_socket_digest()?.peer_addr()?.as_inet()?.to_string())
 }
 
 fn serialise(answer: &Answer, id: &str) -> Vec<u8> {
@@ -180,19 +182,20 @@ fn serialise(answer: &Answer, id: &str) -> Vec<u8> {
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            Box::pin(http2::serve(&self.gateway, stream, BytesMut::new(), &self.gateway.drain.begun())).await;
+        let (origin, protocol) = (Origin::new(&stream), stream.selected_alpn_proto());
+        let transport = Transport::new(stream);
+        if matches!(protocol, Some(ALPN::H2)) {
+            let wire = (transport, BytesMut::new());
+            Box::pin(http2::serve(&self.gateway, wire, origin, &self.gateway.drain.begun())).await;
             return None;
         }
-        let encrypted = stream.get_ssl_digest().is_some();
-        let (mut client, mut timer) = (Box::new(Http1::new(stream)), DeadlineTimer::default());
+        let (mut client, mut timer) = (Box::new(Http1::new(transport)), DeadlineTimer::default());
         let mut closing = Closing::new(&self.gateway.drain.begun(), shutdown, &self.gateway.cut_off());
-        if encrypted || !begins_http2(&mut client, &self.gateway.limits(), &mut timer, &mut closing).await? {
-            self.serve_http1(client, timer, closing).await;
+        if origin.client.tls || !begins_http2(&mut client, &self.gateway.limits(), &mut timer, &mut closing).await? {
+            self.serve_http1(client, origin, timer, closing).await;
             return None;
         }
-        let (stream, read) = client.wire.into_parts();
-        Box::pin(http2::serve(&self.gateway, stream, read, &self.gateway.drain.begun())).await;
+        Box::pin(http2::serve(&self.gateway, client.wire.into_parts(), origin, &self.gateway.drain.begun())).await;
         None
     }
 }
@@ -211,7 +214,7 @@ async fn begins_http2(
     timer: &mut DeadlineTimer,
     closing: &mut Closing,
 ) -> Option<bool> {
-    await_first_byte(client, limits.idle_timeout, timer, closing).await.ok()?;
+    await_first_byte(client, Instant::now() + limits.idle_timeout, timer, closing).await.ok()?;
     let end = Instant::now() + limits.header_timeout;
     poll_fn(|context| {
         while client.wire.input.len() < PREFACE.len() && PREFACE.starts_with(&client.wire.input) {
@@ -229,11 +232,10 @@ async fn begins_http2(
 /// Waits for a request to begin; until then a connection is idle and may be closed at any time.
 async fn await_first_byte(
     client: &mut Http1,
-    idle_timeout: Duration,
+    until: Instant,
     timer: &mut DeadlineTimer,
     closing: &mut Closing,
 ) -> Result<(), End> {
-    let mut until = None;
     poll_fn(|context| {
         // First, so that nothing more is begun once the gateway is going down.
         if closing.poll_begun(context).is_ready() {
@@ -245,31 +247,26 @@ async fn await_first_byte(
             Poll::Pending => {}
         }
         client.wire.rest();
-        let until = *until.get_or_insert_with(|| Instant::now() + idle_timeout);
         timer.poll_at(context, Some(until)).map(|()| Err(End::Closed))
     })
     .await
 }
 
-/// Waits for a request to begin, and takes the generation that serves it then.
+/// Waits for a request to begin, if none has.
 async fn await_request(
     client: &mut Http1,
-    gateway: &Gateway,
+    until: Instant,
     timer: &mut DeadlineTimer,
     closing: &mut Closing,
-) -> Result<Arc<Snapshot>, End> {
-    if client.wire.input.is_empty() {
-        let idle_timeout = gateway.limits().idle_timeout;
-        await_first_byte(client, idle_timeout, timer, closing).await?;
-    }
-    Ok(gateway.snapshot())
+) -> Result<(), End> {
+    if client.wire.input.is_empty() { await_first_byte(client, until, timer, closing).await } else { Ok(()) }
 }
 
-/// Reads until a complete and valid head has come.
-async fn read_head(client: &mut Http1, limits: &Limits, timer: &mut DeadlineTimer) -> Result<Head, End> {
+/// Reads until a complete and valid head has come, and begins its request.
+async fn read_head(client: &mut Http1, limits: &Limits, timer: &mut DeadlineTimer) -> Result<Box<Incoming>, End> {
     let mut scanned = 0;
     if let Some(end) = advance(&mut client.wire.input, &mut scanned, limits)? {
-        return parse(&mut client.wire.input, end);
+        return begin(client, end);
     }
     let until = Instant::now() + limits.header_timeout;
     let end = poll_fn(|context| {
@@ -289,13 +286,15 @@ async fn read_head(client: &mut Http1, limits: &Limits, timer: &mut DeadlineTime
         })
     })
     .await?;
-    parse(&mut client.wire.input, end)
+    begin(client, end)
 }
 
-fn parse(input: &mut BytesMut, end: usize) -> Result<Head, End> {
-    let head = request::parse(input.get(..end).unwrap_or_default());
-    input.advance(end);
-    head.map_err(|error| End::Refused(error.into()))
+fn begin(client: &mut Http1, end: usize) -> Result<Box<Incoming>, End> {
+    let head = request::parse(client.wire.input.get(..end).unwrap_or_default());
+    client.wire.input.advance(end);
+    let head = head.map_err(|error| End::Refused(error.into()))?;
+    client.begin(&head);
+    Ok(Incoming::from_http1(head, client.body_length()))
 }
 
 /// After a response: takes what is left of the request off the connection, so that another one can follow, or the client can read
@@ -341,15 +340,15 @@ fn advance(read: &mut BytesMut, scanned: &mut usize, limits: &Limits) -> Result<
 mod tests {
     use super::*;
 
-    fn output_size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+    fn output_size<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 
     /// Every open connection holds one, busy or idle: what is rarely run has to be in boxes of its own.
     #[test]
     fn the_future_of_a_connection_is_small() {
-        let size = output_size(|connections: &'static Connections, client, timer, closing| {
-            connections.serve_http1(client, timer, closing)
+        let size = output_size(|connections: &'static Connections, client, origin, timer, closing| {
+            connections.serve_http1(client, origin, timer, closing)
         });
         assert!(size < 6 * 1024, "{size} bytes");
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{HOST, HeaderValue};
+use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
+use witgate_http::http1::field::recycle;
 use witgate_stage::{Account, Accounts, Exchange, RequestHead};
 
 use crate::envelope::rfc3339;
@@ -25,8 +26,6 @@ pub struct RequestCtx<'s> {
     pub snapshot: &'s Snapshot,
     pub started: Instant,
     pub id: Arc<str>,
-    /// The id as a field's value.
-    pub id_field: HeaderValue,
     pub route: Option<&'s Arc<Route>>,
     pub deadline: Option<Instant>,
     /// The heads, and what stages left.
@@ -36,6 +35,8 @@ pub struct RequestCtx<'s> {
     /// The client takes trailers.
     pub takes_trailers: bool,
     pub facts: Facts,
+    /// When the response had been sent, or there was none to be.
+    ended: Option<Instant>,
 }
 
 /// What the access record says of a request.
@@ -73,7 +74,7 @@ impl<'s> RequestCtx<'s> {
             let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
             facts.host = arrival.authority.as_ref().map(|name| name.as_str()).or(host).map(str::to_owned);
         }
-        let (id, id_field) = request_id::of(&head.headers);
+        let id = request_id::of(&head.headers);
         let mut exchange = Box::new(Exchange::new(head, Arc::clone(&id), Arc::default(), origin.client.clone()));
         exchange.original.head_length = arrival.head_length;
         exchange.end_of_stream = arrival.body == Length::Known(0);
@@ -85,14 +86,24 @@ impl<'s> RequestCtx<'s> {
             snapshot,
             started: Instant::now(),
             id,
-            id_field,
             route: None,
             deadline: None,
             exchange: Slot::new(exchange),
             reached: 0,
             takes_trailers: false,
             facts,
+            ended: None,
         }
+    }
+
+    /// Notes that the response has been sent, or will not be, unless that has been noted; gives the moment.
+    pub fn end(&mut self) -> Instant {
+        *self.ended.get_or_insert_with(Instant::now)
+    }
+
+    /// How long the request took, or has taken so far.
+    pub fn duration(&self) -> Duration {
+        self.ended.map_or_else(|| self.started.elapsed(), |ended| ended.saturating_duration_since(self.started))
     }
 
     fn stage_records(&self) -> Vec<StageRecord<'_>> {
@@ -140,7 +151,7 @@ impl<'s> RequestCtx<'s> {
             upstream: facts.endpoint.map(|address| address.to_string()),
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
-            duration_ms: self.started.elapsed().as_secs_f64() * 1000.0,
+            duration_ms: self.duration().as_secs_f64() * 1000.0,
             stages: self.stage_records(),
             scores: self.scores(),
             error: facts.error.as_deref(),
@@ -166,10 +177,14 @@ impl Drop for RequestCtx<'_> {
     fn drop(&mut self) {
         self.exchange.recover();
         let metrics = self.route.map_or(&self.snapshot.unmatched, |route| &route.metrics);
-        metrics.request_ended(&self.facts.method, self.facts.status, self.started.elapsed());
+        metrics.request_ended(&self.facts.method, self.facts.status, self.duration());
         if self.gateway.access_log.is_on() {
             self.write_record();
         }
         self.gateway.request_ended();
+        if let Ok(exchange) = self.exchange.here() {
+            recycle(std::mem::take(&mut exchange.request.headers));
+            exchange.response.take().map(|head| recycle(head.headers));
+        }
     }
 }

@@ -15,9 +15,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 ///
 /// The forwarded fields are replaced, not extended: this gateway is the edge, and what a client claims about the hops
 /// before it could be made up. Claims of other kinds go as well, unless a stage has set them.
-pub fn prepare(headers: &mut HeaderMap, id: &HeaderValue, version: Version, origin: &Origin, endpoint: &Endpoint) {
+pub fn prepare(headers: &mut HeaderMap, id: HeaderValue, version: Version, origin: &Origin, endpoint: &Endpoint) {
     owned::strip_claims(headers);
-    headers.insert(request_id::FIELD, id.clone());
+    headers.insert(request_id::FIELD, id);
     headers.remove(FORWARDED);
     match &origin.forwarded_for {
         Some(address) => drop(headers.insert(X_FORWARDED_FOR, address.clone())),
@@ -41,7 +41,7 @@ pub fn prepare(headers: &mut HeaderMap, id: &HeaderValue, version: Version, orig
     };
     headers.append(VIA, HeaderValue::from_static(via));
     // Of `TE` an upstream of HTTP/2 may see whether trailers are welcome (RFC 9113, section 8.2.2); gRPC asks for it.
-    if accepts_trailers(headers) && endpoint.http2 {
+    if endpoint.http2 && accepts_trailers(headers) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     } else {
         headers.remove(TE);

@@ -33,6 +33,7 @@ mod slot;
 mod stages;
 #[cfg(feature = "lua")]
 pub mod subrequests;
+mod transport;
 mod tunnel;
 mod upstream;
 mod wire;

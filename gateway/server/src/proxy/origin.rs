@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Version;
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::uri::Authority;
-use pingora::protocols::tls::SslDigest;
+use pingora::protocols::Stream;
 use witgate_http::authority::AuthorityError;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::request;
@@ -27,9 +27,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// `local`: the gateway's end of the connection.
-    pub fn new(address: Option<SocketAddr>, local: Option<SocketAddr>, tls: Option<&SslDigest>) -> Self {
-        let sni = tls.and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
+    /// Of a connection that was accepted.
+    pub fn new(stream: &Stream) -> Self {
+        let digest = stream.get_socket_digest();
+        let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
+        let local = digest.as_ref().and_then(|digest| digest.local_addr()?.as_inet().copied());
+        let tls = stream.get_ssl_digest();
+        let sni = tls.as_ref().and_then(|tls| tls.extension.get::<Sni>()).map(|sni| Arc::clone(&sni.0));
         let forwarded_for = field(address);
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let (address_or, local) = (address.unwrap_or(unknown), local.unwrap_or(unknown));
@@ -48,7 +52,7 @@ fn field(address: Option<SocketAddr>) -> Option<HeaderValue> {
     HeaderValue::from_str(&address?.ip().to_canonical().to_string()).ok()
 }
 
-/// A request as it arrived, in either version of HTTP.
+/// A request as it arrived, in either version of HTTP. In a box, for it goes through many hands.
 pub struct Incoming {
     pub head: RequestHead,
     pub arrival: Arrival,
@@ -69,12 +73,12 @@ pub struct Arrival {
 
 impl Incoming {
     /// `body`: as the connection reads it.
-    pub fn from_http1(head: request::Head, body: Length) -> Self {
+    pub fn from_http1(head: request::Head, body: Length) -> Box<Self> {
         let request::Head { method, path, authority, version, headers, names, upgrade, length, .. } = head;
-        Self {
+        Box::new(Self {
             head: RequestHead { method, path, headers },
             arrival: Arrival { authority, version, names, body, upgrade, head_length: Some(length) },
-        }
+        })
     }
 }
 

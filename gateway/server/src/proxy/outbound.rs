@@ -65,8 +65,8 @@ async fn send(group: &snapshot::Upstream, call: OutboundCall) -> Result<Outbound
                 attempt.reached();
                 let body = read(&mut upstream, call.reply_limit).await.map_err(|error| failed(&attempt, error))?;
                 attempt.succeeded();
-                upstream.release(&attempt).await;
-                let ResponseParts { status, mut headers, .. } = head;
+                upstream.release(Instant::now());
+                let ResponseParts { status, mut headers, .. } = *head;
                 hop::strip(&mut headers, false);
                 return Ok(OutboundReply { status, headers, body });
             }
@@ -100,7 +100,7 @@ async fn ask(
     upstream: &mut Upstream,
     endpoint: &Endpoint,
     call: &OutboundCall,
-) -> Result<ResponseParts, UpstreamError> {
+) -> Result<Box<ResponseParts>, UpstreamError> {
     let mut headers = call.headers.clone();
     headers.entry(HOST).or_insert_with(|| endpoint.host.clone());
     let framing = if call.body.is_empty() && call.method.is_safe() {

@@ -28,10 +28,10 @@ pub struct Exchanged {
 
 impl Exchanged {
     /// The response has come to its end: keeps the connection for others, if it is in a state for that.
-    pub async fn release(self: Box<Self>) {
+    pub fn release(self: Box<Self>, now: Instant) {
         let Self { upstream, attempt, .. } = *self;
         attempt.succeeded();
-        upstream.release(&attempt).await;
+        upstream.release(now);
     }
 }
 
@@ -314,7 +314,7 @@ pub async fn await_head(
     session: &mut Session<'_>,
     exchanged: &mut Exchanged,
     method: &Method,
-) -> Result<ResponseParts, Failure> {
+) -> Result<Box<ResponseParts>, Failure> {
     let Exchanged { upstream, flow, .. } = exchanged;
     let mut interim = 0;
     poll_fn(|context| {
@@ -342,12 +342,12 @@ pub async fn await_head(
 }
 
 /// An interim response of the endpoint, for the client.
-fn pass_interim(session: &mut Session<'_>, head: ResponseParts) {
+fn pass_interim(session: &mut Session<'_>, head: Box<ResponseParts>) {
     // The gateway has said 100 itself, once it wanted the body.
     if head.status == StatusCode::CONTINUE {
         return;
     }
-    let ResponseParts { status, reason, headers, names } = head;
+    let ResponseParts { status, reason, headers, names } = *head;
     session.client.interim(status, &reason, headers, &names);
 }
 
@@ -441,7 +441,7 @@ pub async fn stream(
     })
     .await
     .map_err(|failure| blame(attempt, failure))?;
-    exchanged.release().await;
+    exchanged.release(session.ctx.end());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! written to the client, whichever protocol it speaks.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
@@ -9,7 +10,6 @@ use http::{Method, StatusCode};
 use witgate_http::hop;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::response::is_bodiless;
-use witgate_http::request_id;
 use witgate_inference::protocol::ServerResponse;
 use witgate_stage::{BodyMode, Hook, ResponseHead};
 
@@ -23,6 +23,7 @@ use crate::proxy::relay::{self, Exchanged};
 use crate::proxy::session::Session;
 use crate::proxy::stages;
 use crate::proxy::upstream::ResponseParts;
+use crate::request_id;
 use crate::snapshot::Route;
 
 /// An answer to a request, before the response stages have seen it.
@@ -55,8 +56,8 @@ enum Maker {
 
 impl Reply {
     /// What an endpoint answered.
-    pub fn of_endpoint(parts: ResponseParts, exchanged: Box<Exchanged>) -> Self {
-        let ResponseParts { status, reason, mut headers, names } = parts;
+    pub fn of_endpoint(parts: Box<ResponseParts>, exchanged: Box<Exchanged>) -> Self {
+        let ResponseParts { status, reason, mut headers, names } = *parts;
         // A client that has to upgrade has to learn to what (RFC 9110, section 15.5.22).
         hop::strip(&mut headers, status == StatusCode::UPGRADE_REQUIRED);
         Self {
@@ -92,7 +93,7 @@ impl Reply {
     fn left(&self) -> Option<u64> {
         match &self.source {
             Source::Bytes(body) => Some(u64::try_from(body.len()).unwrap_or(u64::MAX)),
-            Source::Endpoint(exchanged) => exchanged.upstream.body_left(self.head.status),
+            Source::Endpoint(exchanged) => exchanged.upstream.body_left(),
         }
     }
 }
@@ -241,7 +242,7 @@ async fn stage_whole_body(
     };
     let made = stages::whole(session, route, Hook::ResponseBody, body, need).await?;
     if let Source::Endpoint(exchanged) = std::mem::replace(&mut reply.source, Source::Bytes(made)) {
-        exchanged.release().await;
+        exchanged.release(Instant::now());
     }
     Ok(())
 }
@@ -254,14 +255,14 @@ fn settle_length(
     changed: bool,
 ) -> Result<Length, Failure> {
     let is_head = session.ctx.facts.method == Method::HEAD;
-    let (id, takes_trailers) = (session.ctx.id_field.clone(), session.ctx.takes_trailers);
+    let (id, takes_trailers) = (request_id::field(&session.ctx.id), session.ctx.takes_trailers);
     let exchange = session.ctx.exchange.here()?;
     let Some(ResponseHead { status, headers }) = &mut exchange.response else {
         return Err(Failure::Broken("a reply without a head"));
     };
     // Under another status the endpoint's fields say nothing of the body any more.
     let changed = changed || reply.reason.as_ref().is_some_and(|(of, _)| of != status);
-    headers.insert(request_id::FIELD, id);
+    headers.insert(witgate_http::request_id::FIELD, id);
     // Of a response that came without one it is the time when it came (RFC 9110, section 6.6.1).
     headers.entry(DATE).or_insert_with(date::now);
     reply.trailers = reply.trailers.take().filter(|_| takes_trailers);

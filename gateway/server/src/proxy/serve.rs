@@ -21,9 +21,14 @@ use crate::proxy::{attempt, filter, panic, stages, tunnel};
 use crate::snapshot::{Snapshot, Target};
 
 /// Serves a request by the generation that was current when its head had come; afterwards the connection tells whether it can be
-/// used again.
-pub async fn serve(connected: Connected<'_>, incoming: Incoming, gateway: &Gateway, snapshot: &Snapshot) {
-    let Incoming { head, arrival } = incoming;
+/// used again. Gives the moment when the request ended.
+pub async fn serve(
+    connected: Connected<'_>,
+    incoming: Box<Incoming>,
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+) -> Instant {
+    let Incoming { head, arrival } = *incoming;
     let Connected { client, timer, closing, origin } = connected;
     // In place: it is large.
     let mut session =
@@ -40,10 +45,12 @@ pub async fn serve(connected: Connected<'_>, incoming: Incoming, gateway: &Gatew
     if let Err(failure) = served {
         Box::pin(reply::send_failure(&mut session, failure)).await;
     }
+    let ended = session.ctx.end();
     (session.ctx.facts.bytes_in, session.ctx.facts.bytes_out) = session.client.counts();
     if session.ctx.route.is_some_and(|route| route.pipeline.has(Hook::Log)) {
         Box::pin(end(&mut session)).await;
     }
+    ended
 }
 
 async fn walk(session: &mut Session<'_>, arrival: Arrival) -> Result<(), Failure> {
@@ -101,7 +108,7 @@ async fn end(session: &mut Session<'_>) {
         status: ctx.facts.status,
         code: ctx.facts.code,
         stage: ctx.facts.stage.clone(),
-        duration: ctx.started.elapsed(),
+        duration: ctx.duration(),
         bytes_in: ctx.facts.bytes_in,
         bytes_out: ctx.facts.bytes_out,
     });

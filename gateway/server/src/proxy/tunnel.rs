@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderMap, StatusCode};
 use witgate_http::hop;
-use witgate_http::request_id;
 use witgate_stage::{Hook, ResponseHead};
 
 use crate::envelope::Answer;
@@ -23,6 +22,7 @@ use crate::proxy::session::Session;
 use crate::proxy::stages;
 use crate::proxy::upstream::{ResponseParts, Upstream, UpstreamError};
 use crate::proxy::wire::Wire;
+use crate::request_id;
 
 /// One direction.
 #[derive(Debug, Default)]
@@ -68,12 +68,12 @@ impl Way {
 pub async fn switch(
     session: &mut Session<'_>,
     mut exchanged: Box<Exchanged>,
-    head: ResponseParts,
+    head: Box<ResponseParts>,
     asked: bool,
 ) -> Result<(), Failure> {
     relay::settle(session, &mut exchanged).await?;
     let unasked = || UpstreamError::Invalid("it switches protocols, which nobody asked for".to_owned());
-    let ResponseParts { status, reason, mut headers, names } = head;
+    let ResponseParts { status, reason, mut headers, names } = *head;
     let exchange = session.ctx.exchange.here()?;
     exchanged.attempt.succeeded();
     let Upstream::Http1 { mut connection, .. } = exchanged.upstream else { return Err(unasked().into()) };
@@ -87,7 +87,7 @@ pub async fn switch(
     if let Some(route) = route {
         stages::run(session, route, Hook::ResponseHeaders).await?;
     }
-    let id = session.ctx.id_field.clone();
+    let id = request_id::field(&session.ctx.id);
     let Some(head) = &mut session.ctx.exchange.here()?.response else {
         return Err(Failure::Broken("a reply without a head"));
     };
@@ -97,7 +97,7 @@ pub async fn switch(
         session.ctx.reached = 0;
         return Err(Failure::Answer(Box::new(Answer { status, headers, body: Bytes::new() })));
     }
-    head.headers.insert(request_id::FIELD, id);
+    head.headers.insert(witgate_http::request_id::FIELD, id);
     let Downstream::Http1(client) = &mut session.client else { return Err(unasked().into()) };
     client.switch(&reason, (&head.headers, &names));
     session.ctx.facts.status = Some(StatusCode::SWITCHING_PROTOCOLS);

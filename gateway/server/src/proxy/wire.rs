@@ -3,15 +3,14 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread::LocalKey;
 
 use bytes::BytesMut;
-use pingora::protocols::Stream;
-use pingora::protocols::l4::stream::Stream as TcpStream;
 use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use crate::proxy::transport::Transport;
 
 /// First size of a buffer: most heads and small bodies fit.
 const SMALL: usize = 4 * 1024;
@@ -21,7 +20,7 @@ const LARGE: usize = 64 * 1024;
 
 /// Buffers of the first size that a thread keeps for connections that begin to read, and as many for those that begin to write:
 /// an idle connection has none, and asking the allocator anew for each request costs more than all the rest of reading it.
-const SPARE_LIMIT: usize = 64;
+const SPARE_LIMIT: usize = 256;
 
 thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -40,7 +39,7 @@ fn keep<B>(spare: &'static LocalKey<RefCell<Vec<B>>>, buffer: B) {
 /// One end of the gateway's connections.
 #[derive(Debug)]
 pub struct Wire {
-    stream: Stream,
+    transport: Transport,
     pub input: BytesMut,
     output: Output,
     /// Written to the stream, which may hold it back until it is flushed.
@@ -52,9 +51,9 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: Stream) -> Self {
+    pub fn new(transport: Transport) -> Self {
         Self {
-            stream,
+            transport,
             input: BytesMut::new(),
             output: Output::default(),
             unflushed: false,
@@ -63,13 +62,9 @@ impl Wire {
         }
     }
 
-    pub fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
     /// The connection itself, for another protocol, and what was read of it.
-    pub fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream, self.input)
+    pub fn into_parts(self) -> (Transport, BytesMut) {
+        (self.transport, self.input)
     }
 
     /// Reads more of what comes; 0: the other side has closed.
@@ -87,7 +82,7 @@ impl Wire {
             self.input.reserve(self.appetite);
         }
         let room = self.input.capacity() - self.input.len();
-        let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(context))?;
+        let count = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(context))?;
         if count == room && self.appetite < LARGE {
             self.appetite *= 4;
         }
@@ -95,8 +90,14 @@ impl Wire {
     }
 
     /// Whether nothing has come, not even the end: what an idle connection has to be like to be used again.
-    pub fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
-        self.input.is_empty() && self.poll_fill(context).is_pending()
+    pub fn is_quiet(&mut self) -> bool {
+        self.input.is_empty() && self.transport.is_quiet()
+    }
+
+    /// As [`Self::is_quiet`]; besides, lets go of whoever waited for the connection last, whose memory is kept for as long as it may
+    /// be woken.
+    pub fn is_quiet_and_left(&mut self) -> bool {
+        self.input.is_empty() && self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// What is written and not sent, to append to.
@@ -128,7 +129,7 @@ impl Wire {
     /// The connection broke.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unsent() > 0 {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(context, self.output.unsent()))?;
+            let count = ready!(Pin::new(&mut self.transport).poll_write(context, self.output.unsent()))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -136,7 +137,7 @@ impl Wire {
             self.output.advance(count);
         }
         if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            ready!(Pin::new(&mut self.transport).poll_flush(context))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
@@ -148,21 +149,12 @@ impl Wire {
     /// The connection broke.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(context))?;
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.transport).poll_shutdown(context)
     }
 
-    /// Has the connection reset when it is dropped, so that nobody takes its end for that of a message. Over TLS that is seen without,
-    /// for no closing alert is sent.
-    pub fn reset_on_close(&mut self) {
-        if let Some(tcp) = self.stream.as_any().downcast_ref::<TcpStream>() {
-            let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-            let size = size_of::<libc::linger>() as libc::socklen_t;
-            // SAFETY: the descriptor is that of a stream which lives, and the option is a `linger` of that size.
-            #[expect(unsafe_code, reason = "no crate here sets it on a stream of Pingora's")]
-            let _ = unsafe {
-                libc::setsockopt(tcp.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
-            };
-        }
+    /// See [`Transport::reset_on_close`].
+    pub fn reset_on_close(&self) {
+        self.transport.reset_on_close();
     }
 
     /// Gives all memory back that is not in use: for a connection that may be idle for long.
@@ -238,7 +230,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (client, Wire::new(Box::new(Connection::from(stream))))
+        (client, Wire::new(Transport::new(Box::new(Connection::from(stream)))))
     }
 
     async fn read(wire: &mut Wire, length: usize) -> BytesMut {

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use http::header::{HeaderMap, HeaderName};
 use http::{StatusCode, Version};
-use pingora::protocols::Stream;
 use witgate_http::http1::body::{Decoder, Progress};
 use witgate_http::http1::field::Names;
 use witgate_http::http1::request::{self, Body};
@@ -14,6 +13,7 @@ use witgate_http::http1::write::{self, Connection, Framing};
 use witgate_http::{hop, trailer};
 
 use super::{ClientError, Length};
+use crate::proxy::transport::Transport;
 use crate::proxy::wire::Wire;
 
 /// Bytes of later requests that are read ahead while one is served; beyond it the client has to wait.
@@ -44,9 +44,9 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    pub fn new(stream: Stream) -> Self {
+    pub fn new(transport: Transport) -> Self {
         Self {
-            wire: Wire::new(stream),
+            wire: Wire::new(transport),
             body: Decoder::length(0),
             version: Version::HTTP_11,
             nominated: Vec::new(),

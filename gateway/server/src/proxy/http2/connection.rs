@@ -14,7 +14,6 @@ use http::Request;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::request::Parts;
 use parking_lot::Mutex;
-use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tracing::error;
 use witgate_http::http1::field::Names;
@@ -33,17 +32,19 @@ use crate::proxy::panic::guard;
 use crate::proxy::relay;
 use crate::proxy::serve::serve as serve_request;
 use crate::proxy::session::Connected;
+use crate::proxy::transport::Transport;
 use crate::request_id;
 use crate::telemetry::Record;
 
 /// Serves a connection that speaks HTTP/2. `ahead`: what was read of it before, the preface included.
-pub async fn serve(gateway: &Arc<Gateway>, stream: Stream, ahead: BytesMut, shutdown: &ShutdownWatch) {
-    let digest = stream.get_socket_digest();
-    let address = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet().copied());
-    let local = digest.as_ref().and_then(|digest| digest.local_addr()?.as_inet().copied());
-    let origin = Arc::new(Origin::new(address, local, stream.get_ssl_digest().as_deref()));
-    let (wire, watch) = Watched::new(stream, ahead);
-    let mut keeper = Keeper::new(Arc::clone(gateway), origin, watch, shutdown);
+pub async fn serve(
+    gateway: &Arc<Gateway>,
+    (transport, ahead): (Transport, BytesMut),
+    origin: Origin,
+    shutdown: &ShutdownWatch,
+) {
+    let (wire, watch) = Watched::new(transport, ahead);
+    let mut keeper = Keeper::new(Arc::clone(gateway), Arc::new(origin), watch, shutdown);
     let handshake = pin!(settings(gateway).handshake::<_, Bytes>(wire));
     let Some(mut protocol) = keeper.greet(handshake).await else { return };
     keeper.pings = protocol.ping_pong();
@@ -456,7 +457,7 @@ async fn refuse(
     parts: &Parts,
     problem: Problem,
 ) {
-    let (id, _) = request_id::of(&parts.headers);
+    let id = request_id::of(&parts.headers);
     let (code, error) = (problem.code.label(), problem.message.clone());
     let audience = Audience { method: &parts.method, headers: &parts.headers };
     let rendered = render(problem, &id, Some(audience));

@@ -21,11 +21,11 @@ pub fn check(parts: &mut Parts, limit: usize) -> Result<(), Problem> {
 }
 
 /// The request, with a head that was checked. `body`: as the stream tells.
-pub fn into_incoming(parts: Parts, body: Length) -> Incoming {
+pub fn into_incoming(parts: Parts, body: Length) -> Box<Incoming> {
     let Parts { method, uri, headers, .. } = parts;
     let uri = uri.into_parts();
     let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Incoming {
+    Box::new(Incoming {
         head: RequestHead { method, path, headers },
         arrival: Arrival {
             authority: uri.authority,
@@ -35,7 +35,7 @@ pub fn into_incoming(parts: Parts, body: Length) -> Incoming {
             upgrade: false,
             head_length: None,
         },
-    }
+    })
 }
 
 #[cfg(test)]

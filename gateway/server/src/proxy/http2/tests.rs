@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
+use pingora::protocols::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use witgate_route::{Matcher, Path as RoutePath, RouteTable};
@@ -14,6 +15,7 @@ use crate::app;
 use crate::gateway::Gateway;
 use crate::proxy::connection::serve_subrequest;
 use crate::proxy::origin::Origin;
+use crate::proxy::transport::Transport;
 use crate::snapshot::{self, Route, Target};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream::System;
@@ -81,7 +83,10 @@ async fn a_panic_costs_one_request_and_neither_its_connection_nor_others() {
     let (_keep, shutdown) = watch::channel(false);
     let (near, far) = tokio::io::duplex(64 * 1024);
     let serving = Arc::clone(&gateway);
-    tokio::spawn(async move { super::serve(&serving, Box::new(far), bytes::BytesMut::new(), &shutdown).await });
+    let far: Stream = Box::new(far);
+    let origin = Origin::new(&far);
+    let wire = (Transport::new(far), bytes::BytesMut::new());
+    tokio::spawn(async move { super::serve(&serving, wire, origin, &shutdown).await });
     let (mut client, connection) = h2::client::handshake(near).await.unwrap();
     tokio::spawn(connection);
     let mut responses = Vec::new();
@@ -103,7 +108,9 @@ async fn a_panic_costs_one_request_and_neither_its_connection_nor_others() {
     // And over HTTP/1.
     let (mut near, far) = tokio::io::duplex(64 * 1024);
     near.write_all(b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    serve_subrequest(&gateway, Box::new(far), &Origin::new(None, None, None)).await;
+    let far: Stream = Box::new(far);
+    let origin = Origin::new(&far);
+    serve_subrequest(&gateway, far, &origin).await;
     let mut answer = String::new();
     near.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\"code\":\"INTERNAL\""), "{answer}");

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
-use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer;
@@ -22,6 +21,7 @@ use super::frames::{
     Step, WINDOW_UPDATE,
 };
 use crate::envelope::{Code, Problem, render};
+use crate::proxy::transport::Transport;
 use crate::request_id;
 
 /// Length of what a client sends before its first frame (RFC 9113, section 3.4).
@@ -464,7 +464,7 @@ fn problem(reason: u32) -> Problem {
 
 /// The connection, for `h2`.
 pub struct Watched {
-    stream: Stream,
+    stream: Transport,
     /// What was read of it before.
     ahead: BytesMut,
     watch: Arc<Mutex<Watch>>,
@@ -475,7 +475,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn new(stream: Stream, ahead: BytesMut) -> (Self, Arc<Mutex<Watch>>) {
+    pub fn new(stream: Transport, ahead: BytesMut) -> (Self, Arc<Mutex<Watch>>) {
         let watch = Arc::new(Mutex::new(Watch::new(Instant::now())));
         (Self { stream, ahead, watch: Arc::clone(&watch), shut: false, linger: LINGER_BYTES }, watch)
     }

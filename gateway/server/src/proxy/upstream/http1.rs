@@ -4,9 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{HeaderMap, HeaderName, TRANSFER_ENCODING};
+use http::header::{HeaderMap, HeaderName};
 use http::{Method, StatusCode};
-use pingora::protocols::Stream;
 use witgate_http::http1::body::{Decoder, Progress};
 use witgate_http::http1::field::Names;
 use witgate_http::http1::response;
@@ -14,6 +13,7 @@ use witgate_http::http1::write::{self, Framing};
 use witgate_http::{hop, trailer};
 
 use super::UpstreamError;
+use crate::proxy::transport::Transport;
 use crate::proxy::wire::Wire;
 
 /// Most bytes of a response's head: as much as clients may send.
@@ -34,7 +34,7 @@ pub struct Http1 {
     nominated: Vec<HeaderName>,
 }
 
-/// A response's head, ready to be passed on.
+/// A response's head, ready to be passed on. In a box, for it goes through many hands.
 #[derive(Debug)]
 pub struct ResponseParts {
     pub status: StatusCode,
@@ -44,9 +44,9 @@ pub struct ResponseParts {
 }
 
 impl Http1 {
-    pub fn new(stream: Stream) -> Self {
+    pub fn new(transport: Transport) -> Self {
         Self {
-            wire: Wire::new(stream),
+            wire: Wire::new(transport),
             body: Decoder::length(0),
             framing: Framing::None,
             request_sent: false,
@@ -85,7 +85,7 @@ impl Http1 {
         &mut self,
         context: &mut Context<'_>,
         method: &Method,
-    ) -> Poll<Result<ResponseParts, UpstreamError>> {
+    ) -> Poll<Result<Box<ResponseParts>, UpstreamError>> {
         let end = loop {
             if let Some(end) = response::find_end(&self.wire.input, &mut self.scanned) {
                 break end;
@@ -108,11 +108,10 @@ impl Http1 {
             self.body = response::framing(&head, method).map_err(invalid)?;
             self.keep_alive = head.keep_alive;
             // Only such bodies have trailers.
-            let chunked = head.headers.contains_key(TRANSFER_ENCODING);
-            self.nominated = if chunked { hop::nominated(&head.headers) } else { Vec::new() };
+            self.nominated = if head.is_coded() { hop::nominated(&head.headers) } else { Vec::new() };
         }
         let response::Head { status, reason, headers, names, .. } = head;
-        Poll::Ready(Ok(ResponseParts { status, reason, headers, names }))
+        Poll::Ready(Ok(Box::new(ResponseParts { status, reason, headers, names })))
     }
 
     pub fn body_left(&self) -> Option<u64> {

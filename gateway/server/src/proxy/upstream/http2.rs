@@ -122,7 +122,7 @@ impl Http2 {
     }
 
     /// Ready with a head: of an interim response, or of the final one.
-    pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseParts, UpstreamError>> {
+    pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<ResponseParts>, UpstreamError>> {
         let Some(response) = &mut self.response else {
             return Poll::Ready(Err(UpstreamError::Invalid("no response head".to_owned())));
         };
@@ -194,7 +194,7 @@ impl Drop for Http2 {
     }
 }
 
-fn parts_of(head: response::Parts) -> Result<ResponseParts, UpstreamError> {
+fn parts_of(head: response::Parts) -> Result<Box<ResponseParts>, UpstreamError> {
     // RFC 9113, section 8.2.1; `h2` takes it.
     let ends_blank = |value: &HeaderValue| {
         let value = value.as_bytes();
@@ -205,7 +205,7 @@ fn parts_of(head: response::Parts) -> Result<ResponseParts, UpstreamError> {
         return Err(UpstreamError::Invalid(what.to_owned()));
     }
     let reason = Bytes::from_static(head.status.canonical_reason().unwrap_or_default().as_bytes());
-    Ok(ResponseParts { status: head.status, reason, headers: head.headers, names: Names::default() })
+    Ok(Box::new(ResponseParts { status: head.status, reason, headers: head.headers, names: Names::default() }))
 }
 
 /// What became of the stream.

@@ -16,11 +16,12 @@ use bytes::Bytes;
 use h2::Ping;
 use h2::client::{Builder, Connection, SendRequest};
 use parking_lot::Mutex;
-use pingora::protocols::{ALPN, Stream};
+use pingora::protocols::ALPN;
 use tokio::sync::watch;
 
 use super::{UpstreamError, open_transport};
 use crate::proxy::deadline_timer::DeadlineTimer;
+use crate::proxy::transport::Transport;
 use crate::snapshot::Endpoint;
 
 /// Requests at once on one connection. An endpoint may allow fewer.
@@ -164,7 +165,7 @@ pub async fn place(endpoint: &Endpoint) -> Result<Place, UpstreamError> {
 }
 
 /// Makes a connection.
-async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<Stream, Bytes>), UpstreamError> {
+async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<Transport, Bytes>), UpstreamError> {
     let stream = open_transport(endpoint).await?;
     if endpoint.peer.is_tls() && !matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
         return Err(UpstreamError::Invalid("the endpoint does not speak HTTP/2".to_owned()));
@@ -176,7 +177,7 @@ async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT);
-    builder.handshake(stream).await.map_err(|error| {
+    builder.handshake(Transport::new(stream)).await.map_err(|error| {
         UpstreamError::Unreachable(pingora::Error::because(pingora::ErrorType::ConnectError, "HTTP/2", error))
     })
 }
@@ -184,7 +185,7 @@ async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<
 /// Takes the first place on a new connection, and has others wait until the endpoint has said how many there are.
 fn open(
     endpoint: &Endpoint,
-    (sender, connection): (SendRequest<Bytes>, Connection<Stream, Bytes>),
+    (sender, connection): (SendRequest<Bytes>, Connection<Transport, Bytes>),
     tell: watch::Sender<Option<Failed>>,
 ) -> Place {
     let state = Arc::new(State { streams: AtomicUsize::new(1), ..State::default() });
@@ -199,7 +200,7 @@ fn open(
 /// Moves a connection until it has closed. It closes by itself once nobody has a place on it or could take one. `waiting`: to
 /// know when the endpoint has said how many requests it takes at once, and to tell those that wait for it.
 async fn drive(
-    mut connection: Connection<Stream, Bytes>,
+    mut connection: Connection<Transport, Bytes>,
     state: Arc<State>,
     waiting: (SendRequest<Bytes>, watch::Sender<Option<Failed>>),
 ) {

@@ -13,13 +13,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use pingora::ErrorType;
 use pingora::connectors::TransportConnector;
 use pingora::protocols::Stream;
 use witgate_http::http1::field::Names;
 use witgate_http::http1::write::{self, Connection, Framing};
 
+use crate::proxy::transport::Transport;
 use crate::snapshot::Endpoint;
 use crate::upstream::Cause;
 use http1::Http1;
@@ -116,7 +117,7 @@ impl Upstream {
             return Ok(Self::Http2(Box::new(Http2::new(place, endpoint.peer.is_tls()))));
         }
         let stream = open_transport(endpoint).await?;
-        let connection = Box::new(Http1::new(stream));
+        let connection = Box::new(Http1::new(Transport::new(stream)));
         Ok(Self::Http1 { connection, key: endpoint.key, idle_timeout: endpoint.idle_timeout, reused: false })
     }
 
@@ -183,7 +184,7 @@ impl Upstream {
         &mut self,
         context: &mut Context<'_>,
         method: &Method,
-    ) -> Poll<Result<ResponseParts, UpstreamError>> {
+    ) -> Poll<Result<Box<ResponseParts>, UpstreamError>> {
         match self {
             Self::Http1 { connection, .. } => connection.poll_head(context, method),
             Self::Http2(stream) => stream.poll_head(context),
@@ -191,7 +192,7 @@ impl Upstream {
     }
 
     /// Bytes of the response's body, if they are known beforehand.
-    pub fn body_left(&self, _status: StatusCode) -> Option<u64> {
+    pub fn body_left(&self) -> Option<u64> {
         either!(self, stream => stream.body_left())
     }
 
@@ -213,11 +214,11 @@ impl Upstream {
     }
 
     /// Keeps the connection for others, if it is in a state for that.
-    pub async fn release(self, _endpoint: &Endpoint) {
+    pub fn release(self, now: Instant) {
         if let Self::Http1 { connection, key, idle_timeout, .. } = self
             && connection.is_reusable()
         {
-            pool::put(key, connection, idle_timeout);
+            pool::put(key, connection, idle_timeout, now);
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::http1::Http1;
@@ -41,7 +40,7 @@ pub fn take(key: u64, now: Instant) -> Option<Box<Http1>> {
         while let Some(Idle { mut connection, expires }) = idle.pop_back() {
             *count -= 1;
             // An endpoint that has closed, or said something that nobody asked for, has made the connection readable.
-            if expires > now && connection.wire.is_quiet(&mut Context::from_waker(Waker::noop())) {
+            if expires > now && connection.wire.is_quiet() {
                 return Some(connection);
             }
         }
@@ -49,10 +48,10 @@ pub fn take(key: u64, now: Instant) -> Option<Box<Http1>> {
     })
 }
 
-/// Keeps a connection for at most `timeout`; the oldest give way.
-pub fn put(key: u64, mut connection: Box<Http1>, timeout: Duration) {
+/// Keeps a connection for at most `timeout` from `now` on; the oldest give way.
+pub fn put(key: u64, mut connection: Box<Http1>, timeout: Duration, now: Instant) {
     connection.wire.rest();
-    let expires = Instant::now() + timeout;
+    let expires = now + timeout;
     let must_sweep = POOL.with_borrow_mut(|pool| {
         let idle = pool.endpoints.entry(key).or_default();
         if idle.len() >= PER_ENDPOINT {
@@ -82,9 +81,8 @@ impl Pool {
     /// Closes what cannot be used again; gives the number of connections that are left.
     fn sweep(&mut self) -> usize {
         let now = Instant::now();
-        let mut context = Context::from_waker(Waker::noop());
         for idle in self.endpoints.values_mut() {
-            idle.retain_mut(|idle| idle.expires > now && idle.connection.wire.is_quiet(&mut context));
+            idle.retain_mut(|idle| idle.expires > now && idle.connection.wire.is_quiet_and_left());
         }
         self.endpoints.retain(|_, idle| !idle.is_empty());
         self.count = self.endpoints.values().map(VecDeque::len).sum();
