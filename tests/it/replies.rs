@@ -134,6 +134,24 @@ fn trailers_pass_stages_that_want_the_body_whole_or_in_pieces() {
     }
 }
 
+#[test]
+fn trailers_follow_a_request_that_stages_want_whole_be_its_body_empty_or_not() {
+    let upstream = Upstream::new(|_, stream| stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok());
+    let gateway = Gateway::with(&format!(
+        "{}[plugins.bodies]\npath = \"{}\"\n[[routes]]\nname = \"r\"\nupstream = \"u\"\n\
+         stages = [{{ plugin = \"bodies\", grants = [\"kv\"], config = {{ request = \"buffered\" }} }}]\n",
+        upstream.config("u"),
+        guest("bodies").display(),
+    ));
+    for body in ["", "4\r\nbody\r\n"] {
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
+        let asked = format!("{head}{body}0\r\nx-sum: 7\r\n\r\n");
+        assert_eq!(raw(gateway.address(), asked).expect("an answer").status, 200);
+        let received = upstream.received().pop().expect("a request");
+        assert_eq!(received.trailers, [("x-sum".to_owned(), "7".to_owned())], "{body:?}");
+    }
+}
+
 /// Switches to whatever `protocol` says, and echoes.
 fn switching(protocol: &'static str) -> Upstream {
     Upstream::new(move |_, stream| {

@@ -123,19 +123,21 @@ async fn ask_on(
     let head = &mut session.ctx.exchange.here()?.request;
     let is_replaced = exchanged.flow.is_held();
     let framing = match admitted.body {
+        // Trailers follow chunks alone, be there any or none.
+        _ if exchanged.flow.has_trailers() => Framing::Chunked,
         Length::Known(0) if !head.headers.contains_key(CONTENT_LENGTH) => Framing::None,
-        Length::Known(length) if !exchanged.flow.has_trailers() => {
+        Length::Known(length) => {
             // Over HTTP/2 it is the field that says it, and stages may have changed the body.
             if is_replaced {
                 head.headers.insert(CONTENT_LENGTH, length.into());
             }
             Framing::Length(length)
         }
-        _ => {
-            head.headers.remove(CONTENT_LENGTH);
-            Framing::Chunked
-        }
+        _ => Framing::Chunked,
     };
+    if framing == Framing::Chunked {
+        head.headers.remove(CONTENT_LENGTH);
+    }
     let fields = (&head.headers, &admitted.names);
     exchanged.upstream.send(&head.method, &head.path, fields, framing, admitted.upgrade)?;
     let method = head.method.clone();

@@ -72,7 +72,7 @@ pub struct RequestFlow {
     moved: Instant,
     /// The whole body, if it has been held back: what the client sent has been read then.
     held: Option<Bytes>,
-    /// Trailers of a body that has been held back.
+    /// Trailers of a body that has been held back, or has ended: there may be another attempt.
     trailers: Option<Box<HeaderMap>>,
     /// Bytes of it that have been handed over.
     passed: usize,
@@ -111,7 +111,7 @@ impl RequestFlow {
         self.trailers = trailers.map(Box::new);
     }
 
-    /// Whether trailers follow a body that has been held back.
+    /// Whether trailers are known to follow the body.
     pub fn has_trailers(&self) -> bool {
         self.trailers.is_some()
     }
@@ -206,9 +206,7 @@ impl RequestFlow {
             self.passed += piece.len();
             upstream.push(&piece);
             if self.passed == held.len() {
-                // Perhaps once more, to another endpoint.
-                upstream.end(self.trailers.as_deref().cloned());
-                self.done = true;
+                self.end(downstream, upstream);
             }
             return Ok(Poll::Ready(()));
         }

@@ -265,51 +265,54 @@ fn settle_length(
     headers.insert(witgate_http::request_id::FIELD, id);
     // Of a response that came without one it is the time when it came (RFC 9110, section 6.6.1).
     headers.entry(DATE).or_insert_with(date::now);
-    reply.trailers = reply.trailers.take().filter(|_| takes_trailers);
     if is_head || is_bodiless(*status) {
-        // What there is of a body is for nobody: an endpoint's is not waited for.
-        let has_body = left != Some(0);
-        let bytes = match &mut reply.source {
-            Source::Bytes(body) => Some(std::mem::take(body)),
-            Source::Endpoint(_) if has_body => {
-                reply.source = Source::Bytes(Bytes::new());
-                None
-            }
-            Source::Endpoint(_) => None,
-        };
-        reply.trailers = None;
-        if is_head && !is_bodiless(*status) {
-            match bytes {
-                Some(bytes) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()))),
-                None if changed => drop(headers.remove(CONTENT_LENGTH)),
-                None => {}
-            }
-            return Ok(Length::Described);
-        }
-        // A 304 tells the length of what it stands for; a stage's own, one that a stage has made of another status, or one for a body
-        // that stages would change, does not.
-        if *status != StatusCode::NOT_MODIFIED || bytes.is_some() || has_body || changed {
-            headers.remove(CONTENT_LENGTH);
-        }
-        let described = *status == StatusCode::NOT_MODIFIED;
-        return Ok(if described { Length::Described } else { Length::None });
+        return Ok(without_body(reply, (*status, headers), left, changed));
     }
+    reply.trailers = reply.trailers.take().filter(|_| takes_trailers);
     // An endpoint's own body is as long as its head says.
     let is_ours = changed || matches!(reply.source, Source::Bytes(_));
-    match left {
-        Some(length) if reply.trailers.is_none() => {
-            if is_ours {
-                headers.insert(CONTENT_LENGTH, length.into());
-            }
-            Ok(Length::Known(length))
-        }
-        _ => {
-            if is_ours {
-                headers.remove(CONTENT_LENGTH);
-            }
-            Ok(Length::Unknown)
-        }
+    let length = left.filter(|_| reply.trailers.is_none());
+    match length {
+        Some(length) if is_ours => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        None if is_ours => drop(headers.remove(CONTENT_LENGTH)),
+        _ => {}
     }
+    Ok(length.map_or(Length::Unknown, Length::Known))
+}
+
+/// Takes the body off a reply that has none, whatever came: it is to HEAD, or its status says so. What its fields may tell of one is
+/// that which the same request gets with GET, or as the answer to a request without conditions (RFC 9110, section 8.6).
+fn without_body(
+    reply: &mut Reply,
+    (status, headers): (StatusCode, &mut HeaderMap),
+    left: Option<u64>,
+    changed: bool,
+) -> Length {
+    reply.trailers = None;
+    // An endpoint's is not waited for.
+    let has_body = left != Some(0);
+    let bytes = match &mut reply.source {
+        Source::Bytes(body) => Some(std::mem::take(body)),
+        Source::Endpoint(_) if has_body => {
+            reply.source = Source::Bytes(Bytes::new());
+            None
+        }
+        Source::Endpoint(_) => None,
+    };
+    if !is_bodiless(status) {
+        match bytes {
+            Some(bytes) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()))),
+            None if changed => drop(headers.remove(CONTENT_LENGTH)),
+            None => {}
+        }
+        return Length::Described;
+    }
+    // A 304 tells the length of what it stands for; a stage's own, one that a stage has made of another status, or one for a body
+    // that stages would change, does not.
+    if status != StatusCode::NOT_MODIFIED || bytes.is_some() || has_body || changed {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if status == StatusCode::NOT_MODIFIED { Length::Described } else { Length::None }
 }
 
 /// Writes a reply that the stages are done with.

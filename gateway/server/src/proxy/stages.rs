@@ -134,11 +134,12 @@ pub async fn whole(
             _ => std::mem::take(&mut body),
         };
         let last = body.is_empty();
+        let watched = (need == BodyMode::Watched).then(|| piece.clone());
         let exchange = session.ctx.exchange.here()?;
-        (exchange.body, exchange.end_of_stream) = (piece.clone(), last);
+        (exchange.body, exchange.end_of_stream) = (piece, last);
         run(session, route, hook).await?;
         let staged = std::mem::take(&mut session.ctx.exchange.here()?.body);
-        let piece = if need == BodyMode::Watched { piece } else { staged };
+        let piece = watched.unwrap_or(staged);
         match (&mut made, last) {
             (None, true) => return Ok(piece),
             (made, _) => made.get_or_insert_default().extend_from_slice(&piece),
