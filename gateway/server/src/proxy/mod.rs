@@ -7,7 +7,8 @@
 //! request's `context` is dropped.
 //!
 //! Either side speaks HTTP/1, by `witgate-http`, or HTTP/2, by `h2`: `downstream` and `upstream` hide which. Clients' connections
-//! of HTTP/2 are kept by `http2`, and no fault of the gateway concerns more than one request (`panic`).
+//! of HTTP/2 are kept by `http2`. All bytes go over a `transport`, those of HTTP/1 through the buffers of a `wire`. No fault of the
+//! gateway concerns more than one request (`panic`).
 
 mod attempt;
 mod closing;
