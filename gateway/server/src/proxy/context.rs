@@ -184,7 +184,9 @@ impl Drop for RequestCtx<'_> {
         self.gateway.request_ended();
         if let Ok(exchange) = self.exchange.here() {
             recycle(std::mem::take(&mut exchange.request.headers));
-            exchange.response.take().map(|head| recycle(head.headers));
+            if let Some(head) = exchange.response.take() {
+                recycle(head.headers);
+            }
         }
     }
 }

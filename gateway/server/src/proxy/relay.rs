@@ -28,8 +28,8 @@ pub struct Exchanged {
 
 impl Exchanged {
     /// The response has come to its end: keeps the connection for others, if it is in a state for that.
-    pub fn release(self: Box<Self>, now: Instant) {
-        let Self { upstream, attempt, .. } = *self;
+    pub fn release(self, now: Instant) {
+        let Self { upstream, attempt, .. } = self;
         attempt.succeeded();
         upstream.release(now);
     }
@@ -325,7 +325,7 @@ pub async fn await_head(
                 Poll::Ready(Ok(head)) if head.status.is_informational() => {
                     interim += 1;
                     if interim <= INTERIM_LIMIT {
-                        pass_interim(session, head);
+                        pass_interim(session, *head);
                         let _ = session.client.poll_flush(context);
                         flow.note_moved();
                     }
@@ -340,12 +340,12 @@ pub async fn await_head(
 }
 
 /// An interim response of the endpoint, for the client.
-fn pass_interim(session: &mut Session<'_>, head: Box<ResponseParts>) {
+fn pass_interim(session: &mut Session<'_>, head: ResponseParts) {
     // The gateway has said 100 itself, once it wanted the body.
     if head.status == StatusCode::CONTINUE {
         return;
     }
-    let ResponseParts { status, reason, headers, names } = *head;
+    let ResponseParts { status, reason, headers, names } = head;
     session.client.interim(status, &reason, headers, &names);
 }
 

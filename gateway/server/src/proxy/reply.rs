@@ -56,8 +56,8 @@ enum Maker {
 
 impl Reply {
     /// What an endpoint answered.
-    pub fn of_endpoint(parts: Box<ResponseParts>, exchanged: Box<Exchanged>) -> Self {
-        let ResponseParts { status, reason, mut headers, names } = *parts;
+    pub fn of_endpoint(parts: ResponseParts, exchanged: Box<Exchanged>) -> Self {
+        let ResponseParts { status, reason, mut headers, names } = parts;
         // A client that has to upgrade has to learn to what (RFC 9110, section 15.5.22).
         hop::strip(&mut headers, status == StatusCode::UPGRADE_REQUIRED);
         Self {

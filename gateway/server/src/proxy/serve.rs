@@ -67,7 +67,7 @@ async fn walk(session: &mut Session<'_>, arrival: Arrival) -> Result<(), Failure
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Box::pin(tunnel::switch(session, exchanged, head, admitted.upgrade)).await;
             }
-            let mut reply = Reply::of_endpoint(head, exchanged);
+            let mut reply = Reply::of_endpoint(*head, exchanged);
             reply::send(session, &mut reply).await
         }
         Target::Models(server) => Box::pin(answer_by_models(session, &admitted, server, flow)).await,
