@@ -87,6 +87,7 @@ impl Connections {
             if !whole {
                 idle = Instant::now();
             }
+            client.wire.adopt();
         }
     }
 

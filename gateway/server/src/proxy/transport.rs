@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -16,21 +16,38 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 /// A connection that was accepted or made.
 #[derive(Debug)]
 pub enum Transport {
-    /// A socket in clear text, which is asked without a detour: Pingora's stream would ask the clock twice for each read, and
-    /// everything else would pass through two layers more.
-    Socket(AsyncFd<OwnedFd>),
-    /// TLS, or a connection in memory.
+    /// As Pingora has it.
     Stream(Stream),
+    /// A socket in clear text that is asked without a detour, see [`Self::adopt`].
+    Socket(AsyncFd<OwnedFd>),
 }
 
 impl Transport {
-    /// Takes over a connection on which nothing has been said.
     pub fn new(stream: Stream) -> Self {
-        match stream.as_any().downcast_ref::<Plain>().map(own) {
-            Some(Ok(socket)) => Self::Socket(socket),
-            // There is no descriptor left: it works as well as it is.
-            Some(Err(_)) | None => Self::Stream(stream),
+        Self::Stream(stream)
+    }
+
+    /// Takes the socket over, if it is in clear text: Pingora's stream asks the clock twice for each read, and everything passes two
+    /// layers more. It is for connections that are kept, for taking it over costs five system calls. The stream holds nothing back:
+    /// listeners have its buffers off (`listen.rs`), and connectors have none.
+    pub fn adopt(&mut self) {
+        let Some(descriptor) = self.plain() else { return };
+        // If there is no descriptor left, it works as well as it is.
+        let Ok(socket) = descriptor.try_clone_to_owned() else { return };
+        // SAFETY: whoever owns a descriptor gives the same one each time it is asked, and keeps it open.
+        #[expect(unsafe_code, reason = "not every type that has a descriptor is like that")]
+        if let Ok(socket) = unsafe { AsyncFd::register(socket) } {
+            *self = Self::Socket(socket);
         }
+    }
+
+    /// The descriptor of a stream in clear text.
+    fn plain(&self) -> Option<BorrowedFd<'_>> {
+        let Self::Stream(stream) = self else { return None };
+        let descriptor = stream.as_any().downcast_ref::<Plain>()?.as_raw_fd();
+        // SAFETY: it is open as long as the stream lives, which is lent meanwhile.
+        #[expect(unsafe_code, reason = "Pingora's streams do not lend their descriptors")]
+        (descriptor >= 0).then(|| unsafe { BorrowedFd::borrow_raw(descriptor) })
     }
 
     /// Whether nothing has come, not even the end; of what has, some is lost.
@@ -52,26 +69,14 @@ impl Transport {
     /// Has the connection reset when it is dropped, so that nobody takes its end for that of a message. Over TLS that is seen without,
     /// for no closing alert is sent.
     pub fn reset_on_close(&self) {
-        if let Self::Socket(socket) = self {
-            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        let descriptor = match self {
+            Self::Socket(socket) => Some(socket.as_fd()),
+            Self::Stream(_) => self.plain(),
+        };
+        if let Some(descriptor) = descriptor {
+            let _ = SockRef::from(&descriptor).set_linger(Some(Duration::ZERO));
         }
     }
-}
-
-/// The socket of a stream under a descriptor of our own; the stream's own may be closed then.
-fn own(stream: &Plain) -> io::Result<AsyncFd<OwnedFd>> {
-    let descriptor = stream.as_raw_fd();
-    if descriptor < 0 {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    // SAFETY: it is open, for the stream lives.
-    #[expect(unsafe_code, reason = "Pingora's streams do not lend their descriptors")]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    let socket = borrowed.try_clone_to_owned()?;
-    // SAFETY: whoever owns a descriptor gives the same one each time it is asked, and keeps it open.
-    #[expect(unsafe_code, reason = "not every type that has a descriptor is like that")]
-    let registered = unsafe { AsyncFd::register(socket) };
-    Ok(registered?)
 }
 
 impl AsyncRead for Transport {
@@ -196,9 +201,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let transport = Transport::new(Box::new(Plain::from(stream)));
-        assert!(matches!(transport, Transport::Socket(_)));
-        (client, transport)
+        (client, Transport::new(Box::new(Plain::from(stream))))
     }
 
     /// Both ways, more than buffers of the kernel hold, in pieces, and to the end.
@@ -233,18 +236,27 @@ mod tests {
         assert!(echoed == sent);
     }
 
+    async fn adopted() -> (TcpStream, Transport) {
+        let (near, mut far) = pair().await;
+        far.adopt();
+        assert!(matches!(far, Transport::Socket(_)));
+        (near, far)
+    }
+
     #[tokio::test]
     async fn what_is_sent_arrives_over_sockets_and_in_memory() {
-        let (near, far) = pair().await;
-        exchange(near, far).await;
+        for (near, far) in [pair().await, adopted().await] {
+            exchange(near, far).await;
+        }
         let (near, far) = tokio::io::duplex(64 * 1024);
         exchange(near, Transport::new(Box::new(far))).await;
     }
 
     #[tokio::test]
     async fn a_connection_is_quiet_until_something_comes_be_it_the_end() {
-        for ends in [false, true] {
-            let (mut near, mut far) = pair().await;
+        for (ends, (mut near, mut far)) in
+            [(false, pair().await), (true, pair().await), (false, adopted().await), (true, adopted().await)]
+        {
             assert!(far.is_quiet());
             near.write_all(b"1").await.unwrap();
             assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 1);
@@ -264,17 +276,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_is_reset_on_close_has_no_end() {
-        let (mut near, far) = pair().await;
-        far.reset_on_close();
-        drop(far);
-        let error = near.read(&mut [0]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        for (mut near, far) in [pair().await, adopted().await] {
+            far.reset_on_close();
+            drop(far);
+            let error = near.read(&mut [0]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
     }
 
     #[tokio::test]
     async fn a_reader_that_waits_is_woken_after_each_short_read() {
         let (mut near, mut far) = pair().await;
         for piece in 0..100_u8 {
+            if piece == 10 {
+                // What has come before is there afterwards.
+                near.write_all(b"x").await.unwrap();
+                far.adopt();
+                assert_eq!(far.read_u8().await.unwrap(), b'x');
+            }
             let (read, ()) = tokio::join!(
                 async {
                     let mut byte = [0; 64];

@@ -152,6 +152,11 @@ impl Wire {
         Pin::new(&mut self.transport).poll_shutdown(context)
     }
 
+    /// For a connection that is kept, see [`Transport::adopt`].
+    pub fn adopt(&mut self) {
+        self.transport.adopt();
+    }
+
     /// See [`Transport::reset_on_close`].
     pub fn reset_on_close(&self) {
         self.transport.reset_on_close();

@@ -39,10 +39,11 @@ use crate::telemetry::Record;
 /// Serves a connection that speaks HTTP/2. `ahead`: what was read of it before, the preface included.
 pub async fn serve(
     gateway: &Arc<Gateway>,
-    (transport, ahead): (Transport, BytesMut),
+    (mut transport, ahead): (Transport, BytesMut),
     origin: Origin,
     shutdown: &ShutdownWatch,
 ) {
+    transport.adopt();
     let (wire, watch) = Watched::new(transport, ahead);
     let mut keeper = Keeper::new(Arc::clone(gateway), Arc::new(origin), watch, shutdown);
     let handshake = pin!(settings(gateway).handshake::<_, Bytes>(wire));

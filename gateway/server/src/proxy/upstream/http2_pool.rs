@@ -177,7 +177,9 @@ async fn connect(endpoint: &Endpoint) -> Result<(SendRequest<Bytes>, Connection<
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT);
-    builder.handshake(Transport::new(stream)).await.map_err(|error| {
+    let mut transport = Transport::new(stream);
+    transport.adopt();
+    builder.handshake(transport).await.map_err(|error| {
         UpstreamError::Unreachable(pingora::Error::because(pingora::ErrorType::ConnectError, "HTTP/2", error))
     })
 }

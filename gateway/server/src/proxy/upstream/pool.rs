@@ -51,6 +51,7 @@ pub fn take(key: u64, now: Instant) -> Option<Box<Http1>> {
 /// Keeps a connection for at most `timeout` from `now` on; the oldest give way.
 pub fn put(key: u64, mut connection: Box<Http1>, timeout: Duration, now: Instant) {
     connection.wire.rest();
+    connection.wire.adopt();
     let expires = now + timeout;
     let must_sweep = POOL.with_borrow_mut(|pool| {
         let idle = pool.endpoints.entry(key).or_default();
