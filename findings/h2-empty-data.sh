@@ -14,7 +14,7 @@
 # Why a gateway cares: a valid peer that flushes before it has data (a stream of events, a gRPC client, a proxy before
 # it) loses the connection after hours, and each request that is on it at that moment; toward an upstream the same holds for
 # responses. Witgate has a limit of its own, of frames that bring nothing per 10 seconds
-# (gateway/server/src/proxy/http2/watched.rs); this one lies below it.
+# (gateway/server/src/proxy/http2/watched/inbound.rs); this one lies below it.
 #
 # Prints, and exits with 1 where that changes:
 #   0 bytes: 100 answered of 300; enhance_your_calm too_many_data_frames
