@@ -1,9 +1,6 @@
 //! Start, check, drain, exit.
 
-use std::io::Write;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use witgate_tests::gateway::binary;
 use witgate_tests::http2::{DATA, GOAWAY, HEADERS, Http2, get};
@@ -15,19 +12,12 @@ fn all(upstream: &Upstream) -> String {
 
 #[test]
 fn sigterm_lets_requests_in_flight_end_and_refuses_new_connections() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::new(move |_, stream| {
-        arrived.send(()).expect("sent");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("done");
     let gateway = Gateway::with(&all(&upstream));
     let mut idle = Connection::open(gateway.address());
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     assert_eq!(gateway.admin("/ready").status, 200);
     gateway.signal(libc::SIGTERM);
     assert!(idle.is_closed(), "an idle connection is closed");
@@ -35,7 +25,7 @@ fn sigterm_lets_requests_in_flight_end_and_refuses_new_connections() {
         .eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
     assert_eq!(gateway.admin("/ready").status, 503);
     assert_eq!(gateway.admin("/live").status, 200);
-    go.send(()).expect("sent");
+    hold.release();
     let answer = busy.response().expect("the request in flight is answered");
     assert_eq!(answer.text(), "done");
     assert!(gateway.exit().success());
@@ -43,14 +33,7 @@ fn sigterm_lets_requests_in_flight_end_and_refuses_new_connections() {
 
 #[test]
 fn a_drain_ends_at_its_time_limit() {
-    let (arrived, has_arrived) = channel();
-    let (_hold, held) = channel::<()>();
-    let held = Mutex::new(held);
-    let upstream = Upstream::new(move |_, _| {
-        arrived.send(()).expect("sent");
-        let _ = held.lock().expect("not poisoned").recv();
-        false
-    });
+    let (upstream, hold) = Upstream::held("done");
     let site = Site::new(&format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\naccept_timeout = \"0ms\"\n\
          drain_timeout = \"1s\"\n{}",
@@ -59,30 +42,26 @@ fn a_drain_ends_at_its_time_limit() {
     let gateway = site.start();
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.signal(libc::SIGTERM);
     assert!(gateway.exit().success());
     let answer = busy.response().expect("it is told, for nothing had been sent");
     assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
 }
 
-/// With an accept timeout, and an upstream that answers when it is told to.
-fn accepting(time: &str, answer: impl Fn() + Send + Sync + 'static) -> (Upstream, Gateway) {
-    let upstream = Upstream::new(move |_, stream| {
-        answer();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
-    });
+/// With an accept timeout.
+fn accepting(time: &str, upstream: &Upstream) -> Gateway {
     let site = Site::new(&format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [runtime]\naccept_timeout = \"{time}\"\n{}",
-        all(&upstream)
+        all(upstream)
     ));
-    (upstream, site.start())
+    site.start()
 }
 
 #[test]
 fn after_sigterm_connections_are_accepted_for_a_while_and_told_to_close() {
-    let (_upstream, mut gateway) = accepting("1h", || ());
+    let mut gateway = accepting("1h", &Upstream::saying("done"));
     let mut kept = Connection::open(gateway.address());
     kept.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(kept.response().expect("an answer").header("connection"), None);
@@ -112,42 +91,30 @@ fn after_sigterm_connections_are_accepted_for_a_while_and_told_to_close() {
 
 #[test]
 fn accepting_ends_at_its_time_limit_and_requests_in_flight_still_end() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let (_upstream, gateway) = accepting("300ms", move || {
-        arrived.send(()).expect("sent");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
-    });
+    let (upstream, hold) = Upstream::held("done");
+    let gateway = accepting("300ms", &upstream);
     let mut idle = Connection::open(gateway.address());
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.signal(libc::SIGINT);
     gateway
         .eventually("new connections are refused", |gateway| std::net::TcpStream::connect(gateway.address()).is_err());
     assert!(idle.is_closed(), "an idle connection is closed");
     let text = gateway.admin("/ready").text();
     assert!(text.starts_with("draining\nno connections are accepted; requests in flight: 1"), "{text}");
-    go.send(()).expect("sent");
+    hold.release();
     assert_eq!(busy.response().expect("the request in flight is answered").text(), "done");
     assert!(gateway.exit().success());
 }
 
 #[test]
 fn a_second_signal_stops_at_once() {
-    let (arrived, has_arrived) = channel();
-    let (_hold, held) = channel::<()>();
-    let held = Mutex::new(held);
-    let upstream = Upstream::new(move |_, _| {
-        arrived.send(()).expect("sent");
-        let _ = held.lock().expect("not poisoned").recv();
-        false
-    });
+    let (upstream, hold) = Upstream::held("done");
     let mut gateway = Gateway::with(&all(&upstream));
     let mut busy = Connection::open(gateway.address());
     busy.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.signal(libc::SIGINT);
     gateway.await_line(|line| line.contains("draining"));
     gateway.signal(libc::SIGINT);

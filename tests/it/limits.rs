@@ -28,12 +28,7 @@ fn a_body_over_the_limit_of_its_route_is_refused() {
 
 #[test]
 fn an_upstream_that_does_not_answer_in_time_gives_504() {
-    let (_hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
-    let upstream = Upstream::new(move |_, _| {
-        let _ = held.lock().expect("not poisoned").recv();
-        false
-    });
+    let (upstream, _hold) = Upstream::held("late");
     let mut gateway = Gateway::with(&format!(
         "{}[[routes]]\nname = \"all\"\nupstream = \"u\"\ndeadline = \"300ms\"\n",
         upstream.config("u")

@@ -1,9 +1,5 @@
 //! The shipped plugins, through the binary.
 
-use std::io::Write;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
-
 use witgate_tests::gateway::{guest, plugin};
 use witgate_tests::{Connection, Gateway, Site, Upstream};
 
@@ -138,14 +134,7 @@ fn a_bucket_survives_a_reload_that_does_not_change_its_rate() {
 
 #[test]
 fn an_overloaded_gateway_sheds_the_unimportant_first() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::new(move |_, stream| {
-        arrived.send(()).expect("sent");
-        let _ = wait.lock().expect("not poisoned").recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("ok");
     let gateway = Gateway::with(&format!(
         "{}[load.edge]\nin_flight_limit = 10\ncpu_limit = \"100%\"\n[plugins.shed]\npath = \"{}\"\n\
          [[routes]]\nname = \"all\"\nupstream = \"u\"\n\
@@ -157,19 +146,20 @@ fn an_overloaded_gateway_sheds_the_unimportant_first() {
         .map(|_| {
             let mut connection = Connection::open(gateway.address());
             connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-priority: 255\r\n\r\n");
-            has_arrived.recv().expect("the upstream has the request");
+            hold.arrived();
             connection
         })
         .collect();
     let refused = gateway.get_with("/", &[("x-priority", "0")]);
     assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"));
     assert!(refused.header("retry-after").is_some());
-    (0..10).for_each(|_| go.send(()).expect("sent"));
+    (0..10).for_each(|_| hold.release());
     for mut connection in busy {
         assert_eq!(connection.response().expect("an answer").status, 200);
     }
     gateway.eventually("the scope is empty again", |gateway| {
-        gateway.get_with("/", &[("x-priority", "0")]).status == 200 || go.send(()).is_err()
+        hold.release();
+        gateway.get_with("/", &[("x-priority", "0")]).status == 200
     });
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Command, Output};
 
+use witgate_tests::upstream::hold;
 use witgate_tests::{Connection, Gateway, Site, Upstream};
 
 fn curl(arguments: &[&str]) -> Output {
@@ -132,11 +133,10 @@ fn a_websocket_passes_bytes_both_ways_after_the_handshake() {
 
 /// Has bytes pass through a tunnel when the deadline, which was for its handshake, is over. False: the handshake was late.
 fn outlives_its_deadline(deadline: &str) -> bool {
-    let (_hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let (_hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
         if request.target == "/hangs" {
-            let _ = held.lock().expect("not poisoned").recv();
+            wait();
             return false;
         }
         assert_eq!(request.header("upgrade").as_deref(), Some("websocket"));

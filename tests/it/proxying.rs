@@ -5,6 +5,7 @@ use std::process::Command;
 
 use witgate_tests::client::{get, request};
 use witgate_tests::nginx::Nginx;
+use witgate_tests::upstream::hold;
 use witgate_tests::{Connection, Gateway, Upstream};
 
 /// Deterministic bytes that no compression or text conversion survives unnoticed.
@@ -200,11 +201,10 @@ fn early_hints_do_not_disturb_the_final_response() {
 
 #[test]
 fn a_body_streams_while_it_is_being_made() {
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
+    let (hold, wait) = hold();
     let upstream = Upstream::new(move |_, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nfirst").expect("written");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
+        wait();
         stream.write_all(b"end").is_ok()
     });
     let gateway = before(upstream.address());
@@ -213,7 +213,7 @@ fn a_body_streams_while_it_is_being_made() {
     assert_eq!(connection.head().expect("a head").status, 200);
     let mut first = [0; 5];
     connection.stream().read_exact(&mut first).expect("the first part comes before the rest is made");
-    go.send(()).expect("sent");
+    hold.release();
     let mut rest = [0; 3];
     connection.stream().read_exact(&mut rest).expect("the rest");
     assert_eq!((&first, &rest), (b"first", b"end"));

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 
 use witgate_tests::gateway::guest;
+use witgate_tests::upstream::hold;
 use witgate_tests::{Connection, Gateway, Upstream};
 
 fn gateway(upstream: &Upstream, grants: &str, more: &str) -> Gateway {
@@ -68,11 +69,10 @@ fn an_upstream_that_is_granted_can_be_asked_and_no_other() {
 
 #[test]
 fn a_slow_upstream_costs_a_call_its_time_and_nobody_else() {
-    let (_hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let (_hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
         if request.method == "POST" {
-            let _ = held.lock().expect("not poisoned").recv();
+            wait();
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
     });

@@ -1,9 +1,6 @@
 //! A reload is a transaction, and nobody notices it who should not.
 
-use std::io::Write;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use witgate_tests::gateway::{guest, plugin};
 use witgate_tests::{Connection, Gateway, Upstream};
@@ -83,14 +80,7 @@ fn static_settings_are_refused_by_name() {
 
 #[test]
 fn a_request_in_flight_ends_on_the_generation_it_began_with() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::new(move |_, stream| {
-        arrived.send(()).expect("sent");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("ok");
     let tagged = |tag: &str| {
         format!(
             "{}[plugins.tagger]\npath = \"{}\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\n\
@@ -102,16 +92,16 @@ fn a_request_in_flight_ends_on_the_generation_it_began_with() {
     let mut gateway = Gateway::with(&tagged("old"));
     let mut connection = Connection::open(gateway.address());
     connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: inflight-1\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.reconfigure(&tagged("new"));
     assert_eq!(gateway.metric("witgate_generations_live"), 2.0);
-    go.send(()).expect("sent");
+    hold.release();
     let answer = connection.response().expect("an answer");
     assert_eq!(answer.header("x-tag").as_deref(), Some("old"), "request and response saw different generations");
     assert_eq!(upstream.last().header("x-tag").as_deref(), Some("old"));
     assert_eq!(gateway.record("inflight-1")["generation"], 1);
     gateway.eventually("the old generation is gone", |gateway| gateway.metric("witgate_generations_live") == 1.0);
-    go.send(()).expect("sent");
+    hold.release();
     assert_eq!(gateway.get("/").header("x-tag").as_deref(), Some("new"));
 }
 

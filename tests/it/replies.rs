@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use witgate_tests::client::{Response, get, raw, request};
 use witgate_tests::gateway::guest;
+use witgate_tests::upstream::hold;
 use witgate_tests::{Connection, Gateway, Upstream, at_some_pace};
 
 /// Scripts that mark the responses that they see, and that answer requests.
@@ -203,21 +203,14 @@ fn a_switch_to_what_nobody_asked_for_is_an_error_of_the_upstream() {
 
 #[test]
 fn a_response_whose_head_is_written_while_the_gateway_drains_says_close() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::new(move |_, stream| {
-        arrived.send(()).expect("sent");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("done");
     let mut gateway = Gateway::with(&format!("{}{}", upstream.config("u"), route("r", "u", "", "")));
     let mut connection = Connection::open(gateway.address());
     connection.send("GET /r HTTP/1.1\r\nhost: a\r\n\r\n");
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.signal(libc::SIGTERM);
     gateway.await_line(|line| line.contains("draining"));
-    go.send(()).expect("sent");
+    hold.release();
     let answer = connection.response().expect("an answer");
     assert_eq!((answer.text().as_str(), answer.header("connection").as_deref()), ("done", Some("close")));
     assert!(connection.is_closed());
@@ -225,15 +218,12 @@ fn a_response_whose_head_is_written_while_the_gateway_drains_says_close() {
 
 #[test]
 fn requests_that_are_cut_off_when_draining_takes_too_long_are_recorded_as_such() {
-    let (arrived, has_arrived) = channel();
-    let (_hold, held) = channel::<()>();
-    let held = Mutex::new(held);
+    let (hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
         if request.target == "/begun" {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n0123456789");
         }
-        arrived.send(()).expect("sent");
-        let _ = held.lock().expect("not poisoned").recv();
+        wait();
         false
     });
     let tunnel = switching("upgrade: websocket\r\n");
@@ -250,7 +240,7 @@ fn requests_that_are_cut_off_when_draining_takes_too_long_are_recorded_as_such()
         connection.send(format!(
             "POST /{path} HTTP/1.1\r\nhost: a\r\nx-request-id: {path}\r\ncontent-length: 5\r\n\r\nhello"
         ));
-        has_arrived.recv().expect("the upstream has the request");
+        hold.arrived();
         connection
     });
     let mut switched = Connection::open(gateway.address());

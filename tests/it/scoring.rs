@@ -2,11 +2,10 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 
 use witgate_tests::client;
 use witgate_tests::gateway::{guest, plugin};
+use witgate_tests::upstream::hold;
 use witgate_tests::{Gateway, Site, Upstream};
 
 /// A model made for tests.
@@ -131,11 +130,10 @@ fn a_score_chooses_upstream_cost_and_priority() {
 
 #[test]
 fn priority_is_what_shedding_goes_by() {
-    let (release, held) = channel();
-    let held = Mutex::new(held);
+    let (hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
         if request.target == "/held" {
-            held.lock().expect("nobody panicked").recv().expect("released");
+            wait();
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok()
     });
@@ -152,7 +150,7 @@ fn priority_is_what_shedding_goes_by() {
     let shed = gateway.get_with("/", &[("x-score", "0.6")]);
     assert_eq!((shed.status, shed.code().as_str()), (503, "OVERLOADED"), "seven of ten: no room for the unimportant");
     assert_eq!(gateway.get_with("/", &[("x-score", "0.1")]).status, 200);
-    (0..7).for_each(|_| release.send(()).expect("the upstream waits"));
+    (0..7).for_each(|_| hold.release());
     assert!(holding.into_iter().all(|thread| thread.join().expect("answered") == 200));
 }
 

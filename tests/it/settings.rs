@@ -1,6 +1,5 @@
 //! Settings that have no suite of their own do what they say.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -190,12 +189,7 @@ fn a_plugin_with_an_instance_for_each_call_cannot_keep_what_it_saw() {
 
 #[test]
 fn a_client_that_leaves_ends_its_request() {
-    let (_hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
-    let upstream = Upstream::new(move |_, stream| {
-        let _ = held.lock().expect("not poisoned").recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_ok()
-    });
+    let (upstream, _hold) = Upstream::held("late");
     let mut gateway = Gateway::with(&all(&upstream));
     let mut connection = Connection::open(gateway.address());
     connection.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: gone-1\r\n\r\n");

@@ -2,10 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use witgate_tests::upstream::{Hold, hold};
 use witgate_tests::{Connection, Gateway, Upstream, at_some_pace};
 
 fn gateway(upstream: &Upstream, limits: &str, route: &str) -> Gateway {
@@ -14,21 +13,20 @@ fn gateway(upstream: &Upstream, limits: &str, route: &str) -> Gateway {
 }
 
 /// Answers with what `begin` says, and with ten bytes once it is told to or the test is over.
-fn held(begin: &'static str) -> (Upstream, Sender<()>) {
-    let (release, hold) = channel();
-    let hold: Mutex<Receiver<()>> = Mutex::new(hold);
+fn held(begin: &'static str) -> (Upstream, Hold) {
+    let (hold, wait) = hold();
     let upstream = Upstream::new(move |_, stream| {
         stream.write_all(begin.as_bytes()).expect("written");
-        let _ = hold.lock().expect("not poisoned").recv();
+        wait();
         let _ = stream.write_all(b"0123456789");
         false
     });
-    (upstream, release)
+    (upstream, hold)
 }
 
 #[test]
 fn an_upstream_that_hangs_ends_a_request_that_has_no_deadline() {
-    let (upstream, _release) = held("");
+    let (upstream, _hold) = held("");
     let mut gateway = gateway(&upstream, "read_timeout = \"300ms\"", "deadline = \"none\"");
     let answer = gateway.get_with("/", &[("x-request-id", "hung-1")]);
     assert_eq!((answer.status, answer.code().as_str()), (504, "DEADLINE_EXCEEDED"));
@@ -39,7 +37,7 @@ fn an_upstream_that_hangs_ends_a_request_that_has_no_deadline() {
 #[test]
 fn an_upstream_that_hangs_within_a_body_ends_the_response() {
     at_some_pace("the head comes within the limit, and no more", |times| {
-        let (upstream, _release) = held("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nbegin");
+        let (upstream, _hold) = held("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nbegin");
         let limit = format!("read_timeout = \"{}ms\"", 300 * times);
         let mut gateway = gateway(&upstream, &limit, "deadline = \"none\"");
         let mut connection = Connection::open(gateway.address());
@@ -55,13 +53,13 @@ fn a_stream_may_be_quiet_where_there_is_no_limit_for_it() {
     let begin = "HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\nbegin";
     // By a key, and by a deadline beside which there is none by default.
     for (limits, route) in [("read_timeout = \"none\"", "deadline = \"none\""), ("", "deadline = \"1h\"")] {
-        let (upstream, release) = held(begin);
+        let (upstream, hold) = held(begin);
         let gateway = gateway(&upstream, limits, route);
         let mut connection = Connection::open(gateway.address());
         connection.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(connection.head().map(|head| head.status), Some(200));
         std::thread::park_timeout(Duration::from_millis(600));
-        release.send(()).expect("held");
+        hold.release();
         let mut body = [0; 15];
         connection.stream().read_exact(&mut body).expect("all of it");
         assert_eq!(&body, b"begin0123456789");

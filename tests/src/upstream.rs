@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+
+use crate::gateway::PATIENCE;
 
 /// A request as an upstream got it.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,36 @@ impl Received {
 
 type Answer = dyn Fn(&Received, &mut TcpStream) -> bool + Send + Sync;
 
+/// What a test holds answers back by.
+pub struct Hold {
+    arrivals: Receiver<()>,
+    go: Sender<()>,
+}
+
+impl Hold {
+    /// Waits until another answer has come to where it waits.
+    pub fn arrived(&self) {
+        self.arrivals.recv_timeout(PATIENCE).expect("the upstream has the request");
+    }
+
+    /// Lets one answer go on: one that waits, or the next one that would.
+    pub fn release(&self) {
+        self.go.send(()).expect("the upstream is there");
+    }
+}
+
+/// What a test holds answers back by, and what they call to wait. They go on when the test lets them, or is over.
+pub fn hold() -> (Hold, impl Fn() + Send + Sync + 'static) {
+    let (arrived, arrivals) = channel();
+    let (go, released) = channel();
+    let released = Mutex::new(released);
+    let wait = move || {
+        let _ = arrived.send(());
+        let _ = released.lock().expect("not poisoned").recv();
+    };
+    (Hold { arrivals, go }, wait)
+}
+
 /// A small HTTP/1.1 server whose every answer a test decides. It remembers what it received.
 pub struct Upstream {
     address: SocketAddr,
@@ -36,10 +69,17 @@ pub struct Upstream {
 impl Upstream {
     /// Answers 200 with `text` to everything.
     pub fn saying(text: &'static str) -> Self {
-        Self::new(move |_, stream| {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n", text.len());
-            stream.write_all(format!("{head}{text}").as_bytes()).is_ok()
-        })
+        Self::new(move |_, stream| say(stream, text))
+    }
+
+    /// As [`Self::saying`], once the test lets each answer go.
+    pub fn held(text: &'static str) -> (Self, Hold) {
+        let (hold, wait) = hold();
+        let upstream = Self::new(move |_, stream| {
+            wait();
+            say(stream, text)
+        });
+        (upstream, hold)
     }
 
     /// Answers with whatever `answer` writes; false closes the connection.
@@ -90,6 +130,11 @@ impl Upstream {
     pub fn config(&self, name: &str) -> String {
         format!("[upstreams.{name}]\nendpoints = [\"{}\"]\n", self.address)
     }
+}
+
+fn say(stream: &mut TcpStream, text: &str) -> bool {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n", text.len());
+    stream.write_all(format!("{head}{text}").as_bytes()).is_ok()
 }
 
 fn serve(stream: TcpStream, answer: &Answer, log: &Mutex<Vec<Received>>) {
