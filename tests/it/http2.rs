@@ -232,17 +232,17 @@ fn the_form_of_a_refusal_is_what_the_client_accepts() {
 fn what_the_library_refuses_is_answered_recorded_and_counted_too() {
     let upstream = Upstream::saying("ok");
     let mut gateway = site(&upstream, "");
-    let no_path = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "a.test")]);
+    let no_path = vec![(":method", "GET"), (":scheme", "http"), (":authority", "a.test")];
     let twice =
-        block(&[(":method", "GET"), (":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")]);
-    let bad_authority = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "a b"), (":path", "/")]);
-    let websocket = block(&[
+        vec![(":method", "GET"), (":method", "GET"), (":scheme", "http"), (":authority", "a.test"), (":path", "/")];
+    let bad_authority = vec![(":method", "GET"), (":scheme", "http"), (":authority", "a b"), (":path", "/")];
+    let websocket = vec![
         (":method", "CONNECT"),
         (":protocol", "websocket"),
         (":scheme", "http"),
         (":authority", "a.test"),
         (":path", "/"),
-    ]);
+    ];
     let cases = [
         ("Connection", get("/", &[("connection", "close")])),
         ("Transfer-Encoding", get("/", &[("transfer-encoding", "chunked")])),
@@ -286,12 +286,12 @@ fn what_the_library_refuses_is_answered_recorded_and_counted_too() {
 fn a_head_that_ends_the_connection_is_answered_before() {
     let mut gateway = site(&Upstream::saying("ok"), "");
     for (name, head) in [
-        ("a capital letter", get("/", &[("X-Upper", "1")])),
-        ("a control character", get("/", &[("x", "a\nb")])),
+        ("a capital letter", block(&get("/", &[("X-Upper", "1")]))),
+        ("a control character", block(&get("/", &[("x", "a\nb")]))),
         ("no compression of ours", vec![0xff; 40]),
     ] {
         let mut client = Http2::open(gateway.address());
-        client.headers(1, &head, true);
+        client.frame(HEADERS, END_HEADERS | END_STREAM, 1, &head);
         let (status, fields, _) = client.plain_answer(1);
         assert_eq!(status, 400, "{name}");
         let goaway = client.await_frame(GOAWAY).expect("a GOAWAY");
@@ -354,7 +354,12 @@ fn priorities_do_no_harm() {
     // PRIORITY_UPDATE (RFC 9218), and a frame of a kind that nobody knows.
     client.frame(0x10, 0, 0, &[&[0, 0, 0, 5][..], b"u=1"].concat());
     client.frame(0xbe, 0xff, 7, b"?");
-    client.frame(HEADERS, END_HEADERS | END_STREAM | 0x20, 5, &[&[0, 0, 0, 3, 200][..], &get("/", &[])].concat());
+    client.frame(
+        HEADERS,
+        END_HEADERS | END_STREAM | 0x20,
+        5,
+        &[&[0, 0, 0, 3, 200][..], &block(&get("/", &[]))].concat(),
+    );
     let head = client.next().expect("a head");
     assert_eq!((head.kind, head.stream), (HEADERS, 5));
 }

@@ -1,20 +1,16 @@
 //! Connections of HTTP/2 that are slow, idle or meant to do harm, and those that end well.
 
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use http::Request;
 use witgate_tests::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, PING, PREFACE, RST_STREAM, SETTINGS, block,
-    frame, get,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, Http2, PING, PREFACE, RST_STREAM,
+    SETTINGS, block, frame, get,
 };
 use witgate_tests::{Gateway, Upstream, at_some_pace};
 
 use crate::http2::{ask, connect, run, site, whole};
-
-const CALM: u32 = 11;
 
 fn impatient(upstream: &Upstream) -> Gateway {
     site(upstream, "[downstream]\nheader_timeout = \"300ms\"\nidle_timeout = \"20s\"\n")
@@ -30,7 +26,7 @@ fn ends_soon(mut client: Http2) -> bool {
 #[test]
 fn a_head_that_does_not_end_is_answered_408_and_ends_the_connection() {
     let mut gateway = impatient(&Upstream::saying("ok"));
-    let head = get("/", &[]);
+    let head = block(&get("/", &[]));
     let pieces: [&dyn Fn(&mut Http2); 3] = [
         // CONTINUATION never comes.
         &|client| client.frame(HEADERS, END_STREAM, 1, &head),
@@ -50,7 +46,7 @@ fn a_head_that_does_not_end_is_answered_408_and_ends_the_connection() {
         let (status, fields, _) = client.plain_answer(1);
         assert_eq!(status, 408, "{at}");
         assert!(began.elapsed() >= Duration::from_millis(250), "{at}: {:?}", began.elapsed());
-        assert_eq!(client.next().map(|goaway| (goaway.kind, goaway.code())), Some((GOAWAY, CALM)), "{at}");
+        assert_eq!(client.next().map(|goaway| (goaway.kind, goaway.code())), Some((GOAWAY, ENHANCE_YOUR_CALM)), "{at}");
         assert!(client.next().is_none(), "{at}");
         let id = &fields.iter().find(|(name, _)| name == "x-request-id").expect("an id").1;
         let record = gateway.record(id);
@@ -87,7 +83,7 @@ fn a_connection_that_dribbles_ends_though_requests_are_served_on_it() {
     client.headers(1, &get("/", &[]), true);
     assert_eq!(client.next().map(|head| (head.kind, head.stream)), Some((HEADERS, 1)));
     // Each byte of a head comes long before the limit; all of them do not.
-    let bytes = frame(HEADERS, END_HEADERS | END_STREAM, 3, &get("/", &[]));
+    let bytes = frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&get("/", &[])));
     let began = Instant::now();
     for byte in &bytes {
         client.send(&[*byte]);
@@ -96,7 +92,7 @@ fn a_connection_that_dribbles_ends_though_requests_are_served_on_it() {
             break;
         }
     }
-    assert!(client.await_frame(GOAWAY).is_some_and(|goaway| goaway.code() == CALM));
+    assert!(client.await_frame(GOAWAY).is_some_and(|goaway| goaway.code() == ENHANCE_YOUR_CALM));
 }
 
 #[test]
@@ -107,9 +103,9 @@ fn heads_one_after_the_other_are_not_taken_for_a_slow_one() {
         let mut client = Http2::open(gateway.address());
         (0..12).all(|at| {
             let stream = 1 + 2 * at;
-            let bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, &get("/", &[]));
+            let bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&get("/", &[])));
             // The end of one comes with the beginning of the next, as it does in a stream of bytes.
-            let next = frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, &get("/", &[]));
+            let next = frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, &block(&get("/", &[])));
             if at == 0 {
                 client.send(&bytes[..5]);
             }
@@ -136,25 +132,18 @@ fn an_idle_connection_is_told_to_go_and_closed() {
 
 #[test]
 fn sigterm_lets_streams_end_and_wants_no_more() {
-    let (arrived, has_arrived) = channel();
-    let (go, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let upstream = Upstream::new(move |_, stream| {
-        arrived.send(()).expect("sent");
-        wait.lock().expect("not poisoned").recv().expect("told to go on");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("done");
     let gateway = site(&upstream, "");
     let mut client = Http2::open(gateway.address());
     client.headers(1, &get("/", &[]), true);
-    has_arrived.recv().expect("the upstream has the request");
+    hold.arrived();
     gateway.signal(libc::SIGTERM);
     let first = client.next().expect("a GOAWAY");
     assert_eq!((first.kind, first.code(), &first.payload[..4]), (GOAWAY, 0, &[0x7f, 0xff, 0xff, 0xff][..]));
     // After a round trip, in which requests may have been on their way, it says which it has taken.
     let second = client.next().expect("another GOAWAY");
     assert_eq!((second.kind, second.code(), &second.payload[..4]), (GOAWAY, 0, &[0, 0, 0, 1][..]));
-    go.send(()).expect("sent");
+    hold.release();
     assert_eq!(client.await_frame(DATA).map(|data| data.payload), Some(b"done".to_vec()));
     while client.next().is_some() {}
     assert!(gateway.exit().success());
@@ -177,7 +166,7 @@ fn flood(gateway: &Gateway, mut bytes: impl FnMut(u32) -> Vec<u8>) -> u32 {
 #[test]
 fn floods_end_the_connection_and_are_counted() {
     let mut gateway = site(&Upstream::saying("ok"), "");
-    let head = get("/", &[]);
+    let head = block(&get("/", &[]));
     let partial = |at: u32| if at == 0 { frame(HEADERS, 0, 1, &head) } else { frame(CONTINUATION, 0, 1, b"") };
     let empty = |at: u32| {
         if at == 0 {
@@ -190,11 +179,11 @@ fn floods_end_the_connection_and_are_counted() {
         let stream = 1 + 2 * at;
         [frame(HEADERS, END_HEADERS | END_STREAM, stream, &head), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
     };
-    assert_eq!(flood(&gateway, |_| frame(PING, 0, 0, b"pingpong")), CALM, "PING");
-    assert_eq!(flood(&gateway, |_| frame(SETTINGS, 0, 0, b"")), CALM, "SETTINGS");
-    assert_eq!(flood(&gateway, partial), CALM, "CONTINUATION");
-    assert_eq!(flood(&gateway, empty), CALM, "empty DATA");
-    assert_eq!(flood(&gateway, resets), CALM, "requests that are given up");
+    assert_eq!(flood(&gateway, |_| frame(PING, 0, 0, b"pingpong")), ENHANCE_YOUR_CALM, "PING");
+    assert_eq!(flood(&gateway, |_| frame(SETTINGS, 0, 0, b"")), ENHANCE_YOUR_CALM, "SETTINGS");
+    assert_eq!(flood(&gateway, partial), ENHANCE_YOUR_CALM, "CONTINUATION");
+    assert_eq!(flood(&gateway, empty), ENHANCE_YOUR_CALM, "empty DATA");
+    assert_eq!(flood(&gateway, resets), ENHANCE_YOUR_CALM, "requests that are given up");
     gateway.eventually("each is counted", |gateway| {
         gateway.metric("witgate_http2_connections_ended_total{reason=\"ENHANCE_YOUR_CALM\"}") == 5.0
             && gateway.metric("witgate_heads_refused_total") >= 5.0

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use http::{HeaderMap, Request, Response};
 use witgate_tests::client::request;
 use witgate_tests::gateway::PATIENCE;
-use witgate_tests::http2::{DATA, GOAWAY, HEADERS, Http2, PING, RST_STREAM, SETTINGS, block};
+use witgate_tests::http2::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, PING, RST_STREAM, SETTINGS, block};
 use witgate_tests::{Connection, Gateway};
 
 use crate::http2::{connect, run, whole};
@@ -48,7 +48,7 @@ fn endpoint(answer: impl Fn(&mut Http2, usize, u32) -> bool + Send + Sync + 'sta
 }
 
 fn ok(server: &mut Http2, stream: u32) -> bool {
-    server.headers(stream, &block(&[(":status", "200"), ("content-length", "2")]), false);
+    server.headers(stream, &[(":status", "200"), ("content-length", "2")], false);
     server.frame(DATA, 1, stream, b"ok");
     true
 }
@@ -116,7 +116,7 @@ fn a_reset_without_an_error_after_a_whole_response_is_none() {
 #[test]
 fn a_reset_within_a_response_cuts_it() {
     let (address, _) = endpoint(|server, _, stream| {
-        server.headers(stream, &block(&[(":status", "200")]), false);
+        server.headers(stream, &[(":status", "200")], false);
         server.frame(DATA, 0, stream, b"half");
         server.frame(RST_STREAM, 0, stream, &[0; 4]);
         true
@@ -149,7 +149,7 @@ fn malformed_responses_are_502() {
                     server.frame(9, if at == 7 { 4 } else { 0 }, stream, &field);
                 }
             } else {
-                server.headers(stream, &head, true);
+                server.frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
             }
             true
         });
@@ -190,7 +190,7 @@ fn mute(answers_ping: bool) -> (SocketAddr, Receiver<u8>) {
                 while let Some(frame) = server.any() {
                     let _ = seen.send(frame.kind);
                     if frame.kind == SETTINGS || (frame.kind == PING && answers_ping) {
-                        server.acknowledge(frame);
+                        server.acknowledge(&frame);
                     }
                 }
                 let _ = seen.send(255);

@@ -1,11 +1,11 @@
 //! HTTP/2 connections of clients, frame by frame (RFC 9113, sections 3 to 7, 9 and 10).
 
-use std::io::{Read, Write};
+use std::io::Read;
 
+use witgate_tests::http2::*;
 use witgate_tests::{Connection, Gateway, Upstream};
 
 use super::before;
-use super::frames::*;
 
 /// No dynamic table: responses can be read without one.
 const PLAIN: &[(u16, u32)] = &[(1, 0)];
@@ -25,8 +25,8 @@ const WHOLE: u8 = END_HEADERS | END_STREAM;
 #[test]
 fn the_connection_begins_with_settings_that_are_acknowledged() {
     let (_upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    let first = client.next().expect("a frame");
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    let first = client.any().expect("a frame");
     assert_eq!((first.kind, first.flags & ACK, first.stream), (SETTINGS, 0, 0), "the first frame of a server");
     for (id, value) in first.settings() {
         match id {
@@ -38,13 +38,13 @@ fn the_connection_begins_with_settings_that_are_acknowledged() {
             _ => {}
         }
     }
-    let acknowledged = client.next_of(SETTINGS).expect("an acknowledgement");
+    let acknowledged = client.await_frame(SETTINGS).expect("an acknowledgement");
     assert_eq!((acknowledged.flags & ACK, acknowledged.payload.len()), (ACK, 0));
     // One for each, in order.
     client.settings(&[(1, 0), (6, 100_000)]);
-    let acknowledged = client.next_of(SETTINGS).expect("an acknowledgement");
+    let acknowledged = client.await_frame(SETTINGS).expect("an acknowledgement");
     assert_eq!(acknowledged.flags & ACK, ACK);
-    client.bytes(&get_frame(1, WHOLE));
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(client.outcome(1), Outcome::Status(200));
 }
 
@@ -62,9 +62,9 @@ fn a_preface_that_is_none_ends_the_connection() {
         assert!(!String::from_utf8_lossy(&all).contains(" 200 "), "{bytes:?}");
     }
     // No settings behind the preface.
-    let mut client = Peer::connect(gateway.address());
-    client.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::silent(gateway.address());
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(&get_frame(1, WHOLE));
     let outcome = client.outcome(1);
     assert!(matches!(outcome, Outcome::GoAway(PROTOCOL_ERROR) | Outcome::Closed), "no settings: {outcome:?}");
     assert!(upstream.received().is_empty());
@@ -84,9 +84,9 @@ fn what_is_unknown_is_ignored() {
         ("a priority of an idle stream", frame(PRIORITY, 0, 5, &[0, 0, 0, 0, 1])),
         ("an update of priorities", frame(0x10, 0, 0, b"\0\0\0\x01u=1")),
     ] {
-        let mut client = Peer::client(gateway.address(), PLAIN);
-        client.bytes(&bytes);
-        client.bytes(&get_frame(1, WHOLE));
+        let mut client = Http2::client(gateway.address(), PLAIN);
+        client.send(&bytes);
+        client.send(&get_frame(1, WHOLE));
         assert_eq!(client.outcome(1), Outcome::Status(200), "{what}");
     }
 }
@@ -142,13 +142,13 @@ fn frames_that_break_the_rules_end_the_connection_with_the_code_for_it() {
         ("trailers that cannot be read", post(&frame(HEADERS, WHOLE, 1, &[0x80])), COMPRESSION_ERROR),
     ];
     for (what, bytes, code) in cases {
-        let mut client = Peer::client(gateway.address(), PLAIN);
-        client.bytes(&bytes);
+        let mut client = Http2::client(gateway.address(), PLAIN);
+        client.send(&bytes);
         let end = client.ping();
         // A code of its own may stand for a more specific one (section 5.4).
         let fits = matches!(end, Err(Outcome::GoAway(got)) if got == code || got == PROTOCOL_ERROR);
         assert!(fits, "{what}: {end:?}, and not {code}");
-        assert_eq!(client.next().map(|frame| frame.kind).filter(|kind| *kind != GOAWAY), None, "{what}: goes on");
+        assert_eq!(client.any().map(|frame| frame.kind).filter(|kind| *kind != GOAWAY), None, "{what}: goes on");
     }
     assert_eq!(gateway.get("/").status, 200);
     assert!(upstream.received().iter().all(|request| request.target == "/"), "{:?}", upstream.received());
@@ -158,10 +158,10 @@ fn frames_that_break_the_rules_end_the_connection_with_the_code_for_it() {
 fn identifiers_of_streams_only_grow() {
     let (_upstream, gateway) = pair();
     for (first, second) in [(3, 1), (5, 3), (1, 1)] {
-        let mut client = Peer::client(gateway.address(), PLAIN);
-        client.bytes(&get_frame(first, WHOLE));
+        let mut client = Http2::client(gateway.address(), PLAIN);
+        client.send(&get_frame(first, WHOLE));
         assert_eq!(client.outcome(first), Outcome::Status(200));
-        client.bytes(&get_frame(second, WHOLE));
+        client.send(&get_frame(second, WHOLE));
         let end = client.ping();
         assert!(
             matches!(end, Err(Outcome::GoAway(PROTOCOL_ERROR | STREAM_CLOSED))) || (first == second && end.is_ok()),
@@ -191,12 +191,12 @@ fn errors_of_one_stream_leave_the_others_alone() {
             &[FRAME_SIZE_ERROR],
         ),
     ] {
-        let mut client = Peer::client(gateway.address(), PLAIN);
-        client.bytes(&bytes);
+        let mut client = Http2::client(gateway.address(), PLAIN);
+        client.send(&bytes);
         match client.outcome(1) {
             Outcome::Reset(code) => {
                 assert!(codes.contains(&code) || code == PROTOCOL_ERROR, "{what}: {code}");
-                client.bytes(&get_frame(3, WHOLE));
+                client.send(&get_frame(3, WHOLE));
                 assert_eq!(client.outcome(3), Outcome::Status(200), "{what}");
             }
             // Any error of a stream may be taken for one of the connection (section 5.4.1).
@@ -212,70 +212,65 @@ fn errors_of_one_stream_leave_the_others_alone() {
 #[test]
 fn frames_behind_a_reset_or_an_end_are_taken_calmly() {
     let (_upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(client.outcome(1), Outcome::Status(200));
-    client.next_of(DATA).expect("the body");
-    client.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
-    client.send(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]);
-    client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    client.await_frame(DATA).expect("the body");
+    client.frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
+    client.frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1]);
+    client.frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
     assert_eq!(client.ping(), Ok(()));
     // Given up by the client, while more is on its way to it.
-    client.bytes(&get_frame(3, END_HEADERS));
-    client.send(RST_STREAM, 0, 3, &[0, 0, 0, 8]);
-    client.send(WINDOW_UPDATE, 0, 3, &[0, 0, 0, 1]);
+    client.send(&get_frame(3, END_HEADERS));
+    client.frame(RST_STREAM, 0, 3, &[0, 0, 0, 8]);
+    client.frame(WINDOW_UPDATE, 0, 3, &[0, 0, 0, 1]);
     assert_eq!(client.ping(), Ok(()), "and no reset in answer to a reset");
-    client.bytes(&get_frame(5, WHOLE));
+    client.send(&get_frame(5, WHOLE));
     assert_eq!(client.outcome(5), Outcome::Status(200));
 }
 
 #[test]
 fn a_ping_comes_back_as_it_was_and_an_answer_does_not() {
     let (_upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    client.send(PING, ACK, 0, b"unasked!");
-    client.send(PING, 0, 0, b"\x01\x02\x03\x04\x05\x06\x07\xff");
-    let pong = client.next_of(PING).expect("an answer");
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    client.frame(PING, ACK, 0, b"unasked!");
+    client.frame(PING, 0, 0, b"\x01\x02\x03\x04\x05\x06\x07\xff");
+    let pong = client.await_frame(PING).expect("an answer");
     assert_eq!((pong.flags & ACK, pong.stream, &pong.payload[..]), (ACK, 0, &b"\x01\x02\x03\x04\x05\x06\x07\xff"[..]));
 }
 
 #[test]
 fn heads_in_pieces_with_padding_and_priority_are_read() {
     let (upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     let block = block(&get("/pieces", &[("x", "y")]));
     let (first, rest) = block.split_at(7);
     // Padded, and with the priority that HTTP/2 once had.
     let padded = [&[3, 0, 0, 0, 0, 15], first, &[0; 3]].concat();
-    client.send(HEADERS, END_STREAM | PADDED | 0x20, 1, &padded);
+    client.frame(HEADERS, END_STREAM | PADDED | 0x20, 1, &padded);
     for piece in rest[..5].chunks(1) {
-        client.send(CONTINUATION, 0, 1, piece);
+        client.frame(CONTINUATION, 0, 1, piece);
     }
-    client.send(CONTINUATION, END_HEADERS, 1, &rest[5..]);
+    client.frame(CONTINUATION, END_HEADERS, 1, &rest[5..]);
     assert_eq!(client.outcome(1), Outcome::Status(200));
     assert_eq!((upstream.last().target.as_str(), upstream.last().header("x").as_deref()), ("/pieces", Some("y")));
     // A body with padding, which counts for nothing but the window.
     client.headers(3, &asking("POST", "/body", &[]), false);
-    client.send(DATA, PADDED, 3, b"\x02ab\0\0");
-    client.send(DATA, PADDED | END_STREAM, 3, b"\x01c\0");
+    client.frame(DATA, PADDED, 3, b"\x02ab\0\0");
+    client.frame(DATA, PADDED | END_STREAM, 3, b"\x01c\0");
     assert_eq!(client.outcome(3), Outcome::Status(200));
     assert_eq!(upstream.last().body, b"abc");
 }
 
 #[test]
 fn streams_beyond_the_limit_are_refused_and_can_be_sent_again() {
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
-    let upstream = Upstream::new(move |_, stream| {
-        let _ = held.lock().expect("not poisoned").recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
-    });
+    let (upstream, hold) = Upstream::held("ok");
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    let settings = client.next_of(SETTINGS).expect("settings").settings();
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    let settings = client.await_frame(SETTINGS).expect("settings").settings();
     let limit = settings.iter().find(|(id, _)| *id == 3).expect("a limit").1;
     for number in 0..=limit {
-        client.bytes(&get_frame(2 * number + 1, WHOLE));
+        client.send(&get_frame(2 * number + 1, WHOLE));
     }
     let outcome = client.outcome(2 * limit + 1);
     assert!(matches!(outcome, Outcome::Reset(REFUSED_STREAM | PROTOCOL_ERROR)), "{outcome:?}");
@@ -286,21 +281,21 @@ fn streams_beyond_the_limit_are_refused_and_can_be_sent_again() {
 fn data_is_sent_within_the_windows_of_the_client() {
     let upstream = Upstream::saying("0123456789abcdef");
     let gateway = before(upstream.address());
-    let data = |client: &mut Peer| -> Vec<u8> {
-        let frame = client.next_of(DATA).expect("data");
+    let data = |client: &mut Http2| -> Vec<u8> {
+        let frame = client.await_frame(DATA).expect("data");
         assert!(frame.payload.len() <= 16_384);
         frame.payload
     };
     // Five octets for each stream to begin with.
-    let mut client = Peer::client(gateway.address(), &[(1, 0), (4, 5)]);
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::client(gateway.address(), &[(1, 0), (4, 5)]);
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(data(&mut client), b"01234");
     assert_eq!(client.ping(), Ok(()), "nothing comes before there is room");
-    client.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 3]);
+    client.frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 3]);
     assert_eq!(data(&mut client), b"567");
     // Less than nothing: the window was used up, and is made smaller.
     client.settings(&[(4, 1)]);
-    client.send(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 4]);
+    client.frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 4]);
     assert_eq!(client.ping(), Ok(()), "the update pays the debt");
     client.settings(&[(4, 3)]);
     assert_eq!(data(&mut client), b"89");
@@ -312,10 +307,10 @@ fn data_is_sent_within_the_windows_of_the_client() {
 fn a_window_beyond_the_limit_by_settings_ends_the_connection() {
     let upstream = Upstream::saying("0123456789abcdef");
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), &[(1, 0), (4, 1)]);
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::client(gateway.address(), &[(1, 0), (4, 1)]);
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(client.outcome(1), Outcome::Status(200));
-    client.send(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0x00]);
+    client.frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0x00]);
     client.settings(&[(4, 0x7fff_ffff)]);
     assert!(matches!(client.ping(), Err(Outcome::GoAway(FLOW_CONTROL_ERROR))));
 }
@@ -323,18 +318,18 @@ fn a_window_beyond_the_limit_by_settings_ends_the_connection() {
 #[test]
 fn a_head_over_the_limit_is_refused_and_the_table_stays_right() {
     let (upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     let long = "x".repeat(16_000);
     let fields: Vec<(&str, &str)> = (0..6).map(|_| ("x", long.as_str())).collect();
     let block = block(&get("/large", &fields));
     let pieces: Vec<&[u8]> = block.chunks(16_384).collect();
-    client.send(HEADERS, END_STREAM, 1, pieces[0]);
+    client.frame(HEADERS, END_STREAM, 1, pieces[0]);
     for (at, piece) in pieces.iter().enumerate().skip(1) {
-        client.send(CONTINUATION, if at + 1 == pieces.len() { END_HEADERS } else { 0 }, 1, piece);
+        client.frame(CONTINUATION, if at + 1 == pieces.len() { END_HEADERS } else { 0 }, 1, piece);
     }
     match client.outcome(1) {
         Outcome::Status(431) => {
-            client.bytes(&get_frame(3, WHOLE));
+            client.send(&get_frame(3, WHOLE));
             assert_eq!(client.outcome(3), Outcome::Status(200));
         }
         Outcome::GoAway(_) | Outcome::Reset(_) => {}
@@ -346,17 +341,17 @@ fn a_head_over_the_limit_is_refused_and_the_table_stays_right() {
 #[test]
 fn endless_heads_and_resets_are_cut_off() {
     let (_upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    client.send(HEADERS, END_STREAM, 1, &block(&get("/", &[])));
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    client.frame(HEADERS, END_STREAM, 1, &block(&get("/", &[])));
     let piece = block(&[("x", &"x".repeat(1000))]);
     for _ in 0..2000 {
-        client.send(CONTINUATION, 0, 1, &piece);
+        client.frame(CONTINUATION, 0, 1, &piece);
     }
     assert!(!matches!(client.outcome(1), Outcome::Status(200)), "continuations without an end");
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     for number in 0..3000 {
-        client.bytes(&get_frame(2 * number + 1, WHOLE));
-        client.send(RST_STREAM, 0, 2 * number + 1, &[0, 0, 0, 8]);
+        client.send(&get_frame(2 * number + 1, WHOLE));
+        client.frame(RST_STREAM, 0, 2 * number + 1, &[0, 0, 0, 8]);
     }
     assert!(client.ping().is_err(), "three thousand requests that nobody waits for");
     assert_eq!(gateway.get("/").status, 200);
@@ -365,12 +360,12 @@ fn endless_heads_and_resets_are_cut_off() {
 #[test]
 fn a_connection_that_ends_says_so_first() {
     let (_upstream, gateway) = pair();
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(client.outcome(1), Outcome::Status(200));
     gateway.signal(libc::SIGTERM);
     let mut last = None;
-    while let Some(goodbye) = client.next_of(GOAWAY) {
+    while let Some(goodbye) = client.await_frame(GOAWAY) {
         assert_eq!((goodbye.stream, &goodbye.payload[4..8]), (0, &[0; 4][..]), "no error");
         let stream = u32::from_be_bytes(goodbye.payload[..4].try_into().expect("four octets"));
         assert!(stream >= 1 && last.is_none_or(|before| stream <= before), "{stream} behind {last:?}");
@@ -387,8 +382,8 @@ fn an_idle_connection_is_closed_with_a_goaway() {
         "[downstream]\nidle_timeout = \"300ms\"\n{}",
         super::in_front_of(upstream.address(), "")
     ));
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    client.bytes(&get_frame(1, WHOLE));
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    client.send(&get_frame(1, WHOLE));
     assert_eq!(client.outcome(1), Outcome::Status(200));
-    assert!(client.next_of(GOAWAY).is_some(), "closed without a word");
+    assert!(client.await_frame(GOAWAY).is_some(), "closed without a word");
 }

@@ -3,18 +3,19 @@
 use std::io::Write;
 
 use http::{HeaderMap, Request};
+use witgate_tests::http2::*;
+use witgate_tests::upstream::hold;
 use witgate_tests::{Gateway, Upstream};
 
-use super::frames::*;
 use super::{answering, before, block_on, http2, http2_exchange, in_front_of};
 
 const PLAIN: &[(u16, u32)] = &[(1, 0)];
 
 /// What becomes of these frames' first stream on a connection of its own.
 fn outcome(gateway: &Gateway, frames: &[Vec<u8>]) -> Outcome {
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     for frame in frames {
-        client.bytes(frame);
+        client.send(frame);
     }
     client.outcome(1)
 }
@@ -222,10 +223,10 @@ fn pseudo_fields_in_trailers_are_not_passed_on() {
 fn a_request_that_is_given_up_is_not_completed() {
     let upstream = Upstream::saying("ok");
     let mut gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     client.headers(1, &asking("POST", "/", &[("x-request-id", "given-up")]), false);
     client.data(1, b"half", false);
-    client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    client.frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
     assert_eq!(client.ping(), Ok(()));
     gateway.record("given-up");
     assert!(upstream.received().is_empty());
@@ -235,8 +236,8 @@ fn a_request_that_is_given_up_is_not_completed() {
 fn tunnels_are_neither_offered_nor_opened() {
     let upstream = Upstream::saying("ok");
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), PLAIN);
-    let settings = client.next_of(SETTINGS).expect("settings").settings();
+    let mut client = Http2::client(gateway.address(), PLAIN);
+    let settings = client.await_frame(SETTINGS).expect("settings").settings();
     assert!(settings.iter().all(|(id, value)| *id != 8 || *value == 0), "SETTINGS_ENABLE_CONNECT_PROTOCOL");
     for (fields, statuses) in [
         (&[(":method", "CONNECT"), (":authority", "a.example:443")][..], &[405][..]),
@@ -273,9 +274,9 @@ fn options_for_the_server_itself_have_an_asterisk_for_a_path() {
 fn a_client_that_waits_to_send_its_body_is_told_to() {
     let upstream = Upstream::saying("ok");
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     client.headers(1, &asking("POST", "/", &[("expect", "100-continue"), ("content-length", "4")]), false);
-    let interim = client.next_of(HEADERS).expect("an interim response");
+    let interim = client.await_frame(HEADERS).expect("an interim response");
     assert_eq!((interim.stream, interim.flags & END_STREAM), (1, 0));
     let told: &[u8] = &interim.payload;
     assert!(told.windows(3).any(|part| part == b"100") || told.len() < 16, "a status alone: {told:02x?}");
@@ -323,9 +324,9 @@ fn bodiless_responses_end_with_their_heads() {
         let answer = http2(gateway.address(), method, path, &[], "");
         assert_eq!((answer.status, answer.body.len()), (status, 0), "{path}");
         assert_eq!(answer.header("content-length").as_deref(), length, "{path}");
-        let mut client = Peer::client(gateway.address(), PLAIN);
+        let mut client = Http2::client(gateway.address(), PLAIN);
         client.headers(1, &asking(method, path, &[]), true);
-        let head = client.next_of(HEADERS).expect("a head");
+        let head = client.await_frame(HEADERS).expect("a head");
         assert_eq!(head.flags & END_STREAM, END_STREAM, "{path}: the head is the end");
     }
 }
@@ -338,13 +339,13 @@ fn an_answer_before_the_end_of_a_request_is_whole() {
         upstream.config("u")
     ));
     for (path, status) in [("/missing", 404), ("/a", 413)] {
-        let mut client = Peer::client(gateway.address(), PLAIN);
+        let mut client = Http2::client(gateway.address(), PLAIN);
         client.headers(1, &asking("POST", path, &[]), false);
         client.data(1, &[b'x'; 2000], false);
         assert_eq!(client.outcome(1), Outcome::Status(status), "{path}");
         let mut body = Vec::new();
         loop {
-            let data = client.next_of(DATA).expect("the body");
+            let data = client.await_frame(DATA).expect("the body");
             body.extend_from_slice(&data.payload);
             if data.flags & END_STREAM != 0 {
                 break;
@@ -360,20 +361,19 @@ fn an_answer_before_the_end_of_a_request_is_whole() {
 
 #[test]
 fn requests_beside_each_other_do_not_wait_for_each_other() {
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
+    let (hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
         if request.target == "/slow" {
-            let _ = wait.lock().expect("not poisoned").recv();
+            wait();
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_ok()
     });
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), PLAIN);
+    let mut client = Http2::client(gateway.address(), PLAIN);
     client.headers(1, &get("/slow", &[]), true);
     client.headers(3, &get("/quick", &[("priority", "u=0")]), true);
     assert_eq!(client.outcome(3), Outcome::Status(200));
-    go.send(()).expect("sent");
+    hold.release();
     assert_eq!(client.outcome(1), Outcome::Status(200));
     let quick = upstream.received().into_iter().find(|request| request.target == "/quick").expect("received");
     assert_eq!(quick.header("priority").as_deref(), Some("u=0"), "it is for every hop");
@@ -383,12 +383,12 @@ fn requests_beside_each_other_do_not_wait_for_each_other() {
 fn nothing_is_pushed() {
     let upstream = answering(&[("/", "HTTP/1.1 200 OK\r\nlink: </a.css>; rel=preload\r\ncontent-length: 2\r\n\r\nok")]);
     let gateway = before(upstream.address());
-    let mut client = Peer::client(gateway.address(), &[(1, 0), (2, 1)]);
+    let mut client = Http2::client(gateway.address(), &[(1, 0), (2, 1)]);
     client.headers(1, &get("/", &[]), true);
     assert_eq!(client.outcome(1), Outcome::Status(200));
-    client.send(PING, 0, 0, b"12345678");
+    client.frame(PING, 0, 0, b"12345678");
     loop {
-        let frame = client.next().expect("a frame");
+        let frame = client.any().expect("a frame");
         assert_ne!(frame.kind, PUSH_PROMISE);
         if frame.kind == PING {
             break;

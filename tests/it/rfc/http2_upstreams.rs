@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use witgate_tests::client::{get as get_of, raw, request};
+use witgate_tests::http2::*;
 use witgate_tests::{Connection, Gateway};
 
-use super::frames::*;
 use super::{everything, http2, in_front_of};
 
 fn in_front_of_http2(listener: &TcpListener) -> Gateway {
@@ -17,17 +17,17 @@ fn in_front_of_http2(listener: &TcpListener) -> Gateway {
 }
 
 /// A service of HTTP/2 that sends these frames for every request, whose stream is 1 in them, on a connection of its own.
-fn sending(frames: impl Fn(&mut Peer) + Send + 'static) -> TcpListener {
+fn sending(frames: impl Fn(&mut Http2) + Send + 'static) -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let own = listener.try_clone().expect("cloned");
     std::thread::spawn(move || {
         loop {
-            let mut server = Peer::server(&own, &[]);
-            let Some(head) = server.next_of(HEADERS) else { continue };
+            let mut server = Http2::accept(&own, &[]);
+            let Some(head) = server.await_frame(HEADERS) else { continue };
             assert_eq!(head.stream, 1);
             frames(&mut server);
             // Until the gateway has had enough.
-            std::thread::spawn(move || while server.next().is_some() {});
+            std::thread::spawn(move || while server.any().is_some() {});
         }
     });
     listener
@@ -37,7 +37,7 @@ fn sending(frames: impl Fn(&mut Peer) + Send + 'static) -> TcpListener {
 fn in_front_of_each(cases: &[(&str, Vec<u8>)]) -> Gateway {
     let config = cases.iter().enumerate().map(|(case, (_, bytes))| {
         let bytes = bytes.clone();
-        let address = sending(move |server| server.bytes(&bytes)).local_addr().expect("bound");
+        let address = sending(move |server| server.send(&bytes)).local_addr().expect("bound");
         format!(
             "[upstreams.u{case}]\nendpoints = [\"{address}\"]\nprotocol = \"http2\"\n\
              [[routes]]\nname = \"r{case}\"\npath = \"/{case}\"\nupstream = \"u{case}\"\n"
@@ -108,16 +108,16 @@ fn the_gateway_begins_as_a_client_should_and_wants_no_pushes() {
     let gateway = in_front_of_http2(&listener);
     let server = std::thread::spawn(move || {
         // A peer that announces what nobody knows, and frames that are as large as they may be.
-        let mut server = Peer::server(&listener, &[(0xf000, 7), (3, 1)]);
-        let first = server.next().expect("a frame");
+        let mut server = Http2::accept(&listener, &[(0xf000, 7), (3, 1)]);
+        let first = server.any().expect("a frame");
         assert_eq!((first.kind, first.flags & ACK), (SETTINGS, 0));
         let settings = first.settings();
         assert!(settings.contains(&(2, 0)), "SETTINGS_ENABLE_PUSH is not 0: {settings:?}");
-        server.send(SETTINGS, ACK, 0, &[]);
-        server.send(PING, 0, 0, b"12345678");
+        server.frame(SETTINGS, ACK, 0, &[]);
+        server.frame(PING, 0, 0, b"12345678");
         let (mut acknowledged, mut ponged, mut head) = (false, false, None);
         while !acknowledged || !ponged || head.is_none() {
-            let frame = server.next().expect("a frame");
+            let frame = server.any().expect("a frame");
             acknowledged |= frame.kind == SETTINGS && frame.flags & ACK != 0;
             ponged |= frame.kind == PING && frame.flags & ACK != 0 && frame.payload == b"12345678";
             if frame.kind == HEADERS {
@@ -127,7 +127,7 @@ fn the_gateway_begins_as_a_client_should_and_wants_no_pushes() {
         let head = head.expect("a head");
         assert_eq!((head.stream % 2, head.flags & END_STREAM), (1, END_STREAM));
         server.headers(head.stream, &[(":status", "200")], true);
-        while server.next().is_some() {}
+        while server.any().is_some() {}
     });
     assert_eq!(gateway.get("/").status, 200);
     drop(gateway);
@@ -205,7 +205,7 @@ fn a_whole_response_counts_though_the_rest_of_the_request_is_not_wanted() {
     let listener = sending(|server| {
         server.headers(1, &[(":status", "413"), ("content-length", "2")], false);
         server.data(1, b"no", true);
-        server.send(RST_STREAM, 0, 1, &[0, 0, 0, 0]);
+        server.frame(RST_STREAM, 0, 1, &[0, 0, 0, 0]);
     });
     let gateway = in_front_of_http2(&listener);
     let mut connection = Connection::open(gateway.address());
@@ -240,14 +240,14 @@ fn an_upstreams_windows_are_kept() {
         in_front_of(address, "protocol = \"http2\"\n")
     ));
     let server = std::thread::spawn(move || {
-        let mut server = Peer::server(&listener, &[(4, 4)]);
+        let mut server = Http2::accept(&listener, &[(4, 4)]);
         // What was sent before the settings came may have gone by the default window.
-        let first = server.next_of(HEADERS).expect("a first request");
+        let first = server.await_frame(HEADERS).expect("a first request");
         server.headers(first.stream, &[(":status", "200")], true);
-        let stream = server.next_of(HEADERS).expect("a second request on the same connection").stream;
+        let stream = server.await_frame(HEADERS).expect("a second request on the same connection").stream;
         let mut body = Vec::new();
         loop {
-            let data = server.next_of(DATA).expect("data");
+            let data = server.await_frame(DATA).expect("data");
             body.extend_from_slice(&data.payload);
             if data.flags & END_STREAM != 0 {
                 break;
@@ -255,11 +255,11 @@ fn an_upstreams_windows_are_kept() {
             assert!(body.len() <= 4 || body.len() == 8, "{} octets in windows of 4", body.len());
             if body.len() % 4 == 0 && !data.payload.is_empty() {
                 assert_eq!(server.ping(), Ok(()), "nothing comes before there is room");
-                server.send(WINDOW_UPDATE, 0, stream, &[0, 0, 0, 4]);
+                server.frame(WINDOW_UPDATE, 0, stream, &[0, 0, 0, 4]);
             }
         }
         server.headers(stream, &[(":status", "200")], true);
-        while server.next().is_some() {}
+        while server.any().is_some() {}
         body
     });
     assert_eq!(gateway.get("/").status, 200);
@@ -300,12 +300,12 @@ fn an_upstream_that_has_not_seen_a_request_gets_it_again() {
         let seen = Arc::clone(&requests);
         std::thread::spawn(move || {
             loop {
-                let mut server = Peer::server(&listener, &[]);
+                let mut server = Http2::accept(&listener, &[]);
                 let (seen, refusal) = (Arc::clone(&seen), refusal.clone());
                 std::thread::spawn(move || {
-                    while let Some(head) = server.next_of(HEADERS) {
+                    while let Some(head) = server.await_frame(HEADERS) {
                         match seen.fetch_add(1, Ordering::SeqCst) {
-                            0 => server.bytes(&refusal),
+                            0 => server.send(&refusal),
                             _ => server.headers(head.stream, &[(":status", "200")], true),
                         }
                     }
@@ -319,23 +319,23 @@ fn an_upstream_that_has_not_seen_a_request_gets_it_again() {
 
 /// Serves a connection of which one stream at once may be open, and answers once nobody asks for more; counts streams that were
 /// opened beside another. What was opened before the limit was known does not count.
-fn serve_one_by_one(mut server: Peer, beside: &AtomicUsize) {
+fn serve_one_by_one(mut server: Http2, beside: &AtomicUsize) {
     let (mut limited, mut open) = (false, Vec::new());
-    while let Some(frame) = server.next() {
+    while let Some(frame) = server.any() {
         match (frame.kind, frame.flags & ACK != 0) {
             (SETTINGS, true) => limited = true,
-            (SETTINGS, false) => server.send(SETTINGS, ACK, 0, &[]),
+            (SETTINGS, false) => server.frame(SETTINGS, ACK, 0, &[]),
             (HEADERS, _) => {
                 beside.fetch_add(usize::from(limited && !open.is_empty()), Ordering::SeqCst);
                 open.push(frame.stream);
-                server.send(PING, 0, 0, b"anybody?");
+                server.frame(PING, 0, 0, b"anybody?");
             }
             (PING, true) => {
                 for stream in open.drain(..) {
                     server.headers(stream, &[(":status", "200")], true);
                 }
             }
-            (PING, false) => server.send(PING, ACK, 0, &frame.payload),
+            (PING, false) => server.frame(PING, ACK, 0, &frame.payload),
             _ => {}
         }
     }
@@ -349,7 +349,7 @@ fn an_upstreams_limit_of_streams_is_kept() {
     let counted = Arc::clone(&beside);
     std::thread::spawn(move || {
         loop {
-            let server = Peer::server(&listener, &[(3, 1)]);
+            let server = Http2::accept(&listener, &[(3, 1)]);
             let counted = Arc::clone(&counted);
             std::thread::spawn(move || serve_one_by_one(server, &counted));
         }
@@ -373,12 +373,12 @@ fn an_upstream_that_says_goodbye_gets_no_further_stream() {
     let gateway = in_front_of_http2(&listener);
     let server = std::thread::spawn(move || {
         for _ in 0..2 {
-            let mut server = Peer::server(&listener, &[]);
-            let head = server.next_of(HEADERS).expect("a head");
+            let mut server = Http2::accept(&listener, &[]);
+            let head = server.await_frame(HEADERS).expect("a head");
             assert_eq!(head.stream, 1, "each connection serves one request");
-            server.send(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+            server.frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
             server.headers(1, &[(":status", "200")], true);
-            while server.next().is_some_and(|frame| frame.kind != HEADERS) {}
+            while server.any().is_some_and(|frame| frame.kind != HEADERS) {}
         }
     });
     for _ in 0..2 {

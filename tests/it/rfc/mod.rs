@@ -3,7 +3,6 @@
 mod connections;
 mod document;
 mod fields;
-mod frames;
 mod http2_frames;
 mod http2_requests;
 mod http2_upstreams;
