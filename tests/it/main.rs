@@ -15,6 +15,7 @@ mod hostile;
 mod http2;
 mod http2_limits;
 mod http2_upstreams;
+mod http2_windows;
 mod languages;
 mod lifecycle;
 mod limits;

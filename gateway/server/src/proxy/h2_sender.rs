@@ -56,6 +56,11 @@ impl Sender {
         }
     }
 
+    /// Whether everything has been handed to the connection, the end included.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.end, End::Sent)
+    }
+
     /// Bytes that wait for the peer's window.
     pub fn unsent(&self) -> usize {
         self.waiting.len()

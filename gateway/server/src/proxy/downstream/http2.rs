@@ -1,6 +1,7 @@
 //! Clients that speak HTTP/2: one stream.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -9,17 +10,20 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, DATE, EXPECT, HeaderMap};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use parking_lot::Mutex;
 use witgate_http::hop;
 use witgate_http::http1::body::BodyError;
 
 use super::{ClientError, Length};
 use crate::proxy::date;
 use crate::proxy::h2_sender::{Sender, is_of_http1};
+use crate::proxy::http2::Watch;
 
 /// A stream of a client's connection: one request.
 pub struct Http2 {
     body: RecvStream,
     respond: SendResponse<Bytes>,
+    watch: Arc<Mutex<Watch>>,
     sender: Option<Sender>,
     is_head: bool,
     /// The client sends its body when it is told to (RFC 9110, section 10.1.1).
@@ -32,7 +36,7 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, head: &Parts) -> Self {
+    pub fn new(body: RecvStream, (respond, watch): (SendResponse<Bytes>, Arc<Mutex<Watch>>), head: &Parts) -> Self {
         let body_done = body.is_end_stream();
         let expects = |headers: &HeaderMap| {
             headers.get_all(EXPECT).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -40,6 +44,7 @@ impl Http2 {
         Self {
             body,
             respond,
+            watch,
             sender: None,
             is_head: head.method == Method::HEAD,
             waits_to_send: !body_done && expects(&head.headers),
@@ -168,6 +173,14 @@ impl Http2 {
 
     pub fn unsent(&self) -> usize {
         self.sender.as_ref().map_or(0, Sender::unsent)
+    }
+
+    /// Bytes of a response that is not whole which have been handed on, and wait for the connection's window.
+    pub fn held(&self) -> usize {
+        match &self.sender {
+            Some(sender) if !sender.has_ended() => self.watch.lock().held_of(self.respond.stream_id().as_u32()),
+            _ => 0,
+        }
     }
 
     /// Gives the stream up, so that the client sees that the response is not whole.

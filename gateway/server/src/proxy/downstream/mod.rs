@@ -162,8 +162,9 @@ impl Downstream<'_> {
     /// Body bytes of the request that were taken, and of the response that were sent.
     pub fn counts(&self) -> (u64, u64) {
         let (received, written) = either!(self, stream => (stream.received, stream.sent));
+        let held = if let Self::Http2(stream) = self { stream.held() } else { 0 };
         // What waits may have framing in it as well: a body that was cut off counts a little short.
-        (received, written.saturating_sub(u64::try_from(self.unsent()).unwrap_or(u64::MAX)))
+        (received, written.saturating_sub(u64::try_from(self.unsent() + held).unwrap_or(u64::MAX)))
     }
 
     /// Makes sure that the client sees that its response is not whole.

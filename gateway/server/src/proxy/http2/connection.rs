@@ -226,9 +226,10 @@ impl Keeper {
         });
         let mut lease = Lease { live: Arc::clone(&self.live), ends: None };
         let (gateway, origin) = (Arc::clone(&self.gateway), Arc::clone(&self.origin));
+        let watch = Arc::clone(&self.watch);
         // On this thread: the runtimes of the proxy do not move tasks.
         tokio::spawn(async move {
-            serve_stream(&gateway, (&origin, &mut ends), request, respond).await;
+            serve_stream(&gateway, (&origin, &mut ends), request, (respond, watch)).await;
             lease.ends = Some(ends);
             drop(lease);
         });
@@ -376,7 +377,7 @@ async fn serve_stream(
     gateway: &Gateway,
     (origin, Ends { timer, closing }): (&Origin, &mut Ends),
     request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    (respond, watch): (SendResponse<Bytes>, Arc<Mutex<Watch>>),
 ) {
     let (mut parts, body) = request.into_parts();
     let snapshot = gateway.snapshot();
@@ -388,7 +389,7 @@ async fn serve_stream(
         }
         None => Length::Unknown,
     };
-    let mut client = Http2::new(body, respond, &parts);
+    let mut client = Http2::new(body, (respond, watch), &parts);
     let served = {
         let work = pin!(async {
             match checked {

@@ -15,6 +15,7 @@ mod tests;
 mod watched;
 
 pub use connection::serve;
+pub use watched::Watch;
 
 use std::time::Duration;
 

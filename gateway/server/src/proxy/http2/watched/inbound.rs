@@ -169,6 +169,9 @@ impl Inbound {
             match step {
                 Step::Head(head) => {
                     self.begins(head);
+                    if head.kind == RST_STREAM {
+                        outbound.give_up(head.stream);
+                    }
                     if head.kind == WINDOW_UPDATE
                         && head.stream == 0
                         && outbound.owes()

@@ -3,8 +3,10 @@
 //! `h2` tells its user of whole, valid requests alone. What it cannot tell lies in the bytes: a head that has begun and does not
 //! end, frames that cost work and bring none, and streams that it refuses by itself. [`Watched`] follows the frames in both
 //! directions for that: those of the client in `inbound`, those for it in `outbound`, which puts an answer of the gateway's
-//! before the reset where `h2` refuses a stream, within the client's windows.
+//! before the reset where `h2` refuses a stream, within the client's windows. `h2` does not know that these have become smaller by
+//! it: what it sends beyond them is held back (`held`) until the client opens them, and nothing else waits.
 
+mod held;
 mod inbound;
 mod outbound;
 #[cfg(test)]
@@ -76,6 +78,11 @@ impl Watch {
         self.inbound.known(stream);
     }
 
+    /// Data of a stream that `h2` takes for sent, and that waits for the client's window, in bytes.
+    pub fn held_of(&self, stream: u32) -> usize {
+        self.outbound.held_of(stream)
+    }
+
     /// Answers the stream whose head is not complete. None: there is no such stream.
     pub fn refuse_partial(&mut self, problem: Problem) -> Option<Refusal> {
         let stream = self.inbound.partial()?;
@@ -88,6 +95,10 @@ impl Watch {
 
     fn look(&mut self, slices: &[IoSlice<'_>]) -> Look {
         self.outbound.look(slices, &mut self.inbound)
+    }
+
+    fn hold(&mut self, slices: &[IoSlice<'_>]) -> usize {
+        self.outbound.hold(slices, &mut self.inbound)
     }
 
     fn written(&mut self, slices: &[IoSlice<'_>], count: usize) {
@@ -126,6 +137,28 @@ impl Watched {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes what `h2` takes for sent and the client's window does not take yet. Not for ever, nor for a client that has been told
+    /// to go.
+    fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_own(context))?;
+            let waits = {
+                let watch = self.watch.lock();
+                watch.outbound.has_held() && !watch.has_ended()
+            };
+            if !waits || self.linger == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let mut sink = [0_u8; 4096];
+            let mut buffer = ReadBuf::new(&mut sink);
+            ready!(Pin::new(&mut *self).poll_read(context, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.linger = self.linger.saturating_sub(buffer.filled().len());
+        }
+    }
+
     fn poll_write_slices(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         loop {
@@ -134,6 +167,7 @@ impl Watched {
             let stream = Pin::new(&mut self.stream);
             let count = match (look, slices.first()) {
                 (Look::Own, _) => continue,
+                (Look::Hold, _) => return Poll::Ready(Ok(self.watch.lock().hold(slices))),
                 // What opens the window comes to the same task, which tries again then.
                 (Look::Wait, _) => return Poll::Pending,
                 (Look::Upto(count), _) if count == total => ready!(stream.poll_write_vectored(context, slices))?,
@@ -197,7 +231,7 @@ impl AsyncWrite for Watched {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.shut {
-            ready!(this.poll_own(context))?;
+            ready!(this.poll_held(context))?;
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
             this.shut = true;
         }
