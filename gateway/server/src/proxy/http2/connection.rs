@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use h2::server::{Builder, Connection as Protocol, SendResponse};
@@ -37,15 +37,20 @@ use crate::request_id;
 use crate::telemetry::Record;
 
 /// Serves a connection that speaks HTTP/2. `ahead`: what was read of it before, the preface included.
-pub async fn serve(
+pub async fn serve(gateway: &Arc<Gateway>, wire: (Transport, BytesMut), origin: Origin, shutdown: &ShutdownWatch) {
+    serve_patiently(gateway, wire, origin, (shutdown, SILENCE)).await;
+}
+
+/// As [`serve`], with another [`SILENCE`].
+pub async fn serve_patiently(
     gateway: &Arc<Gateway>,
     (mut transport, ahead): (Transport, BytesMut),
     origin: Origin,
-    shutdown: &ShutdownWatch,
+    (shutdown, silence): (&ShutdownWatch, Duration),
 ) {
     transport.adopt();
     let (wire, watch) = Watched::new(transport, ahead);
-    let mut keeper = Keeper::new(Arc::clone(gateway), Arc::new(origin), watch, shutdown);
+    let mut keeper = Keeper { silence, ..Keeper::new(Arc::clone(gateway), Arc::new(origin), watch, shutdown) };
     let handshake = pin!(settings(gateway).handshake::<_, Bytes>(wire));
     let Some(mut protocol) = keeper.greet(handshake).await else { return };
     keeper.pings = protocol.ping_pong();
@@ -124,6 +129,7 @@ struct Keeper {
     live: Arc<Mutex<Live>>,
     timer: DeadlineTimer,
     pings: Option<PingPong>,
+    silence: Duration,
     /// Since when there is no request.
     idle: Option<Instant>,
     /// When the client was last heard of, as far as anybody has looked; whether it has been asked since.
@@ -151,6 +157,7 @@ impl Keeper {
             live,
             timer,
             pings: None,
+            silence: SILENCE,
             idle: None,
             heard,
             asked: false,
@@ -299,7 +306,7 @@ impl Keeper {
 
     /// Asks a client that has been silent for long whether it is there. Gives when to look again; none: it has not answered.
     fn poll_silence(&mut self, context: &mut Context<'_>, now: Instant) -> Option<Instant> {
-        let until = self.heard + SILENCE;
+        let until = self.heard + self.silence;
         if now < until {
             return Some(until);
         }
@@ -313,7 +320,7 @@ impl Keeper {
             let _ = pings.poll_pong(context);
             let _ = pings.send_ping(Ping::opaque());
         }
-        Some(now + SILENCE)
+        Some(now + self.silence)
     }
 
     /// Wants no more requests; those that are being served end (RFC 9113, section 6.8).

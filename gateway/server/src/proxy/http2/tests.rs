@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 use witgate_route::{Matcher, Path as RoutePath, RouteTable};
 use witgate_stage::{Exchange, FailurePolicy, Hook, Pipeline, Response, Run, Stage, Step, Verdict};
 
+use super::connection::serve_patiently;
+use super::frames::{ACK, END_HEADERS, END_STREAM, GOAWAY, HEAD_SIZE, HEADERS, Head, PING, SETTINGS, WINDOW_UPDATE};
 use crate::app;
 use crate::gateway::Gateway;
 use crate::proxy::connection::serve_subrequest;
@@ -20,7 +23,7 @@ use crate::snapshot::{self, Route, Target};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream::System;
 
-/// Panics where the path says so, and answers everything else.
+/// Panics, or waits for ever, where the path says so, and answers everything else.
 struct Faulty;
 
 impl Stage for Faulty {
@@ -35,6 +38,7 @@ impl Stage for Faulty {
     fn run(&self, _hook: Hook, exchange: Box<Exchange>) -> Run<'_> {
         match exchange.request.path.path() {
             "/at-once" => panic!("broken at once"),
+            "/never" => Run::Waits(Box::pin(std::future::pending())),
             "/later" => Run::Waits(Box::pin(async {
                 tokio::task::yield_now().await;
                 panic!("broken later")
@@ -129,4 +133,56 @@ async fn a_panic_costs_one_request_and_neither_its_connection_nor_others() {
     };
     let broken = records.lines().filter(|line| line.contains("\"status\":500"));
     assert_eq!(broken.filter(|line| line.contains("please report it: broken")).count(), 4, "{records}");
+}
+
+fn frame(head: Head, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Head { length: payload.len() as u32, ..head }.write(&mut bytes);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[tokio::test]
+async fn a_client_with_a_request_that_does_not_answer_a_ping_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = gateway(folder.path());
+    let (_keep, shutdown) = watch::channel(false);
+    let (mut near, far) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(async move {
+        let silence = Duration::from_millis(100);
+        let far: Stream = Box::new(far);
+        let origin = Origin::new(&far);
+        serve_patiently(&gateway, (Transport::new(far), bytes::BytesMut::new()), origin, (&shutdown, silence)).await
+    });
+    near.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    near.write_all(&frame(Head { kind: SETTINGS, ..Head::default() }, b"")).await.unwrap();
+    // GET, http, the path and the authority, as the static table names them (RFC 7541, appendix A).
+    let get = [&[0x82, 0x86, 4, 6][..], b"/never", &[1, 6], b"a.test"].concat();
+    let head = Head { kind: HEADERS, flags: END_HEADERS | END_STREAM, stream: 1, ..Head::default() };
+    near.write_all(&frame(head, &get)).await.unwrap();
+    let (mut asked, mut goodbyes) = (0, Vec::new());
+    let conversation = async {
+        let mut head = [0; HEAD_SIZE];
+        while near.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            near.read_exact(&mut payload).await.unwrap();
+            match (head[3], head[4] & ACK) {
+                (PING, 0) => {
+                    assert_eq!(goodbyes, Vec::<Vec<u8>>::new());
+                    asked += 1;
+                    // Twice it is there.
+                    if asked <= 2 {
+                        let answer = Head { kind: PING, flags: ACK, ..Head::default() };
+                        near.write_all(&frame(answer, &payload)).await.unwrap();
+                    }
+                }
+                (GOAWAY, _) => goodbyes.push(payload),
+                (SETTINGS | WINDOW_UPDATE, _) => {}
+                (kind, _) => panic!("a frame of kind {kind}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), conversation).await.expect("it is let go");
+    // No more than it has taken, and no error.
+    assert_eq!((asked, goodbyes), (3, vec![vec![0, 0, 0, 1, 0, 0, 0, 0]]));
 }
