@@ -30,6 +30,25 @@ fn close_is_heard_said_and_done() {
 }
 
 #[test]
+fn a_client_that_has_closed_its_side_gets_what_needs_no_waiting() {
+    let (upstream, hold) = Upstream::held("late");
+    let mut gateway = before(upstream.address());
+    let mut waits = Connection::open(gateway.address());
+    waits.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: half-closed\r\nconnection: close\r\n\r\n");
+    hold.arrived();
+    waits.finish();
+    assert!(waits.is_closed(), "it is taken for one that has gone");
+    let record = gateway.record("half-closed");
+    assert_eq!(record["status"], 0, "{record}");
+    assert!(record["error"].is_string(), "{record}");
+    // What the gateway says by itself.
+    let mut refused = Connection::open(gateway.address());
+    refused.send("GET /% HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    refused.finish();
+    assert_eq!(refused.response().map(|answer| answer.status), Some(400));
+}
+
+#[test]
 fn a_connection_that_an_upstream_will_close_gets_no_further_request() {
     for answer in [
         "HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 2\r\n\r\nok",
