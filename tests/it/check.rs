@@ -156,6 +156,19 @@ fn certify(site: &Site, years: [i32; 2]) {
 }
 
 #[test]
+fn a_certificate_and_a_key_behind_byte_order_marks_are_read() {
+    let tls = "tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n";
+    let site = Site::new(&LEAST.replace("[admin]", &format!("{tls}[admin]")));
+    certify(&site, [2020, 2120]);
+    for file in ["cert.pem", "key.pem"] {
+        let plain = std::fs::read(site.path(file)).expect("readable");
+        site.write(file, [&b"\xef\xbb\xbf"[..], &plain].concat());
+    }
+    let checked = witgate(&["check", "gateway.toml", "--deny", "warnings"], &folder(&site));
+    assert_eq!(checked.status, Some(0), "{}", checked.err);
+}
+
+#[test]
 fn an_expired_certificate_is_told_and_never_takes_the_place_of_a_valid_one() {
     let tls = "tls = { certificate = \"cert.pem\", key = \"key.pem\" }\n";
     let site =

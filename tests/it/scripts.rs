@@ -296,6 +296,11 @@ fn sockets_check_certificates_by_the_authorities_that_are_named() {
         assert_eq!(answer.status, 422, "{wrong}: {}", answer.text());
         assert!(answer.text().contains(told), "{wrong}: {}", answer.text());
     }
+    // As an editor of Windows writes it.
+    let marked = [&b"\xef\xbb\xbf"[..], &std::fs::read(gateway.site().path("backend.pem")).expect("readable")].concat();
+    gateway.site().write("marked.pem", marked);
+    gateway.reconfigure(&with("ca = \"marked.pem\""));
+    assert_eq!(gateway.get("/a").text(), "backend.example\n");
     gateway.reconfigure(&with("ca = \"ca.pem\""));
     assert_eq!(gateway.get("/a").text(), "backend.example\n");
     std::fs::copy(gateway.site().path("other.pem"), gateway.site().path("ca.pem")).expect("copied");

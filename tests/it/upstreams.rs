@@ -31,7 +31,17 @@ fn an_upstream_behind_tls_is_checked_against_the_authorities_that_are_named() {
         site(&format!("endpoints = [\"{}\"]\n{tls}", nginx.address)).start()
     };
     assert_eq!(gateway("backend.pem", "backend.example").get("/").text(), "backend.example");
-    for (ca, name) in [("other.pem", "backend.example"), ("backend.pem", "other.example")] {
+    // As an editor of Windows writes them, one after the other.
+    let marked = ["other.pem", "backend.pem"].map(|name| {
+        let file = std::fs::read(folder.path(name)).expect("readable");
+        [&b"\xef\xbb\xbf"[..], &file].concat()
+    });
+    folder.write("marked.pem", marked.concat());
+    folder.write("only_other.pem", &marked[0]);
+    assert_eq!(gateway("marked.pem", "backend.example").get("/").text(), "backend.example");
+    for (ca, name) in
+        [("other.pem", "backend.example"), ("only_other.pem", "backend.example"), ("backend.pem", "other.example")]
+    {
         let answer = gateway(ca, name).get("/");
         assert_eq!((answer.status, answer.code().as_str()), (503, "UPSTREAM_UNAVAILABLE"), "{ca} {name}");
     }

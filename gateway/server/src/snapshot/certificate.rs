@@ -1,5 +1,6 @@
 //! Certificates and keys from PEM files.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,11 +14,24 @@ use crate::unreadable::Unusable;
 /// What keys can be, for messages.
 const SUPPORTED: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519";
 
+/// What editors and shells of Windows put before a text, in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Which of the two files is at fault.
 #[derive(Debug)]
 pub enum Fault {
     Certificate(Unusable),
     Key(Unusable),
+}
+
+/// A PEM file without byte order marks at the beginning of its lines: the parser passes over a block that one stands before, and
+/// says nothing. Within the file there are some if others were put together to make it.
+pub fn unmarked(pem: &[u8]) -> Cow<'_, [u8]> {
+    if !contains(pem, BYTE_ORDER_MARK) {
+        return Cow::Borrowed(pem);
+    }
+    let lines = pem.split_inclusive(|byte| *byte == b'\n');
+    Cow::Owned(lines.flat_map(|line| line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)).copied().collect())
 }
 
 /// A listener's certificate chain and its key.
@@ -86,6 +100,7 @@ fn damaged(index: usize) -> Unusable {
 
 /// The certificates of a PEM file, each of which can be read; at least one.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    let pem = &*unmarked(pem);
     let found = rustls_pemfile::certs(&mut &*pem).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|_| cut_short("CERTIFICATE"))?;
     for (index, der) in found.iter().enumerate() {
@@ -122,6 +137,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
 }
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Unusable> {
+    let pem = &*unmarked(pem);
     let labels = match contents(pem) {
         Contents::Blocks(labels) => labels,
         _ => Vec::new(),
@@ -283,8 +299,31 @@ pub fn authorities(pem: &[u8]) -> Result<Arc<[WrappedX509]>, Unusable> {
 
 /// Why no certificate of a file of authorities is of use today, if none is.
 pub fn expired_authorities(pem: &[u8], now: SystemTime) -> Option<String> {
-    let certificates = rustls_pemfile::certs(&mut &*pem).collect::<Result<Vec<_>, _>>().ok()?;
+    let certificates = rustls_pemfile::certs(&mut &*unmarked(pem)).collect::<Result<Vec<_>, _>>().ok()?;
     let standings: Vec<_> = certificates.iter().map(|der| standing(std::slice::from_ref(der), now).1).collect();
     let all = standings.iter().all(|standing| *standing != Standing::Valid);
     standings.first().filter(|_| all).and_then(|standing| standing.words())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &[u8] = include_bytes!("../../tests/check/files/good.pem");
+    const KEY: &[u8] = include_bytes!("../../tests/check/files/good.key");
+    const OTHER: &[u8] = include_bytes!("../../tests/check/files/future.pem");
+
+    #[test]
+    fn a_byte_order_mark_hides_nothing() {
+        let marked =
+            |parts: &[&[u8]]| parts.iter().flat_map(|part| [BYTE_ORDER_MARK, *part]).collect::<Vec<_>>().concat();
+        let chain = parse(&marked(&[CERTIFICATE, OTHER]), &marked(&[KEY])).unwrap();
+        assert_eq!(chain.cert, parse(&[CERTIFICATE, OTHER].concat(), KEY).unwrap().cert);
+        assert_eq!(chain.cert.len(), 2);
+        let all =
+            |pem: &[u8]| authorities(pem).unwrap().iter().map(|one| one.borrow_raw_cert().clone()).collect::<Vec<_>>();
+        assert_eq!(all(&marked(&[CERTIFICATE, OTHER])), all(&[CERTIFICATE, OTHER].concat()));
+        assert!(matches!(unmarked(CERTIFICATE), Cow::Borrowed(_)));
+        assert_eq!(*unmarked(b"\xef\xbb\xbfa\n\xef\xbb\xbfb \xef\xbb\xbf"), *b"a\nb \xef\xbb\xbf");
+    }
 }

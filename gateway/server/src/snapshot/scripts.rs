@@ -247,7 +247,7 @@ fn app(
         dicts: BTreeMap::new(),
         stores: Stores::default(),
         reach: Reach::default(),
-        authorities: ca.as_ref().map(|ca| Bytes::from_owner(sources.file(&ca.value))),
+        authorities: ca.as_ref().map(|ca| Bytes::from(certificate::unmarked(&sources.file(&ca.value)).into_owned())),
         routes: false,
     };
     for grant in grants {
