@@ -46,7 +46,7 @@ impl BearerTokens {
         }
         let claims_headers = claims_headers
             .into_iter()
-            .map(|(claim, header)| FieldName::parse(&claims_key(&claim), &header).map(|header| (claim, header)))
+            .map(|(claim, header)| FieldName::parse_trusted(&claims_key(&claim), &header).map(|header| (claim, header)))
             .collect::<Result<_, _>>()?;
         let policy = Policy::new(issuer, audience, leeway_seconds);
         Ok(Self { key, header, algorithms, policy, claims_headers })
@@ -60,6 +60,11 @@ impl BearerTokens {
     pub fn fields(&self) -> impl Iterator<Item = (String, &FieldName)> {
         let claims = self.claims_headers.iter().map(|(claim, header)| (claims_key(claim), header));
         std::iter::once(("jwt.header".to_owned(), &self.header)).chain(claims)
+    }
+
+    /// The headers of claims.
+    pub fn claims_headers(&self) -> impl Iterator<Item = &FieldName> {
+        self.claims_headers.iter().map(|(_, header)| header)
     }
 
     /// Takes the value of the token's header.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use witgate_sdk::{ConfigError, HeaderName};
 
+/// Most hyphens and underscores in a name that has to be looked for in every spelling, of which each doubles the number.
+const JOINTS_LIMIT: usize = 6;
+
 /// The name of a header field that plugins may change, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldName(HeaderName);
@@ -21,9 +24,52 @@ impl FieldName {
         Ok(Self(name))
     }
 
+    /// The name of a field in which the upstream reads what was verified. `key` as for [`Self::parse`].
+    pub fn parse_trusted(key: &str, name: &str) -> Result<Self, ConfigError> {
+        let parsed = Self::parse(key, name)?;
+        let joints = parsed.as_str().bytes().filter(|byte| is_joint(*byte)).count();
+        if joints > JOINTS_LIMIT {
+            return Err(format!(
+                "{key}: expected at most {JOINTS_LIMIT} hyphens and underscores, got {joints} in `{parsed}`: clients may send the \
+                 name with either, and each spelling is looked for; choose a shorter header"
+            )
+            .into());
+        }
+        Ok(parsed)
+    }
+
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    /// The names, but for this one, that are the same to an upstream which makes variables of fields as CGI does (RFC 3875,
+    /// section 4.1.18): hyphens become underscores there.
+    pub fn other_spellings(&self) -> Vec<String> {
+        let mut spellings = vec![String::new()];
+        for letter in self.as_str().chars() {
+            let flipped = match letter {
+                '-' => Some('_'),
+                '_' => Some('-'),
+                _ => None,
+            };
+            let others =
+                flipped.map(|flipped| spellings.iter().map(|spelling| format!("{spelling}{flipped}")).collect());
+            spellings.iter_mut().for_each(|spelling| spelling.push(letter));
+            spellings.extend(others.unwrap_or(Vec::new()));
+        }
+        // The first is as it was.
+        spellings.split_off(1)
+    }
+
+    /// Whether an upstream may take the one for the other.
+    fn is_same(&self, other: &Self) -> bool {
+        let spelled = |name: &Self| name.as_str().replace('_', "-");
+        spelled(self) == spelled(other)
+    }
+}
+
+fn is_joint(byte: u8) -> bool {
+    matches!(byte, b'-' | b'_')
 }
 
 impl fmt::Display for FieldName {
@@ -32,11 +78,14 @@ impl fmt::Display for FieldName {
     }
 }
 
-/// Checks that no two keys of the configuration name the same header: one of them would overwrite the other.
+/// Checks that no two keys of the configuration name the same header, in whatever spelling: one of them would overwrite the
+/// other, or be removed for it.
 pub fn check_distinct(fields: &[(String, &FieldName)]) -> Result<(), ConfigError> {
     for (at, (key, name)) in fields.iter().enumerate() {
-        if let Some((other, _)) = fields.iter().take(at).find(|(_, earlier)| earlier == name) {
-            return Err(format!("{key}: `{name}` is already the header of `{other}`: choose another one").into());
+        if let Some((other, earlier)) = fields.iter().take(at).find(|(_, earlier)| earlier.is_same(name)) {
+            let as_spelled = if earlier == name { String::new() } else { format!(", as `{earlier}`") };
+            let problem = format!("{key}: `{name}` is already the header of `{other}`{as_spelled}: choose another one");
+            return Err(problem.into());
         }
     }
     Ok(())
@@ -74,6 +123,17 @@ mod tests {
             let error = FieldName::parse("jwt.header", &name.to_ascii_uppercase()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("belongs to the gateway"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_has_every_spelling_with_hyphens_and_underscores() {
+        let spellings = |name| FieldName::parse_trusted("k", name).unwrap().other_spellings();
+        assert_eq!(spellings("consumer"), Vec::<String>::new());
+        assert_eq!(spellings("X-Consumer"), ["x_consumer"]);
+        assert_eq!(spellings("x_user-id"), ["x-user-id", "x_user_id", "x-user_id"]);
+        assert_eq!(spellings("a-b-c-d-e-f-g").len(), 63);
+        let error = FieldName::parse_trusted("identity_header", "a-b-c-d_e-f-g-h").unwrap_err().to_string();
+        assert!(error.starts_with("identity_header: expected at most 6 hyphens and underscores, got 7"), "{error}");
     }
 
     #[test]

@@ -22,7 +22,8 @@
 //!
 //! # What the upstream sees
 //! * The identity header and the headers of claims hold what was verified or nothing: what a client sent in them is
-//!   always removed.
+//!   always removed, also if it wrote underscores for hyphens (`x_consumer`) or the other way round, because upstreams that
+//!   descend from CGI make one variable of both.
 //! * The fields of the credentials that are configured are always removed. Without `jwt`, `authorization` is the upstream's
 //!   own affair and stays.
 
@@ -43,11 +44,16 @@ pub use crate::config::{Algorithm, Config, JwtConfig};
 use crate::denial::{Challenges, Denial, Stop};
 use crate::field::FieldName;
 
+/// Most names that the gateway can be asked for at once.
+const NAMES_LIMIT: usize = 1024;
+
 /// The plugin: how callers are known, and where the upstream reads who they are.
 pub struct Auth {
     api_keys: Option<ApiKeys>,
     tokens: Option<BearerTokens>,
     identity_header: FieldName,
+    /// Other names that the upstream may take for the identity header or one of a claim.
+    look_alikes: Vec<String>,
     challenges: Challenges,
 }
 
@@ -60,7 +66,7 @@ impl Plugin for Auth {
 
     fn configure(config: Config) -> Result<Self, ConfigError> {
         let Config { key_set, api_key_header, identity_header, jwt } = config;
-        let identity_header = FieldName::parse("identity_header", &identity_header)?;
+        let identity_header = FieldName::parse_trusted("identity_header", &identity_header)?;
         let api_keys = key_set.map(|key_set| ApiKeys::configure(key_set, &api_key_header)).transpose()?;
         let tokens = jwt.map(BearerTokens::configure).transpose()?;
         if api_keys.is_none() && tokens.is_none() {
@@ -70,9 +76,11 @@ impl Plugin for Auth {
         fields.extend(api_keys.iter().map(|keys| ("api_key_header".to_owned(), keys.header())));
         fields.extend(tokens.iter().flat_map(BearerTokens::fields));
         field::check_distinct(&fields)?;
+        let trusted = std::iter::once(&identity_header).chain(tokens.iter().flat_map(BearerTokens::claims_headers));
+        let look_alikes = trusted.flat_map(FieldName::other_spellings).collect();
         let challenges =
             Challenges::new(api_keys.as_ref().map(ApiKeys::header), tokens.as_ref().map(BearerTokens::header));
-        Ok(Self { api_keys, tokens, identity_header, challenges })
+        Ok(Self { api_keys, tokens, identity_header, look_alikes, challenges })
     }
 }
 
@@ -106,6 +114,11 @@ impl Auth {
             identity = identity.or(token.map(|token| token.subject));
         }
         let identity = identity.ok_or(Denial::MissingCredential)?;
+        for names in self.look_alikes.chunks(NAMES_LIMIT) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let sent = names.iter().zip(request.header_many(&names)).filter(|(_, value)| value.is_some());
+            edits = sent.fold(edits, |edits, (name, _)| edits.remove(*name));
+        }
         Ok(edits.set(self.identity_header.as_str(), identity))
     }
 }

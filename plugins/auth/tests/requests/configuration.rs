@@ -91,6 +91,30 @@ fn no_two_values_go_into_one_header() {
 }
 
 #[test]
+fn headers_that_an_upstream_may_take_for_each_other_are_refused() {
+    for (config, key, header, other, as_spelled) in [
+        (
+            json!({ "key_set": "customers", "identity_header": "x_api_key" }),
+            "api_key_header",
+            "x-api-key",
+            "identity_header",
+            "x_api_key",
+        ),
+        (
+            json!({ "jwt": { "key": "session", "claims_headers": { "sub": "X_Consumer" } } }),
+            "jwt.claims_headers.sub",
+            "x_consumer",
+            "identity_header",
+            "x-consumer",
+        ),
+    ] {
+        let expected =
+            format!("{key}: `{header}` is already the header of `{other}`, as `{as_spelled}`: choose another one");
+        assert_error(&config, &expected);
+    }
+}
+
+#[test]
 fn limits_of_tokens_have_to_make_sense() {
     assert_error(
         &json!({ "jwt": { "key": "session", "algorithms": [] } }),

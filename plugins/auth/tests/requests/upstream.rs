@@ -51,6 +51,23 @@ fn claims_that_the_client_makes_up_are_replaced_or_removed() {
     }
 }
 
+/// CGI and what descends from it make one variable of both.
+#[test]
+fn what_was_verified_cannot_be_claimed_with_underscores_for_hyphens() {
+    let headers = json!({ "email": "x-user-email", "role": "x_role" });
+    let config = json!({ "key_set": "customers", "jwt": { "key": "session", "claims_headers": headers } });
+    let plugin = plugin(&config);
+    let spoofs = ["X_Consumer", "x_user_email", "x-user_email", "x_user-email", "x-role", "x-role"];
+    let request = spoofs.iter().fold(get(), |request, name| request.header(name, "root"));
+    let request = request.header("x-api-key", "key-1").header("y_consumer", "theirs");
+    assert_passes(&plugin, &request);
+    assert_eq!(request.values("x-consumer"), ["acme"]);
+    for name in spoofs {
+        assert_eq!(request.value(name), None, "{name}");
+    }
+    assert_eq!(request.values("y_consumer"), ["theirs"]);
+}
+
 #[test]
 fn claims_are_passed_on_as_text() {
     let plugin = plugin(&json!({ "jwt": { "key": "session", "claims_headers": { "claim": "x-claim" } } }));
