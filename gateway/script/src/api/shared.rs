@@ -498,6 +498,22 @@ mod tests {
         assert_eq!(results(&lua, "dogs:flush_all() return dogs:get('b'), dogs:get_stale('b')"), "nil 33 7 true");
     }
 
+    /// A lifetime is cut to whole milliseconds, and 0 stands for none, as in nginx.
+    #[test]
+    fn a_lifetime_of_less_than_a_millisecond_is_none() {
+        let Bench { lua, clock } = bench(1 << 20);
+        results(
+            &lua,
+            "dogs:set('a', 1, 0.0009) dogs:incr('b', 2, 0, 0.0009) dogs:set('c', 3, 0.01) dogs:expire('c', 0.0009)",
+        );
+        results(&lua, "dogs:set('d', 4, 0.0019)");
+        clock.fetch_add(10, Ordering::Relaxed);
+        for (key, expected) in [("a", "1 0"), ("b", "2 0"), ("c", "3 0"), ("d", "nil nil not found")] {
+            let code = format!("local value = dogs:get('{key}') return value, dogs:ttl('{key}')");
+            assert_eq!(results(&lua, &code), expected, "{key}");
+        }
+    }
+
     #[test]
     fn incr_counts_numbers_only() {
         let Bench { lua, clock } = bench(1 << 20);
