@@ -25,8 +25,8 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::proxy::transport::Transport;
 use crate::envelope::Problem;
+use crate::proxy::transport::Transport;
 use inbound::Inbound;
 use outbound::{Look, Outbound};
 
