@@ -41,10 +41,10 @@ pub struct Options {
     #[arg(long, requires = "side_by_side")]
     unprofiled: bool,
     /// Only contenders that match.
-    #[arg(long, requires = "peers", value_name = "REGEX")]
+    #[arg(long, requires = "peers", conflicts_with = "inference", value_name = "REGEX")]
     only: Option<String>,
     /// An earlier build to measure beside this one, with the same plugins.
-    #[arg(long, requires = "peers", value_name = "BINARY")]
+    #[arg(long, requires = "peers", conflicts_with = "inference", value_name = "BINARY")]
     before: Option<PathBuf>,
     /// Write every measurement to a file.
     #[arg(long, requires = "side_by_side", value_name = "FILE")]
@@ -119,4 +119,28 @@ fn side_by_side(options: &Options, mut script: Command, witgate: &Path) -> Resul
         script.arg("--json").arg(std::path::absolute(file).map_err(Failure::io("--json"))?);
     }
     process::complete(&mut script)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Options;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn what_is_for_peers_alone_is_taken_with_them_alone() {
+        for option in [["--only", "nginx"], ["--before", "witgate"]] {
+            let parse = |others: &[&str]| Cli::try_parse_from([&["bench"], others, &option[..]].concat());
+            assert!(parse(&["--peers"]).is_ok_and(|cli| cli.options.peers), "{option:?}");
+            assert!(parse(&[]).is_err(), "{option:?}");
+            // What cannot be there, as `--peers` beside this, clap requires no more.
+            assert!(parse(&["--inference"]).is_err(), "{option:?}");
+        }
+    }
 }
