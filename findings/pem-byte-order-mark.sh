@@ -12,7 +12,8 @@
 # Why a gateway cares: editors and shells of Windows write the mark, and the file has worked in servers with OpenSSL. Taken
 # over, the host's own certificate is missing, and the issuer's stands where the host's should; or one of the trusted
 # authorities is missing, and the connections that it vouches for fail. Witgate reads certificates, keys and authorities
-# by this crate in gateway/server/src/snapshot/certificate.rs, which tells what a file holds when it finds none.
+# by this crate in gateway/server/src/snapshot/certificate.rs, which takes the marks away before, and tells what a file
+# holds when it finds none.
 #
 # Prints, and exits with 1 where that changes:
 #   OpenSSL: host issuer
