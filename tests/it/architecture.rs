@@ -8,11 +8,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("witgate-http", &[]),
     ("witgate-config", &["witgate-http"]),
     ("witgate-route", &["witgate-http"]),
     ("witgate-stage", &["witgate-http"]),
+    ("witgate-trees", &[]),
     ("witgate-inference", &["witgate-stage"]),
     ("witgate-plugin-host", &["witgate-stage"]),
     ("witgate-script", &["witgate-stage"]),
@@ -33,9 +34,10 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.
-const OWNED: [(&str, &str); 5] = [
+const OWNED: [(&str, &str); 6] = [
     ("pingora", "witgate-server"),
     ("wasmtime", "witgate-plugin-host"),
+    ("cranelift", "witgate-trees"),
     ("tract", "witgate-inference"),
     ("ort", "witgate-inference"),
     ("mlua", "witgate-script"),
