@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::jit::CodeSource;
 use crate::layout::branches::Branches;
 use crate::layout::masks::Masks;
-use crate::layout::walk::Walk;
+use crate::layout::walk::bytes::WalkBytes;
+use crate::layout::walk::keys::Walk;
 use crate::layout::{BLOCK, Layout, LayoutKind, Rows, STRIP};
 use crate::lower::FlatTree;
 use crate::number::Key;
@@ -36,11 +37,15 @@ impl Default for Selection {
 /// Trees that are measured.
 const SAMPLE_TREES: usize = 2 * STRIP;
 /// Nodes of them, for what compiles each: some milliseconds' worth.
-const SAMPLE_CODE_NODES: usize = 2500;
-/// Rows that are measured with.
-const SAMPLE_ROWS: usize = 128;
+const SAMPLE_CODE_NODES: usize = 1000;
+/// Rows that are measured with. The predictor of branches learns 128 of them by heart, and what branches looks ten times as
+/// quick as it is.
+const SAMPLE_ROWS: usize = 1024;
 /// How much quicker code has to be on a sample to be compiled in full: it gets slower as it gets larger.
-const CODE_ADVANTAGE: f64 = 0.8;
+const CODE_ADVANTAGE: f64 = 0.5;
+/// Nodes beyond which code is not tried: it takes 30 bytes for each, and would be fetched from beyond the second-level cache
+/// for each row.
+const CODE_NODES: usize = 20_000;
 
 /// What came out for a layout.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +86,9 @@ pub(crate) fn build<K: Key>(
     Ok(match kind {
         LayoutKind::Walk => Layout::Walk(Walk::new(trees, columns, limits.tables)?),
         LayoutKind::Branches => Layout::Branches(Branches::new(trees, columns, source)?),
+        LayoutKind::WalkBytes | LayoutKind::WalkAvx512 => {
+            Layout::WalkBytes(WalkBytes::new(kind, trees, columns, limits.tables)?)
+        }
         masks => Layout::Masks(Masks::new(masks, trees, columns, limits.tables, source)?),
     })
 }
@@ -106,7 +114,13 @@ pub(crate) fn choose<K: Key>(
         .iter()
         .map(|&layout| {
             let sample = sample(layout, trees);
-            let built = build(layout, sample, columns, limits, CodeSource::Generate(limits));
+            let nodes: usize = trees.iter().map(|tree| tree.nodes.len()).sum();
+            let built = if layout == LayoutKind::Branches && nodes > CODE_NODES {
+                let reason = format!("code for {nodes} nodes would not stay in the cache");
+                Err(CompileError::Layout { layout: layout.label(), reason })
+            } else {
+                build(layout, sample, columns, limits, CodeSource::Generate(limits))
+            };
             let outcome = match built {
                 Err(error) => Outcome::Refused(error.to_string()),
                 Ok(built) => {
@@ -174,33 +188,29 @@ fn sample_rows<K: Key>(trees: &[FlatTree<K>], columns: usize) -> Vec<K> {
     keys
 }
 
-/// Nanoseconds for a row, in batches of so many: the shortest time for a batch within `time`.
-fn measure<K: Key>(layout: &Layout<K>, keys: &[K], columns: usize, trees: usize, rows: usize, time: Duration) -> f64 {
-    let mut bytes = vec![0; rows * layout.row_bytes()];
-    let mut leaves = vec![0; rows * STRIP];
-    let (mut best, began) = (f64::MAX, Instant::now());
-    // Single rows are timed in groups, as a clock does not tell a microsecond.
-    let group = (16 / rows).max(1);
-    let mut first = 0;
-    let mut taken = 0;
-    while taken < 2 || (began.elapsed() < time && taken < 10_000) {
+/// Nanoseconds for a row, in batches of so many: those of the quickest of the passes over all rows for which there is
+/// `time`, and of one at least.
+fn measure<K: Key>(layout: &Layout<K>, keys: &[K], columns: usize, trees: usize, batch: usize, time: Duration) -> f64 {
+    let row_bytes = layout.row_bytes();
+    let mut bytes = vec![0; batch * row_bytes];
+    let mut leaves = vec![0; batch * STRIP];
+    let (mut best, began) = (Duration::MAX, Instant::now());
+    while best == Duration::MAX || began.elapsed() + best < time {
         let start = Instant::now();
-        for _ in 0..group {
-            let keys = keys.get(first * columns..(first + rows) * columns).unwrap_or_default();
-            for row in 0..rows {
+        for first in (0..SAMPLE_ROWS).step_by(batch) {
+            let keys = keys.get(first * columns..(first + batch) * columns).unwrap_or_default();
+            for row in 0..batch {
                 let keys = keys.get(row * columns..(row + 1) * columns).unwrap_or_default();
-                if let Some(bytes) = bytes.get_mut(row * layout.row_bytes()..(row + 1) * layout.row_bytes()) {
+                if let Some(bytes) = bytes.get_mut(row * row_bytes..(row + 1) * row_bytes) {
                     layout.prepare(keys, bytes);
                 }
             }
             for strip in 0..trees.div_ceil(STRIP) {
-                layout.leaves(strip, Rows { keys, bytes: &bytes, count: rows }, &mut leaves);
+                layout.leaves(strip, Rows { keys, bytes: &bytes, count: batch }, &mut leaves);
                 std::hint::black_box(&mut leaves);
             }
-            first = (first + rows) % SAMPLE_ROWS;
         }
-        best = best.min(start.elapsed().as_secs_f64() * 1e9 / (group * rows) as f64);
-        taken += 1;
+        best = best.min(start.elapsed());
     }
-    best
+    best.as_secs_f64() * 1e9 / SAMPLE_ROWS as f64
 }

@@ -78,7 +78,9 @@ pub enum CompileError {
     Layout { layout: &'static str, reason: String },
     #[error("machine code for {trees} of {total} trees takes {bytes} bytes, and at most {limit} are allowed")]
     CodeSize { trees: usize, total: usize, bytes: usize, limit: usize },
-    #[error("generating code for {trees} of {total} trees took {took:?}, and at most {limit:?} are allowed")]
+    #[error(
+        "generating code for {trees} of {total} trees took {took:.1?} of processor time, and at most {limit:?} are allowed"
+    )]
     CodeTime { trees: usize, total: usize, took: Duration, limit: Duration },
     #[error("tables of the ensemble take {bytes} bytes, and at most {limit} are allowed")]
     Tables { bytes: usize, limit: usize },

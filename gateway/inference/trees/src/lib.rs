@@ -83,7 +83,7 @@ fn check_sizes(
     if width < features.max(1) {
         return Err(PredictError::Width { got: width, expected: features.max(1) });
     }
-    if numbers % width != 0 {
+    if !numbers.is_multiple_of(width) {
         return Err(PredictError::Rows { got: numbers, width });
     }
     let rows = numbers / width;

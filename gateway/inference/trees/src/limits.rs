@@ -41,7 +41,8 @@ pub struct CompileLimits {
     pub code: usize,
     /// Bytes of tables of a layout. Default 1 GiB: a forest with twenty million nodes has half of that.
     pub tables: usize,
-    /// Time for generating code. Default 10 s: the largest ensembles whose code is within its bound take less than half of that.
+    /// Processor time for generating code. Default 10 s: the largest ensembles whose code is within its bound take less than half
+    /// of that.
     pub time: Duration,
 }
 

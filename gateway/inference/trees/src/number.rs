@@ -182,14 +182,17 @@ impl Key for i32 {
         number.to_f32().into()
     }
 
+    #[inline(always)]
     fn before(self) -> Self {
         self.saturating_sub(1)
     }
 
+    #[inline(always)]
     fn after(self) -> Self {
         self.saturating_add(1)
     }
 
+    #[inline(always)]
     fn to_i64(self) -> i64 {
         self.into()
     }
@@ -225,14 +228,17 @@ impl Key for i64 {
         number.to_f64()
     }
 
+    #[inline(always)]
     fn before(self) -> Self {
         self.saturating_sub(1)
     }
 
+    #[inline(always)]
     fn after(self) -> Self {
         self.saturating_add(1)
     }
 
+    #[inline(always)]
     fn to_i64(self) -> i64 {
         self
     }

@@ -8,6 +8,9 @@ use crate::Transform;
 const NEARLY_ZERO: f64 = 0.000_000_1;
 /// The constant of Winitzki's approximation of the inverse error function.
 const WINITZKI: f64 = 0.147;
+/// The root of two, to as many places as the definition has it.
+#[expect(clippy::approx_constant, reason = "the exact value is not what is defined")]
+const ROOT_OF_TWO: f64 = 1.414_213_56;
 
 macro_rules! transforms {
     ($name:ident, $type:ident) => {
@@ -31,7 +34,7 @@ macro_rules! transforms {
                 let log = product.ln();
                 let v = two / (PI * constant) + 0.5 * log;
                 let inverse = -v + (v * v - 1.0 / constant * log).sqrt();
-                (1.414_213_56 as $type) * (sign * inverse.sqrt())
+                (ROOT_OF_TWO as $type) * (sign * inverse.sqrt())
             }
 
             fn largest(scores: &[$type]) -> $type {

@@ -4,11 +4,13 @@
 
 pub(crate) mod branches;
 pub(crate) mod masks;
+mod rank;
 pub(crate) mod walk;
 
 use branches::Branches;
 use masks::Masks;
-use walk::Walk;
+use walk::bytes::WalkBytes;
+use walk::keys::Walk;
 
 use crate::number::Key;
 
@@ -33,6 +35,7 @@ pub(crate) struct Rows<'a, K> {
 #[derive(Debug)]
 pub(crate) enum Layout<K: Key> {
     Walk(Walk<K>),
+    WalkBytes(WalkBytes<K>),
     Masks(Masks<K>),
     Branches(Branches<K>),
 }
@@ -41,6 +44,7 @@ impl<K: Key> Layout<K> {
     pub(crate) fn kind(&self) -> LayoutKind {
         match self {
             Self::Walk(_) => LayoutKind::Walk,
+            Self::WalkBytes(walk) => walk.kind(),
             Self::Masks(masks) => masks.kind(),
             Self::Branches(_) => LayoutKind::Branches,
         }
@@ -50,6 +54,7 @@ impl<K: Key> Layout<K> {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Walk(walk) => walk.bytes(),
+            Self::WalkBytes(walk) => walk.bytes(),
             Self::Masks(masks) => masks.bytes(),
             Self::Branches(branches) => branches.code().len(),
         }
@@ -58,7 +63,7 @@ impl<K: Key> Layout<K> {
     /// Its machine code, if it was generated for the ensemble.
     pub(crate) fn code(&self) -> Option<&[u8]> {
         match self {
-            Self::Walk(_) => None,
+            Self::Walk(_) | Self::WalkBytes(_) => None,
             Self::Masks(masks) => masks.code(),
             Self::Branches(branches) => Some(branches.code()),
         }
@@ -68,6 +73,7 @@ impl<K: Key> Layout<K> {
     pub(crate) fn row_bytes(&self) -> usize {
         match self {
             Self::Walk(_) | Self::Branches(_) => 0,
+            Self::WalkBytes(walk) => walk.row_bytes(),
             Self::Masks(masks) => masks.row_bytes(),
         }
     }
@@ -75,8 +81,10 @@ impl<K: Key> Layout<K> {
     /// The bytes of a row.
     #[inline]
     pub(crate) fn prepare(&self, keys: &[K], bytes: &mut [u8]) {
-        if let Self::Masks(masks) = self {
-            masks.prepare(keys, bytes);
+        match self {
+            Self::Walk(_) | Self::Branches(_) => {}
+            Self::WalkBytes(walk) => walk.prepare(keys, bytes),
+            Self::Masks(masks) => masks.prepare(keys, bytes),
         }
     }
 
@@ -86,6 +94,7 @@ impl<K: Key> Layout<K> {
     pub(crate) fn leaves(&self, strip: usize, rows: Rows<'_, K>, leaves: &mut [u32]) {
         match self {
             Self::Walk(walk) => walk.leaves(strip, rows, leaves),
+            Self::WalkBytes(walk) => walk.leaves(strip, rows, leaves),
             Self::Masks(masks) => masks.leaves(strip, rows, leaves),
             Self::Branches(branches) => branches.leaves(strip, rows, leaves),
         }
@@ -95,9 +104,13 @@ impl<K: Key> Layout<K> {
 /// A layout, with what runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LayoutKind {
-    /// Tables of nodes, walked down without branches in sixteen trees, or for sixteen rows, at a time. For every ensemble,
-    /// and the quickest for large trees.
+    /// Tables of nodes, walked down without branches in sixteen trees, or for sixteen rows, at a time. For every ensemble.
     Walk,
+    /// The same, with numbers replaced by bytes, so that a node is four bytes. For ensembles with up to some ten thousand
+    /// different tests.
+    WalkBytes,
+    /// The same, in 64 trees at a time, with AVX-512.
+    WalkAvx512,
     /// Bit masks of leaves, as in QuickScorer: every node is tested, 16 at a time, by machine code that is generated for the
     /// ensemble; those that say no strike out the leaves to their left, and the first leaf that is left is the row's. For
     /// trees with up to 64 leaves.
@@ -112,12 +125,22 @@ pub enum LayoutKind {
 }
 
 impl LayoutKind {
-    pub const ALL: [Self; 5] = [Self::MasksAvx512, Self::MasksAvx2, Self::MasksCompiled, Self::Walk, Self::Branches];
+    pub const ALL: [Self; 7] = [
+        Self::MasksAvx512,
+        Self::MasksAvx2,
+        Self::MasksCompiled,
+        Self::WalkAvx512,
+        Self::WalkBytes,
+        Self::Walk,
+        Self::Branches,
+    ];
 
     /// Its name in messages and in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Walk => "walk",
+            Self::WalkBytes => "walk (bytes)",
+            Self::WalkAvx512 => "walk (AVX-512)",
             Self::MasksCompiled => "masks (compiled)",
             Self::MasksAvx2 => "masks (AVX2)",
             Self::MasksAvx512 => "masks (AVX-512)",

@@ -9,9 +9,11 @@ use super::{Interner, is_nearly_zero};
 use crate::Element;
 use crate::number::Key;
 
-/// Most bytes of the table of a bank. Default: 4 MiB, so that a few of them fit into a processor's cache. Banks that would
-/// need more ask each set by itself.
+/// Most bytes of the table of a bank: 4 MiB, so that a few of them fit into a processor's cache. Banks that would need more ask
+/// each set by itself.
 const TABLE_LIMIT: usize = 4 << 20;
+/// Most bytes of all tables. With more than that, the rest of the banks ask each set.
+const TABLES_LIMIT: usize = 64 << 20;
 /// Rows of a table before those for single values: for what is missing, and for what is in no set.
 const OTHERS: usize = 2;
 
@@ -130,8 +132,11 @@ fn set_bytes<K>(set: &Set<K>) -> usize {
 #[derive(Debug)]
 pub(super) struct BankBuilder<K> {
     banks: Interner<BankKey>,
-    sets: Interner<(u32, bool, Set<K>)>,
+    sets: Interner<SetKey<K>>,
 }
+
+/// The bank, what is answered if the number is missing, and the set.
+type SetKey<K> = (u32, bool, Set<K>);
 
 impl<K> Default for BankBuilder<K> {
     fn default() -> Self {
@@ -160,7 +165,7 @@ impl<K: Key> BankBuilder<K> {
     pub(super) fn build(self) -> (Vec<Bank<K>>, Vec<u32>) {
         let mut keys: Vec<(u32, BankKey)> = self.banks.0.into_iter().map(|(key, number)| (number, key)).collect();
         keys.sort_unstable_by_key(|(number, _)| *number);
-        let mut sets: Vec<((u32, bool, Set<K>), u32)> = self.sets.0.into_iter().collect();
+        let mut sets: Vec<(SetKey<K>, u32)> = self.sets.0.into_iter().collect();
         sets.sort_unstable_by_key(|((bank, ..), number)| (*bank, *number));
         let mut order = vec![0; sets.len()];
         let mut members: Vec<Vec<(Set<K>, bool)>> = keys.iter().map(|_| Vec::new()).collect();
@@ -172,11 +177,18 @@ impl<K: Key> BankBuilder<K> {
                 members.push((set, missing_yes));
             }
         }
-        (keys.into_iter().zip(members).map(|((_, key), sets)| bank(&key, sets)).collect(), order)
+        let mut room = TABLES_LIMIT;
+        let banks = keys.into_iter().zip(members).map(|((_, key), sets)| {
+            let bank = bank(&key, sets, room.min(TABLE_LIMIT));
+            room = room.saturating_sub(bank.bytes());
+            bank
+        });
+        (banks.collect(), order)
     }
 }
 
-fn bank<K: Key>(key: &BankKey, sets: Vec<(Set<K>, bool)>) -> Bank<K> {
+/// `limit`: of the bytes of a table.
+fn bank<K: Key>(key: &BankKey, sets: Vec<(Set<K>, bool)>, limit: usize) -> Bank<K> {
     let index = if key.categories {
         let words = sets.iter().map(|(set, _)| if let Set::Categories(words) = set { words.len() } else { 0 });
         Index::Categories(words.max().unwrap_or_default() * 32)
@@ -192,7 +204,7 @@ fn bank<K: Key>(key: &BankKey, sets: Vec<(Set<K>, bool)>) -> Bank<K> {
             Index::Categories(count) => *count,
         };
     let flags = sets.len();
-    let fits = rows.checked_mul(flags * size_of::<K>()).is_some_and(|bytes| bytes <= TABLE_LIMIT);
+    let fits = rows.checked_mul(flags * size_of::<K>()).is_some_and(|bytes| bytes <= limit);
     let answers = if fits { Answers::Table { keys: table(&index, &sets, rows), index } } else { Answers::Each(sets) };
     Bank { feature: key.feature, zero: key.zero, flags, answers }
 }
@@ -224,4 +236,49 @@ fn table<K: Key>(index: &Index<K>, sets: &[(Set<K>, bool)], rows: usize) -> Vec<
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers of some sets, as a bank with this limit for its table gives them.
+    fn answers(limit: usize, categories: bool, zero: bool, numbers: &[f64]) -> Vec<Vec<i64>> {
+        let key = BankKey { feature: 0, zero, categories };
+        let key_of = |number: &f64| i64::exactly(*number).unwrap();
+        let values = |values: &[f64]| Set::Values(values.iter().map(key_of).collect());
+        let sets = if categories {
+            vec![
+                (Set::Categories(vec![0b1011, 1]), true),
+                (Set::Categories(vec![]), false),
+                (Set::Categories(vec![4]), true),
+            ]
+        } else {
+            vec![(values(&[-1.5, 0.0, 2.0]), false), (values(&[]), true), (values(&[2.0, 7.0]), true)]
+        };
+        let bank = bank(&key, sets, limit);
+        assert_eq!(matches!(bank.answers, Answers::Table { .. }), limit > 0);
+        let row = |number: &f64| {
+            let mut keys = vec![9; bank.len()];
+            bank.fill(*number, &mut keys);
+            keys
+        };
+        numbers.iter().map(row).collect()
+    }
+
+    #[test]
+    fn tables_answer_as_each_set_does() {
+        let numbers = [-1.5, -1.0, -0.9, -0.0, 1e-36, 0.5, 1.0, 2.0, 3.9, 7.0, 31.0, 32.5, 64.0, 1e300, f64::NAN];
+        let numbers = [&numbers[..], &[f64::INFINITY, f64::NEG_INFINITY]].concat();
+        for (categories, zero) in [(false, false), (false, true), (true, false), (true, true)] {
+            let table = answers(1 << 20, categories, zero, &numbers);
+            assert_eq!(table, answers(0, categories, zero, &numbers), "{categories} {zero}");
+        }
+        assert_eq!(answers(1 << 20, false, false, &[0.0, 2.0, f64::NAN]), [[0, 1, 1], [0, 1, 0], [1, 0, 0]]);
+        assert_eq!(
+            answers(1 << 20, true, false, &[0.0, 2.0, 32.5, f64::NAN]),
+            [[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0]]
+        );
+        assert_eq!(answers(1 << 20, true, true, &[1e-36]), [[0, 1, 0]], "nearly zero is missing");
+    }
 }

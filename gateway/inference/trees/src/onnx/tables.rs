@@ -84,9 +84,6 @@ pub(super) fn features(trees: &[Tree], rows: InputRows) -> usize {
     count_features(rows.features, used)
 }
 
-/// Where a row of the table has its place in the tree.
-type Places = HashMap<i64, (usize, Child)>;
-
 /// The trees, in the order of their ids. The root of each is what the table has first.
 pub(super) fn trees(
     nodes: &NodeAttributes,
@@ -99,73 +96,101 @@ pub(super) fn trees(
     if count > limits.nodes {
         return Err(EnsembleError::TooMany { what: "nodes and leaves", count, limit: limits.nodes });
     }
-    let mut rows: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    for (row, tree) in nodes.tree_ids.iter().enumerate() {
-        rows.entry(*tree).or_default().push(row);
-    }
-    let mut by_leaf: HashMap<(i64, i64), Vec<usize>> = HashMap::new();
-    for (row, place) in votes.tree_ids.iter().zip(&votes.node_ids).enumerate() {
-        by_leaf.entry((*place.0, *place.1)).or_default().push(row);
-    }
-    let mut trees = Vec::with_capacity(rows.len());
-    for (id, rows) in rows {
-        trees.push(tree(id, &rows, nodes, votes, &mut by_leaf, targets)?);
-    }
-    // What is left has no leaf.
-    let mut orphans: Vec<(usize, i64, i64)> =
-        by_leaf.into_iter().filter_map(|((tree, node), rows)| rows.first().map(|index| (*index, tree, node))).collect();
-    orphans.sort_unstable();
-    if let Some(&(index, tree, node)) = orphans.first() {
-        let branch = nodes.tree_ids.iter().zip(&nodes.node_ids).any(|place| place == (&tree, &node));
-        return Err(match branch {
-            true => AttributeError::VoteBranch { index, tree, node },
-            false => AttributeError::VoteNode { index, tree, node },
-        }
-        .into());
+    let mut votes_of = by_tree(&votes.tree_ids);
+    let trees = by_tree(&nodes.tree_ids).into_iter().map(|(id, rows)| {
+        let voting = votes_of.remove(&id).unwrap_or_default();
+        tree(id, &rows, nodes, &voting, votes, targets)
+    });
+    let trees = trees.collect::<Result<Vec<_>, _>>()?;
+    if let Some((&tree, &index)) = votes_of.iter().find_map(|(tree, rows)| Some((tree, rows.first()?))) {
+        return Err(AttributeError::VoteNode { index, tree, node: at(&votes.node_ids, index) }.into());
     }
     Ok(trees)
 }
 
+/// Rows of each tree, in their order.
+fn by_tree(ids: &[i64]) -> BTreeMap<i64, Vec<usize>> {
+    let mut rows: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    let mut row = 0;
+    for run in ids.chunk_by(|a, b| a == b) {
+        if let Some(id) = run.first() {
+            rows.entry(*id).or_default().extend(row..row + run.len());
+        }
+        row += run.len();
+    }
+    rows
+}
+
+/// Finds the nodes of a tree by their ids.
+struct Places<'a> {
+    /// What each row of the tree is.
+    children: Vec<Child>,
+    ids: Ids<'a>,
+}
+
+enum Ids<'a> {
+    /// Ids count the rows, as they nearly always do.
+    Counting,
+    Any(HashMap<&'a i64, usize>),
+}
+
+impl<'a> Places<'a> {
+    fn new(tree: i64, rows: &[usize], nodes: &'a NodeAttributes) -> Result<Self, AttributeError> {
+        let (mut node_count, mut leaf_count) = (0, 0);
+        let children = rows.iter().map(|row| {
+            let leaf = text(&nodes.modes, *row) == "LEAF";
+            let (count, kind): (_, fn(u32) -> Child) =
+                if leaf { (&mut leaf_count, Child::Leaf) } else { (&mut node_count, Child::Node) };
+            *count += 1;
+            kind(*count - 1)
+        });
+        let children = children.collect();
+        let ids = || rows.iter().filter_map(|row| nodes.node_ids.get(*row));
+        if ids().zip(0..).all(|(id, row)| *id == row) {
+            return Ok(Self { children, ids: Ids::Counting });
+        }
+        let mut places = HashMap::with_capacity(rows.len());
+        for (place, id) in ids().enumerate() {
+            if places.insert(id, place).is_some() {
+                return Err(AttributeError::DuplicateNode { tree, node: *id });
+            }
+        }
+        Ok(Self { children, ids: Ids::Any(places) })
+    }
+
+    fn find(&self, id: i64) -> Option<Child> {
+        let place = match &self.ids {
+            Ids::Counting => usize::try_from(id).ok()?,
+            Ids::Any(places) => *places.get(&id)?,
+        };
+        self.children.get(place).copied()
+    }
+}
+
+/// `rows` and `voting` are those of the tree in the tables of nodes and of votes.
 fn tree(
     id: i64,
     rows: &[usize],
     nodes: &NodeAttributes,
+    voting: &[usize],
     votes: &VoteAttributes,
-    by_leaf: &mut HashMap<(i64, i64), Vec<usize>>,
     targets: usize,
 ) -> Result<Tree, EnsembleError> {
-    let (mut places, mut root) = (Places::with_capacity(rows.len()), None);
-    let (mut node_count, mut leaf_count) = (0, 0);
-    for &row in rows {
-        let (mode, node) = (text(&nodes.modes, row), at(&nodes.node_ids, row));
-        let (count, kind): (_, fn(u32) -> Child) =
-            if mode == "LEAF" { (&mut leaf_count, Child::Leaf) } else { (&mut node_count, Child::Node) };
-        let child = kind(*count);
-        *count += 1;
-        root = root.or(Some(child));
-        if places.insert(node, (row, child)).is_some() {
-            return Err(AttributeError::DuplicateNode { tree: id, node }.into());
-        }
-    }
+    let places = Places::new(id, rows, nodes)?;
     let mut tree = Tree {
         id,
-        root: root.unwrap_or(Child::Leaf(0)),
-        nodes: Vec::with_capacity(node_count as usize),
-        leaves: Vec::with_capacity(leaf_count as usize),
+        root: places.children.first().copied().unwrap_or(Child::Leaf(0)),
+        nodes: Vec::with_capacity(rows.len() / 2),
+        leaves: Vec::with_capacity(rows.len() / 2 + 1),
         weight: 1.0,
     };
-    for &row in rows {
-        let node = at(&nodes.node_ids, row);
-        if text(&nodes.modes, row) == "LEAF" {
-            let rows = by_leaf.remove(&(id, node)).unwrap_or_default();
-            let votes = rows.into_iter().map(|row| vote(row, votes, targets));
-            tree.leaves.push(Leaf { votes: votes.collect::<Result<_, _>>()? });
+    for (&row, child) in rows.iter().zip(&places.children) {
+        if let Child::Leaf(_) = child {
+            tree.leaves.push(Leaf { votes: Vec::new() });
             continue;
         }
-        let child = |branch, child| match places.get(&child) {
-            Some((_, child)) => Ok(*child),
-            None => Err(AttributeError::ChildId { tree: id, node, branch, child }),
-        };
+        let node = at(&nodes.node_ids, row);
+        let child = |branch, child| places.find(child).ok_or(AttributeError::ChildId { tree: id, node, branch, child });
         tree.nodes.push(Node {
             id: node,
             feature: index("nodes_featureids", row, at(&nodes.feature_ids, row))?,
@@ -177,6 +202,18 @@ fn tree(
             yes: child("true", at(&nodes.true_node_ids, row))?,
             no: child("false", at(&nodes.false_node_ids, row))?,
         });
+    }
+    for &index in voting {
+        let node = at(&votes.node_ids, index);
+        let leaf = match places.find(node) {
+            Some(Child::Leaf(leaf)) => tree.leaves.get_mut(leaf as usize),
+            Some(Child::Node(_)) => return Err(AttributeError::VoteBranch { index, tree: id, node }.into()),
+            None => return Err(AttributeError::VoteNode { index, tree: id, node }.into()),
+        };
+        let vote = vote(index, votes, targets)?;
+        if let Some(leaf) = leaf {
+            leaf.votes.push(vote);
+        }
     }
     Ok(tree)
 }

@@ -3,24 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use super::rank::Ranks;
 use super::table::{BlockHead, Table};
 use crate::layout::STRIP;
-use crate::number::Key;
 
 /// Whether the processor and the operating system have what is used here: since Haswell (2013) and Zen (2017).
 pub(super) fn is_supported() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt")
-}
-
-/// The bytes of a row.
-pub(super) fn fill<K: Key>(ranks: &Ranks<K>, keys: &[K], bytes: &mut [u8]) {
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn wide<K: Key>(ranks: &Ranks<K>, keys: &[K], bytes: &mut [u8]) {
-        ranks.fill(keys, bytes);
-    }
-    // SAFETY: a table for this is only made if `is_supported` says so.
-    unsafe { wide(ranks, keys, bytes) }
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")
 }
 
 /// The leaves of a row in the trees of a strip. `row` has 16 bytes times a power of two, up to 256.
@@ -51,24 +39,30 @@ pub(super) fn strip(table: &Table, strip: usize, row: &[u8], firsts: &[u32; STRI
     }
 }
 
-/// Which of the 32 tests of a group say no: all bits of their bytes.
+/// Which of the 32 tests of a group say yes: all bits of their bytes.
 ///
 /// # Safety
 /// There are 64 bytes at `group`, at a multiple of 32.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn refusals<const PIECES: usize>(row: &[__m256i; PIECES], group: *const u8) -> __m256i {
+unsafe fn answers<const PIECES: usize>(row: &[__m256i; PIECES], group: *const u8) -> __m256i {
     let group = group.cast::<__m256i>();
     // SAFETY: there are so many bytes.
-    let (columns, cuts) = unsafe { (_mm256_load_si256(group), _mm256_load_si256(group.add(1))) };
+    let (columns, bounds) = unsafe { (_mm256_load_si256(group), _mm256_load_si256(group.add(1))) };
     let mut bytes = _mm256_setzero_si256();
     for (index, piece) in row.iter().enumerate() {
         // A shuffle looks at four bits, and gives 0 if the highest is set: so it is set where the column is in another piece.
-        let own = if index == 0 { columns } else { _mm256_xor_si256(columns, _mm256_set1_epi8((index * 16) as i8)) };
-        let own = if PIECES == 1 { own } else { _mm256_adds_epu8(own, _mm256_set1_epi8(0x70)) };
+        let own = match (PIECES, index) {
+            (1 | 2, 0) => columns,
+            (2, _) => _mm256_xor_si256(columns, _mm256_set1_epi8(-0x80)),
+            (_, _) => {
+                let own = _mm256_xor_si256(columns, _mm256_set1_epi8((index * 16) as i8));
+                _mm256_adds_epu8(own, _mm256_set1_epi8(0x70))
+            }
+        };
         bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(*piece, own));
     }
-    _mm256_cmpgt_epi8(bytes, cuts)
+    _mm256_cmpgt_epi8(bounds, bytes)
 }
 
 /// # Safety
@@ -93,14 +87,13 @@ unsafe fn strip_of<const BITS: usize, const PIECES: usize>(
             let mut left = [_mm256_set1_epi8(-1); 2];
             let mut group = start.add(block.offset as usize);
             for _ in 0..block.groups {
-                let no = refusals(&pieces, group);
+                let yes = answers(&pieces, group);
                 let masks = group.add(64).cast::<__m256i>();
-                let struck = |left, no, slot: usize| {
-                    let masks = _mm256_load_si256(masks.add(slot));
-                    // What is not said no to, or is in the mask, stays.
-                    _mm256_andnot_si256(_mm256_andnot_si256(masks, no), left)
+                // What is said yes to, or is in the mask, stays.
+                let struck = |left, yes, slot: usize| {
+                    _mm256_and_si256(left, _mm256_or_si256(yes, _mm256_load_si256(masks.add(slot))))
                 };
-                let (low, high) = (_mm256_unpacklo_epi8(no, no), _mm256_unpackhi_epi8(no, no));
+                let (low, high) = (_mm256_unpacklo_epi8(yes, yes), _mm256_unpackhi_epi8(yes, yes));
                 let [even, odd] = left;
                 left = match BITS {
                     16 => [struck(even, low, 0), struck(odd, high, 1)],

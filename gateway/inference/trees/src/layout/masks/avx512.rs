@@ -3,10 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::rank::Ranks;
 use super::table::{BlockHead, Table};
 use crate::layout::STRIP;
-use crate::number::Key;
 
 /// Whether the processor and the operating system have what is used here: since Ice Lake (2019) and Zen 4 (2022).
 pub(super) fn is_supported() -> bool {
@@ -15,17 +13,6 @@ pub(super) fn is_supported() -> bool {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512cd")
         && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("popcnt")
-}
-
-/// The bytes of a row.
-pub(super) fn fill<K: Key>(ranks: &Ranks<K>, keys: &[K], bytes: &mut [u8]) {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,popcnt")]
-    fn wide<K: Key>(ranks: &Ranks<K>, keys: &[K], bytes: &mut [u8]) {
-        ranks.fill(keys, bytes);
-    }
-    // SAFETY: a table for this is only made if `is_supported` says so.
-    unsafe { wide(ranks, keys, bytes) }
 }
 
 /// The leaves of a row in the trees of a strip. `row` has 64, 128 or 256 bytes.
@@ -78,7 +65,7 @@ unsafe fn load_row(row: &[u8]) -> Row {
 unsafe fn refusals(row: Row, group: *const u8) -> u64 {
     let group = group.cast::<__m512i>();
     // SAFETY: there are so many bytes.
-    let (columns, cuts) = unsafe { (_mm512_load_si512(group), _mm512_load_si512(group.add(1))) };
+    let (columns, bounds) = unsafe { (_mm512_load_si512(group), _mm512_load_si512(group.add(1))) };
     let bytes = match row {
         Row::One(row) => _mm512_permutexvar_epi8(columns, row),
         Row::Two([low, high]) => _mm512_permutex2var_epi8(low, columns, high),
@@ -88,7 +75,7 @@ unsafe fn refusals(row: Row, group: *const u8) -> u64 {
             _mm512_permutex2var_epi8(c, columns, d),
         ),
     };
-    _mm512_cmpgt_epi8_mask(bytes, cuts)
+    _mm512_cmpge_epi8_mask(bytes, bounds)
 }
 
 /// The place of the lowest bit in each of 16 numbers that are not 0.

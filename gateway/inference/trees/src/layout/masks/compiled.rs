@@ -32,10 +32,10 @@ impl Kernel {
             CodeSource::Stored(stored) => Program::load(stored)?,
             CodeSource::Generate(limits) => {
                 let mut generator = Generator::new(limits)?;
-                let pointer = generator.pointer();
+                let (pointer, x86) = (generator.pointer(), generator.is_x86());
                 generator.function(&[pointer; 6], (0, 0), |builder, arguments| {
                     if let &[start, blocks, count, row, firsts, out] = arguments {
-                        let loops = Loops { start, row, bits, pieces: row_bytes / VECTOR };
+                        let loops = Loops { start, row, bits, pieces: row_bytes / VECTOR, x86 };
                         loops.generate(builder, blocks, count, firsts, out);
                     }
                 })?;
@@ -71,6 +71,7 @@ struct Loops {
     row: Value,
     bits: usize,
     pieces: usize,
+    x86: bool,
 }
 
 /// Bytes of the lower or the upper halves of two vectors, `width` of one and `width` of the other in turn.
@@ -92,7 +93,7 @@ impl Loops {
         let ones = builder.ins().iconst(types::I8, 0xff);
         let ones = builder.ins().splat(types::I8X16, ones);
 
-        let [outer, inner, each, done, end] = std::array::from_fn(|_| builder.create_block());
+        let [outer, inner, done, end] = std::array::from_fn(|_| builder.create_block());
         let head = builder.append_block_param(outer, pointer);
         let left = builder.append_block_param(outer, pointer);
         let firsts_here = builder.append_block_param(outer, pointer);
@@ -110,14 +111,11 @@ impl Loops {
         let even = builder.append_block_param(inner, types::I8X16);
         let odd = builder.append_block_param(inner, types::I8X16);
         builder.switch_to_block(inner);
-        builder.ins().brif(groups, each, &[], done, &[]);
-
-        builder.switch_to_block(each);
-        let no = self.refusals(builder, &pieces, group);
-        let [even_next, odd_next] = self.strike(builder, no, group, [even, odd]);
+        let yes = self.answers(builder, &pieces, group);
+        let [even, odd] = self.strike(builder, yes, group, [even, odd]);
         let next = builder.ins().iadd_imm_s(group, (VECTOR * (2 + self.bits / 8)) as i64);
         let rest = builder.ins().iadd_imm_s(groups, -1);
-        builder.ins().jump(inner, &[next.into(), rest.into(), even_next.into(), odd_next.into()]);
+        builder.ins().brif(rest, inner, &[next.into(), rest.into(), even.into(), odd.into()], done, &[]);
 
         builder.switch_to_block(done);
         let masks = builder.ins().band(even, odd);
@@ -132,29 +130,35 @@ impl Loops {
         builder.switch_to_block(end);
     }
 
-    /// Which of the 16 tests of a group say no: all bits of their bytes.
-    fn refusals(&self, builder: &mut FunctionBuilder<'_>, pieces: &[Value], group: Value) -> Value {
+    /// Which of the 16 tests of a group say yes: all bits of their bytes.
+    fn answers(&self, builder: &mut FunctionBuilder<'_>, pieces: &[Value], group: Value) -> Value {
         let flags = MemFlagsData::trusted();
         let columns = builder.ins().load(types::I8X16, flags, group, 0);
-        let cuts = builder.ins().load(types::I8X16, flags, group, VECTOR as i32);
+        let bounds = builder.ins().load(types::I8X16, flags, group, VECTOR as i32);
         let mut bytes = None;
         for (index, piece) in pieces.iter().enumerate() {
+            // What is in another piece is made to be beyond 15, and becomes 0; see how the table names bytes.
+            let turn = if pieces.len() == 2 { index * 0x80 } else { index * VECTOR };
             let mut own = columns;
-            if index > 0 {
-                let turn = builder.ins().iconst(types::I8, (index * VECTOR) as i64);
+            if turn > 0 {
+                let turn = builder.ins().iconst(types::I8, turn as i64);
                 let turn = builder.ins().splat(types::I8X16, turn);
                 own = builder.ins().bxor(columns, turn);
             }
-            // What is in another piece is beyond 15, and becomes 0.
-            let found = builder.ins().swizzle(*piece, own);
+            let found = if self.x86 && pieces.len() <= 2 {
+                // It only looks at the highest bit, which suffices here.
+                builder.ins().x86_pshufb(*piece, own)
+            } else {
+                builder.ins().swizzle(*piece, own)
+            };
             bytes = Some(bytes.map_or(found, |bytes| builder.ins().bor(bytes, found)));
         }
-        builder.ins().icmp(IntCC::SignedGreaterThan, bytes.unwrap_or(columns), cuts)
+        builder.ins().icmp(IntCC::SignedGreaterThan, bounds, bytes.unwrap_or(columns))
     }
 
     /// Strikes leaves out: widens the answers to masks by doubling each byte, then each pair and so on.
-    fn strike(&self, builder: &mut FunctionBuilder<'_>, no: Value, group: Value, left: [Value; 2]) -> [Value; 2] {
-        let mut answers = vec![no];
+    fn strike(&self, builder: &mut FunctionBuilder<'_>, yes: Value, group: Value, left: [Value; 2]) -> [Value; 2] {
+        let mut answers = vec![yes];
         let mut width = 1;
         while width * 8 < self.bits {
             let halves =
@@ -164,33 +168,57 @@ impl Loops {
             width *= 2;
         }
         let [mut even, mut odd] = left;
-        for (slot, no) in answers.into_iter().enumerate() {
+        for (slot, yes) in answers.into_iter().enumerate() {
             let offset = (VECTOR * (2 + slot)) as i32;
             let masks = builder.ins().load(types::I8X16, MemFlagsData::trusted(), group, offset);
-            let struck = builder.ins().band_not(no, masks);
+            let stays = builder.ins().bor(yes, masks);
             let left = if slot % 2 == 0 { &mut even } else { &mut odd };
-            *left = builder.ins().band_not(*left, struck);
+            *left = builder.ins().band(*left, stays);
         }
         [even, odd]
     }
 
     /// Writes the lowest bit of each mask, plus the tree's first leaf.
     fn finish(&self, builder: &mut FunctionBuilder<'_>, masks: Value, firsts: Value, out: Value) {
-        let flags = MemFlagsData::trusted();
-        let (lanes, lane) = match self.bits {
-            16 => (types::I16X8, types::I16),
-            32 => (types::I32X4, types::I32),
-            _ => (types::I64X2, types::I64),
+        // Aligned to single numbers only.
+        let flags = MemFlagsData::new().with_notrap();
+        let little = MemFlagsData::new().with_endianness(Endianness::Little);
+        if self.bits == 64 {
+            let masks = builder.ins().bitcast(types::I64X2, little, masks);
+            for tree in 0..VECTOR / 8 {
+                let mask = builder.ins().extractlane(masks, tree as u8);
+                let lowest = builder.ins().ctz(mask);
+                let lowest = builder.ins().ireduce(types::I32, lowest);
+                let offset = (tree * size_of::<u32>()) as i32;
+                let first = builder.ins().load(types::I32, flags, firsts, offset);
+                let leaf = builder.ins().iadd(first, lowest);
+                builder.ins().store(flags, leaf, out, offset);
+            }
+            return;
+        }
+        let four = if self.bits == 16 {
+            let masks = builder.ins().bitcast(types::I16X8, little, masks);
+            vec![builder.ins().uwiden_low(masks), builder.ins().uwiden_high(masks)]
+        } else {
+            vec![builder.ins().bitcast(types::I32X4, little, masks)]
         };
-        let masks = builder.ins().bitcast(lanes, MemFlagsData::new().with_endianness(Endianness::Little), masks);
-        for tree in 0..VECTOR * 8 / self.bits {
-            let mask = builder.ins().extractlane(masks, tree as u8);
-            let mask = if lane == types::I16 { builder.ins().uextend(types::I32, mask) } else { mask };
-            let lowest = builder.ins().ctz(mask);
-            let lowest = if lane == types::I64 { builder.ins().ireduce(types::I32, lowest) } else { lowest };
-            let offset = (tree * size_of::<u32>()) as i32;
-            let first = builder.ins().load(types::I32, flags, firsts, offset);
-            let leaf = builder.ins().iadd(first, lowest);
+        for (index, masks) in four.into_iter().enumerate() {
+            // The lowest bit by itself is a power of two, whose exponent a float has in its bits 23 to 30, plus 127.
+            let turned = builder.ins().ineg(masks);
+            let lowest = builder.ins().band(masks, turned);
+            let float = builder.ins().fcvt_from_sint(types::F32X4, lowest);
+            let float = builder.ins().bitcast(types::I32X4, little, float);
+            let exponent = builder.ins().ushr_imm_u(float, 23);
+            let [byte, bias] = [0xff, 127].map(|constant| {
+                let constant = builder.ins().iconst(types::I32, constant);
+                builder.ins().splat(types::I32X4, constant)
+            });
+            // Without the sign, which the highest bit has.
+            let exponent = builder.ins().band(exponent, byte);
+            let offset = (index * VECTOR) as i32;
+            let first = builder.ins().load(types::I32X4, flags, firsts, offset);
+            let leaf = builder.ins().iadd(first, exponent);
+            let leaf = builder.ins().isub(leaf, bias);
             builder.ins().store(flags, leaf, out, offset);
         }
     }

@@ -5,7 +5,7 @@
 //! have been struck out by the node where the ways part, and no node on the row's way strikes out the row's leaf. (This is
 //! QuickScorer: Lucchese et al., SIGIR 2015.)
 //!
-//! Here it is done with vectors: bytes instead of numbers (see [`rank`]), which are put in the order of the nodes by one
+//! Here it is done with vectors: bytes instead of numbers (see [`rank`](super::rank)), which are put in the order of the nodes by one
 //! shuffle and compared 16 to 64 at a time, and the masks of several trees side by side. Nothing branches, so nothing is
 //! guessed. The work for a tree grows with nodes times leaves: up to 64 leaves that is less than walking.
 
@@ -14,21 +14,20 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod compiled;
-mod rank;
 mod table;
 
 use compiled::Kernel;
-use rank::Ranks;
 use table::{Shape, Table};
 
+use super::rank::{ROW_BYTES, Ranks};
 use super::{LayoutKind, Rows, STRIP};
 use crate::CompileError;
 use crate::jit::CodeSource;
 use crate::lower::FlatTree;
 use crate::number::Key;
 
-/// Most bytes that a row may have: a test names one of them with a byte.
-const ROW_BYTES: usize = 256;
+/// Makes bytes compare as signed numbers.
+const BIAS: u8 = 0x80;
 
 /// An ensemble as masks.
 #[derive(Debug)]
@@ -81,12 +80,14 @@ impl<K: Key> Masks<K> {
             33..=64 => 64,
             _ => return Err(refuse(format!("a tree has {leaves} leaves, and masks have 64 bits"))),
         };
-        let mut ranks = Ranks::new(trees, columns);
+        let mut ranks = Ranks::new(trees, columns, BIAS);
         if ranks.len() > ROW_BYTES {
             let reason = format!("rows would have {} bytes, and tests can tell {ROW_BYTES}", ranks.len());
             return Err(refuse(reason));
         }
-        let shape = Shape { vector, bits };
+        let least = if vector == 64 { 64 } else { 16 };
+        let row_bytes = ranks.len().next_power_of_two().max(least);
+        let shape = Shape { vector, row: row_bytes, bits };
         let Some(table) = Table::new(trees, &ranks, shape, limit.min(u32::MAX as usize)) else {
             return Err(CompileError::Tables { bytes: limit.saturating_add(1), limit });
         };
@@ -96,8 +97,6 @@ impl<K: Key> Masks<K> {
             firsts.iter_mut().zip(trees).for_each(|(first, tree)| *first = tree.first_leaf);
             firsts
         });
-        let least = if vector == 64 { 64 } else { 16 };
-        let row_bytes = ranks.len().next_power_of_two().max(least);
         let engine = match kind {
             #[cfg(target_arch = "x86_64")]
             LayoutKind::MasksAvx512 => Engine::Avx512,
@@ -140,13 +139,7 @@ impl<K: Key> Masks<K> {
 
     #[inline]
     pub(crate) fn prepare(&self, keys: &[K], bytes: &mut [u8]) {
-        match self.engine {
-            #[cfg(target_arch = "x86_64")]
-            Engine::Avx512 => avx512::fill(&self.ranks, keys, bytes),
-            #[cfg(target_arch = "x86_64")]
-            Engine::Avx2 => avx2::fill(&self.ranks, keys, bytes),
-            Engine::Compiled(_) => self.ranks.fill(keys, bytes),
-        }
+        self.ranks.fill(keys, bytes);
     }
 
     #[inline]

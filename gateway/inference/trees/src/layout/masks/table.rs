@@ -1,14 +1,17 @@
 //! The table of tests and masks, in the order in which a vector of some width goes through it.
 
-use super::rank::{BIAS, Ranks};
+use super::BIAS;
+use crate::layout::rank::Ranks;
 use crate::lower::FlatTree;
 use crate::number::Key;
 
-/// Widths that vectors and masks may have.
+/// Widths that vectors, masks and rows may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Bytes of a vector: so many nodes are tested at once.
     pub(super) vector: usize,
+    /// Bytes of a row.
+    pub(super) row: usize,
     /// Bits of a mask: so many leaves a tree may have. 16, 32 or 64.
     pub(super) bits: usize,
 }
@@ -22,6 +25,12 @@ impl Shape {
     /// Nodes of each of these trees that are tested at once.
     pub(super) fn slots(self) -> usize {
         self.bits / 8
+    }
+
+    /// How a byte of the row is named. Short vectors look up pieces of 16 bytes, by four bits, and give 0 if the highest bit
+    /// is set: with two pieces it tells them apart.
+    fn name(self, byte: u8) -> u8 {
+        if self.vector < 64 && self.row <= 32 && byte >= 16 { 0x80 | (byte - 16) } else { byte }
     }
 
     /// Tree and slot of a byte of a vector. AVX2 and SSE widen bytes to masks by doubling them within each 16 bytes, and what
@@ -56,16 +65,16 @@ pub(super) struct Table {
     blocks: Vec<BlockHead>,
 }
 
-/// A test of a tree: it strikes out the leaves that are not in `mask` if the byte is larger than `cut`.
+/// A test of a tree: it strikes out the leaves that are not in `mask` unless the byte is below `bound`.
 #[derive(Debug, Clone, Copy)]
 struct Test {
     byte: u8,
-    cut: u8,
+    bound: u8,
     mask: u64,
 }
 
-/// Strikes out nothing, as no byte is larger.
-const IDLE: Test = Test { byte: 0, cut: 0xff, mask: u64::MAX };
+/// Strikes out nothing.
+const IDLE: Test = Test { byte: 0, bound: 0xff, mask: u64::MAX };
 
 impl Table {
     /// `None` if it does not fit: a tree with too many leaves, more bytes than a row can have, or more than `limit` bytes.
@@ -75,7 +84,8 @@ impl Table {
             let tests: Option<Vec<Vec<Test>>> = trees.iter().map(|tree| tests(tree, ranks, shape.bits)).collect();
             let tests = tests?;
             let slots = tests.iter().map(Vec::len).max().unwrap_or_default();
-            let groups = slots.div_ceil(shape.slots());
+            // At least one, so that loops need not look whether there are any.
+            let groups = slots.div_ceil(shape.slots()).max(1);
             blocks.push(BlockHead { offset: u32::try_from(bytes.len()).ok()?, groups: groups as u32 });
             for group in 0..groups {
                 let at = |tree: usize, slot: usize| {
@@ -83,8 +93,8 @@ impl Table {
                     tests.get(group * shape.slots() + slot).copied().unwrap_or(IDLE)
                 };
                 let order = || (0..shape.vector).map(|byte| shape.place(byte)).map(|(tree, slot)| at(tree, slot));
-                bytes.extend(order().map(|test| test.byte));
-                bytes.extend(order().map(|test| test.cut ^ BIAS));
+                bytes.extend(order().map(|test| shape.name(test.byte)));
+                bytes.extend(order().map(|test| test.bound ^ BIAS));
                 for slot in 0..shape.slots() {
                     for tree in 0..shape.trees() {
                         let mask = at(tree, slot).mask.to_le_bytes();
@@ -127,12 +137,13 @@ fn tests<K: Key>(tree: &FlatTree<K>, ranks: &Ranks<K>, bits: usize) -> Option<Ve
     let mut tests: Vec<Test> = Vec::with_capacity(tree.nodes.len());
     for node in &tree.nodes {
         let (byte, cut) = ranks.place(node.column, node.cut)?;
-        let byte = u8::try_from(byte).ok()?;
+        // Ranks are below 255.
+        let (byte, bound) = (u8::try_from(byte).ok()?, cut + 1);
         // The leaves to the left, which are less than 64.
         let left = (1u64 << node.split) - (1u64 << node.begin);
-        match tests.iter_mut().find(|test| test.byte == byte && test.cut == cut) {
+        match tests.iter_mut().find(|test| test.byte == byte && test.bound == bound) {
             Some(test) => test.mask &= !left,
-            None => tests.push(Test { byte, cut, mask: !left }),
+            None => tests.push(Test { byte, bound, mask: !left }),
         }
     }
     Some(tests)
