@@ -9,6 +9,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use support::{Dice, Random};
 use witgate_trees::{CompileOptions, Ensemble, LayoutKind, Limits, Model, Selection, reference};
 
 const FEATURES: usize = 30;
@@ -16,13 +17,13 @@ const FEATURES: usize = 30;
 const ROWS: usize = 4096;
 
 fn ensemble(trees: usize, leaves: usize) -> Ensemble {
-    let mut random = fastrand::Rng::with_seed(42);
+    let mut random = Random(42);
     Ensemble::new(support::boosted(&mut random, trees, leaves, FEATURES), &Limits::default()).unwrap()
 }
 
 fn rows() -> Vec<f32> {
-    let mut random = fastrand::Rng::with_seed(7);
-    (0..ROWS * FEATURES).map(|_| (random.f32() - 0.5) * 4.0).collect()
+    let mut random = Random(7);
+    (0..ROWS * FEATURES).map(|_| random.roll(4001) as f32 / 1000.0 - 2.0).collect()
 }
 
 fn predict(criterion: &mut Criterion) {

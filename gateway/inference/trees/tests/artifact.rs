@@ -1,15 +1,15 @@
 //! Compiled models that were kept.
 #![expect(unsafe_code, reason = "what was kept is machine code")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod support;
 
-use support::{Size, Style};
+use support::{Random, Size, Style};
 use witgate_trees::{CompileError, CompileOptions, Ensemble, LayoutKind, Limits, Model, Selection, key};
 
 fn ensemble(seed: u64) -> Ensemble {
     let size = Size { trees: 70, leaves: 12, features: 6, targets: 2, thresholds: 9 };
-    Ensemble::new(support::parts(&mut fastrand::Rng::with_seed(seed), size, Style::Anything), &Limits::default())
-        .unwrap()
+    Ensemble::new(support::parts(&mut Random(seed), size, Style::Anything), &Limits::default()).unwrap()
 }
 
 fn restore(ensemble: &Ensemble, options: &CompileOptions, artifact: &[u8]) -> Result<Model, CompileError> {
@@ -22,7 +22,7 @@ fn restore(ensemble: &Ensemble, options: &CompileOptions, artifact: &[u8]) -> Re
 fn what_was_kept_is_the_same_model() {
     let ensemble = ensemble(1);
     let width = ensemble.parts().features;
-    let rows = support::rows(&mut fastrand::Rng::with_seed(9), 40, width, 9);
+    let rows = support::rows(&mut Random(9), 40, width, 9);
     let selections = LayoutKind::ALL.map(Selection::Only).into_iter().chain([Selection::default(), Selection::Rules]);
     for selection in selections {
         let options = CompileOptions { selection, ..CompileOptions::default() };

@@ -1,9 +1,10 @@
 //! Whatever is compiled gives the scores of the definition, bit by bit.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 mod support;
 
 use proptest::prelude::*;
-use support::{Size, Style};
+use support::{Dice, Random, Size, Style};
 use witgate_trees::{
     CompileError, CompileOptions, Element, Ensemble, LayoutKind, Limits, Model, Precision, Score, Selection, reference,
 };
@@ -28,7 +29,7 @@ fn check<X: Element, Y: Score>(ensemble: &Ensemble, models: &[(LayoutKind, Model
             }
             let got: Vec<u64> = got.into_iter().map(bits).collect();
             let first = got.iter().zip(&expected).position(|(got, expected)| got != expected);
-            assert_eq!(first, None, "{kind:?}, {size} rows at a time, {} targets: {:?}", targets, ensemble.parts());
+            assert_eq!(first, None, "the first score that differs; {kind:?}, {size} rows at a time, {targets} targets");
         }
     }
 }
@@ -50,7 +51,7 @@ fn compiled(ensemble: &Ensemble, rows: Option<Precision>) -> Vec<(LayoutKind, Mo
 }
 
 fn check_all(seed: u64, size: Size, style: Style, extra: usize) {
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = Random(seed);
     let parts = support::parts(&mut random, size, style);
     let width = parts.features + extra;
     let ensemble = Ensemble::new(parts, &Limits::default()).unwrap();
@@ -64,6 +65,16 @@ fn check_all(seed: u64, size: Size, style: Style, extra: usize) {
     check::<i64, f32>(&ensemble, &models, &long, width);
     check::<i32, f64>(&ensemble, &models, &short, width);
     check::<f32, f32>(&ensemble, &compiled(&ensemble, Some(Precision::F32)), &singles, width);
+}
+
+#[test]
+fn trees_whose_leaves_just_fit_a_mask_are_equal() {
+    for leaves in [1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65] {
+        let mut random = Random(leaves as u64);
+        let ensemble = Ensemble::new(support::boosted(&mut random, 70, leaves, 9), &Limits::default()).unwrap();
+        let rows: Vec<f32> = (0..300 * 9).map(|_| random.roll(4001) as f32 / 1000.0 - 2.0).collect();
+        check::<f32, f32>(&ensemble, &compiled(&ensemble, None), &rows, 9);
+    }
 }
 
 fn cases(count: u32) -> ProptestConfig {

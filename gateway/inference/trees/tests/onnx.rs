@@ -1,5 +1,7 @@
 //! Ensembles from attributes of ONNX's operators. Expected values are those of the `onnx` package 1.23: its cases for
 //! backends (`test_ai_onnx_ml_tree_ensemble_…`), and what its reference implementation computes.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::approx_constant, clippy::excessive_precision, reason = "numbers are as the package has them")]
 
 use witgate_trees::onnx::{
     AttributeError, Classifier, ClassifierAttributes, Floats, Input, InputRows, Labels, NodeAttributes,
@@ -436,6 +438,9 @@ fn attributes_that_do_not_go_together_are_named() {
     assert_eq!(error.to_string(), "the node 2 of the tree 0 tests the feature 2, and rows have 2 (0 to 1)");
 }
 
+/// A change, and what is said about it.
+type Case = (fn(&mut TreeEnsembleAttributes), &'static str);
+
 #[test]
 fn attributes_of_version_5_that_do_not_go_together_are_named() {
     let refused = |change: fn(&mut TreeEnsembleAttributes)| {
@@ -443,7 +448,7 @@ fn attributes_of_version_5_that_do_not_go_together_are_named() {
         change(&mut attributes);
         attributes.ensemble(rows(Input::F32), &Limits::default()).unwrap_err()
     };
-    let cases: [(fn(&mut TreeEnsembleAttributes), &str); 9] = [
+    let cases: [Case; 9] = [
         (|it| it.tree_roots = vec![3], "`tree_roots` has 3 at 0: expected the index of a node"),
         (|it| it.tree_roots = vec![], "`tree_roots` is missing or empty"),
         (

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Instant;
 
-use support::{Dice, Size, Style};
+use support::{Dice, Random, Size, Style};
 use witgate_trees::{CompileOptions, Ensemble, LayoutKind, Limits, Model, Precision, Selection, reference};
 
 /// Rows for each ensemble.
@@ -18,7 +18,7 @@ const ROWS: usize = 4096;
 fn random_ensembles_have_the_scores_of_the_definition() {
     let wanted: usize = std::env::var("WITGATE_TREES_ROWS").map_or(20_000, |rows| rows.parse().expect("a number"));
     let seed = std::env::var("WITGATE_TREES_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = Random(seed);
     let (mut rows, mut ensembles, mut by_layout) = (0, 0, [0usize; LayoutKind::ALL.len()]);
     let began = Instant::now();
     while rows < wanted {

@@ -27,9 +27,15 @@ pub trait Dice {
     }
 }
 
-impl Dice for fastrand::Rng {
+/// A generator (SplitMix64) that says the same after the same seed.
+pub struct Random(pub u64);
+
+impl Dice for Random {
     fn roll(&mut self, sides: usize) -> usize {
-        self.usize(..sides)
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
     }
 }
 
