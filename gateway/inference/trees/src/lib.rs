@@ -2,7 +2,7 @@
 //!
 //! An [`Ensemble`] is plain data that was checked: trees, nodes, leaves with votes. It is made by [`Ensemble::new`], or from
 //! the attributes of ONNX's operators by [`onnx`]. [`Model::compile`] turns it into tables and machine code, in the layout
-//! that is quickest on this processor, and [`Model::predict`] runs rows. [`reference`] is the definition of what comes out,
+//! that is quickest on this processor, and [`Model::predict`] runs rows. [`mod@reference`] is the definition of what comes out,
 //! and every layout is equal to it in every bit.
 //!
 //! ```
