@@ -8,13 +8,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("witgate-http", &[]),
     ("witgate-config", &["witgate-http"]),
     ("witgate-route", &["witgate-http"]),
     ("witgate-stage", &["witgate-http"]),
     ("witgate-trees", &[]),
-    ("witgate-inference", &["witgate-stage"]),
+    ("witgate-native", &["witgate-trees"]),
+    ("witgate-operators", &[]),
+    ("witgate-inference", &["witgate-native", "witgate-operators", "witgate-stage", "witgate-trees"]),
     ("witgate-plugin-host", &["witgate-stage"]),
     ("witgate-script", &["witgate-stage"]),
     ("witgate-authoring", &["witgate-config", "witgate-script", "witgate-stage", "witgate-plugin-host"]),
@@ -34,17 +36,16 @@ const ROOMS: [(&str, &[&str]); 10] = [
 ];
 
 /// Families of crates (the name itself, and `NAME-…`) that shape whatever touches them, and the one room that does.
-const OWNED: [(&str, &str); 6] = [
+const OWNED: [(&str, &str); 5] = [
     ("pingora", "witgate-server"),
     ("wasmtime", "witgate-plugin-host"),
     ("cranelift", "witgate-trees"),
-    ("tract", "witgate-inference"),
     ("ort", "witgate-inference"),
     ("mlua", "witgate-script"),
 ];
 
 /// Rooms that must stay pure, and what would make them impure however far down it is.
-const PURE: [&str; 4] = ["witgate-http", "witgate-config", "witgate-route", "witgate-stage"];
+const PURE: [&str; 5] = ["witgate-http", "witgate-config", "witgate-operators", "witgate-route", "witgate-stage"];
 const IMPURE: [&str; 5] = ["pingora", "wasmtime", "mlua", "tokio", "mio"];
 
 /// Packages of the repository that are no rooms: they see the gateway from outside. Tests start the binary, plugin

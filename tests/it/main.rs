@@ -10,6 +10,7 @@ mod clients;
 mod contract;
 mod endpoints;
 mod examples;
+mod exported_models;
 mod forwarding;
 mod hostile;
 mod http2;

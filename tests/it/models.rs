@@ -265,7 +265,7 @@ fn configurations_of_models_that_cannot_work_are_diagnostics() {
         ("[models.m]\npath = \"none.onnx\"\n".to_owned(), "put the model there"),
         (
             format!("{}batching = {{ rows = 4 }}\n", configured("m", "fixed_batch")),
-            "export the model with a dynamic batch axis",
+            "export it with a first dimension of any size",
         ),
         (format!("{}warm_up = \"zero\"\n", configured("m", "mlp")), "\"zeros\" or \"off\""),
         ("[inference]\nruntime = \"onnx\"\n".to_owned(), "the path of an ONNX Runtime library"),

@@ -129,6 +129,24 @@ fn a_score_chooses_upstream_cost_and_priority() {
 }
 
 #[test]
+fn low_scores_are_the_bad_ones_where_the_configuration_says_so() {
+    let (upstream, honeypot) = (Upstream::saying("ok"), Upstream::saying("sticky"));
+    let stage = "{ inference = \"echo\", inputs = [\"score\"], tag = \"x-ordinary\", refuse_below = -0.3, \
+                 levels = [{ below = 0.2, cost = 2 }, { below = -0.1, upstream = \"honeypot\" }] }";
+    let gateway = gateway(&upstream, &format!("{}{}", honeypot.config("honeypot"), echo()), stage);
+    let answer = |score: &str| {
+        let answer = gateway.get_with("/", &[("x-score", score)]);
+        (answer.status, answer.text())
+    };
+    assert_eq!(answer("-0.25"), (200, "sticky".to_owned()));
+    assert_eq!(answer("0.1"), (200, "ok".to_owned()));
+    assert_eq!(upstream.last().header("x-ordinary").as_deref(), Some("0.1000"));
+    assert_eq!(answer("0.9"), (200, "ok".to_owned()), "no score is too high");
+    assert_eq!(answer("-0.3").0, 200, "not lower than the limit");
+    assert_eq!(answer("-0.5").0, 403);
+}
+
+#[test]
 fn priority_is_what_shedding_goes_by() {
     let (hold, wait) = hold();
     let upstream = Upstream::new(move |request, stream| {
@@ -280,12 +298,16 @@ fn stages_that_cannot_work_are_diagnostics_with_the_reason() {
         ("{ inference = \"echo@7\", inputs = [\"score\"] }", "has no version `7`; it has 1"),
         ("{ inference = \"echo\" }", "missing: expected the feature sets that the model gets"),
         ("{ inference = \"echo\", inputs = [\"score\", \"score\"] }", "got 2 for 1"),
-        ("{ inference = \"echo\", inputs = [\"score\"], output = \"z\" }", "its outputs are `y` FP32 [n, ?]"),
+        ("{ inference = \"echo\", inputs = [\"score\"], output = \"z\" }", "model `echo` has no output `z`"),
+        (
+            "{ inference = \"echo\", inputs = [\"score\"], output = \"y[1]\" }",
+            "the output `y` of model `echo` has no column 1: it has 1",
+        ),
         (
             "{ inference = \"mlp\", inputs = [\"score\"] }",
             "one row of 1 numbers, and model `mlp` takes `x` FP32 [batch, 8]",
         ),
-        ("{ inference = \"words\", inputs = [\"score\"] }", "features can be FP32, INT32 or INT64, not BYTES"),
+        ("{ inference = \"words\", inputs = [\"score\"] }", "features can be FP32, FP64, INT32 or INT64, not BYTES"),
         (
             "{ inference = \"echo\", inputs = [\"score\"], plugin = \"p\" }",
             "expected one of `plugin`, `inference` and `script`",

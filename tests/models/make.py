@@ -49,6 +49,12 @@ def main():
           node("Cast", ["most"], ["rounded"], to=TensorProto.INT64)],
          [info("left", ["n", 3]), info("right", ["n", 3])],
          [info("sum", ["n", 3]), info("rounded", ["n"], TensorProto.INT64)])
+    # As exporters write a table's columns, whose names they change.
+    save("columns",
+         [node("Cast", ["length_path"], ["length"], to=TensorProto.FLOAT), node("Mul", ["length", "hundred"], ["hundreds"]),
+          node("Add", ["hundreds", "number_header_x_score_"], ["score"])],
+         [info("number_header_x_score_", ["n", 1]), info("length_path", ["n", 1], TensorProto.DOUBLE)],
+         [info("score", ["n", 1])], {"hundred": np.float32(100)})
     save("fixed_batch", [node("MatMul", ["x", "w"], ["y"])], [info("x", [1, 4])], [info("y", [1, 2])], {"w": normal(4, 2)})
     save("scalar", [node("ReduceMean", ["x"], ["y"], keepdims=0)], [info("x", ["n", 2])], [info("y", [])])
     save("total", [node("ReduceSum", ["items"], ["sum"], keepdims=1), node("Add", ["base", "sum"], ["total"])],
@@ -68,6 +74,9 @@ def main():
     save("reverse_gru",
          [node("GRU", ["x", "w", "r"], ["y"], hidden_size=2, direction="reverse")],
          [info("x", ["t", 1, 2])], [info("y", ["t", 1, 1, 2])], {"w": normal(1, 6, 2), "r": normal(1, 6, 2)})
+    # No machine has its locale.
+    save("locale", [node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", locale="xx_XX.UTF-8")],
+         [info("x", ["n"], TensorProto.STRING)], [info("y", ["n"], TensorProto.STRING)])
     save("own_domain", [node("Gelu", ["x"], ["y"], domain="com.example")], [info("x", [1])], [info("y", [1])],
          opsets=(("", 17), ("com.example", 1)))
     save("gather", [node("Gather", ["table", "x"], ["y"])], [info("x", ["n"], TensorProto.INT64)], [info("y", ["n", 2])],
@@ -105,10 +114,6 @@ def main():
     # What is refused when a model is read.
     sequence = helper.make_value_info("y", helper.make_sequence_type_proto(helper.make_tensor_type_proto(1, ["n"])))
     save("bad_sequence", [node("SequenceConstruct", ["x"], ["y"])], [info("x", ["n"])], [sequence])
-    maps = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(1, []))
-    maps = helper.make_value_info("p", helper.make_sequence_type_proto(maps))
-    save("bad_zipmap", [node("ZipMap", ["x"], ["p"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])],
-         [info("x", ["n", 2])], [maps], opsets=(("", 17), ("ai.onnx.ml", 3)))
     save("bad_float8", [node("Identity", ["x"], ["y"])], [info("x", ["n"], TensorProto.FLOAT8E4M3FN)],
          [info("y", ["n"], TensorProto.FLOAT8E4M3FN)], opsets=(("", 19),), check=False)
     model = onnx.load(HERE / "fixed_batch.onnx")

@@ -317,6 +317,8 @@ pub struct Model {
     pub inline_within: Option<Duration>,
     /// Sizes of named dimensions for the warm-up; none: no warm-up.
     pub warm_up: Option<Vec<(String, usize)>>,
+    /// The longest that loading and trying out may take.
+    pub load_timeout: Duration,
     pub parity: Option<Parity>,
     /// Counts or shares of twenty bins of scores, not all of them zero.
     pub score_reference: Option<Vec<f64>>,
@@ -367,27 +369,44 @@ pub struct ModelName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputElement {
     pub name: String,
-    /// Which element of it; none: the last.
-    pub element: Option<usize>,
+    /// Which number of its row; none: the only one, or the last of a classifier that says yes or no.
+    pub element: Option<Element>,
+}
+
+/// A number of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Element {
+    /// Counted from 0.
+    Column(usize),
+    /// The column of a class.
+    Class(String),
+}
+
+/// Beyond what a score means something; it means nothing if it is equal.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    Above(f64),
+    Below(f64),
 }
 
 /// What a stage does with the score of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scoring {
     pub model: Located<ModelName>,
-    /// Names of feature sets that exist, one for each input of the model.
+    /// Names of feature sets that exist: one for each input of the model, or any number for a model with an input for each of
+    /// their numbers.
     pub inputs: Vec<String>,
-    /// None: the last element of the first output.
+    /// None: the only number that can be the score.
     pub output: Option<Located<OutputElement>>,
     pub when: When,
     /// From the hook's start to the score.
     pub deadline: Duration,
     pub on_error: OnError,
-    /// Scores above this refuse the request; none: no score does.
-    pub refuse_above: Option<f64>,
+    /// Scores beyond this refuse the request; none: no score does.
+    pub refuse: Option<Threshold>,
     /// Request field that tells the upstream the score.
     pub tag: Option<String>,
-    /// In ascending order of `above`.
+    /// All above or all below their thresholds, each beyond the one before.
     pub levels: Vec<Level>,
     pub mode: ScoringMode,
     /// Name of the bucket that tells the client's rate; exists.
@@ -416,10 +435,10 @@ pub enum OnError {
     Score(f64),
 }
 
-/// What a score above a threshold means.
+/// What a score beyond a threshold means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Level {
-    pub above: f64,
+    pub threshold: Threshold,
     /// Attribute `priority`, which shedding goes by.
     pub priority: Option<u8>,
     /// Attribute `cost`, which limiting goes by.

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use crate::backend::Native;
 use crate::catalogue::Catalogue;
+use crate::samples::{self, Samples, SamplesError};
 use crate::stats::ModelStats;
-use crate::{Backend, Executor, LoadError, Metadata, Model, ModelOptions, ModelVersion, SessionOptions};
+use crate::{
+    Backend, CarriedSamples, Executor, Graph, LoadError, Metadata, Model, ModelOptions, ModelVersion, SessionOptions,
+};
 
 /// Loads models and keeps track of them, for as long as the process runs.
 #[derive(Debug)]
@@ -70,10 +74,14 @@ impl Inference {
         let model = match present {
             Some(model) => model,
             None => {
+                let begun = Instant::now();
                 let metadata = Arc::new(Metadata::read(bytes)?);
-                let session_options = SessionOptions { intra_op_threads: options.intra_op_threads };
-                let graph = self.backend.load(bytes, &metadata, &session_options)?;
-                let around = (Arc::clone(self.executor.crew()), self.stats_of(name), self.askers);
+                let session_options =
+                    SessionOptions { intra_op_threads: options.intra_op_threads, load_timeout: options.load_timeout };
+                let backend: &dyn Backend = if metadata.native.is_some() { &Native } else { self.backend.as_ref() };
+                let graph = backend.load(bytes, &metadata, &session_options)?;
+                meet_samples(&metadata, &graph)?;
+                let around = (Arc::clone(self.executor.crew()), self.stats_of(name), self.askers, begun);
                 let model = Arc::new(Model::new(name, metadata, graph, options, around)?);
                 let mut models = self.models.lock();
                 models.retain(|_, model| model.strong_count() > 0);
@@ -90,7 +98,7 @@ impl Inference {
             path: path.to_owned(),
             loaded_at: SystemTime::now(),
             memory_estimate: memory,
-            backend: self.backend.name(),
+            backend: if model.metadata.native.is_some() { Native.name() } else { self.backend.name() },
             batch_limit: model.options().batch_limit,
             model: Some(model),
         }))
@@ -118,4 +126,28 @@ impl Inference {
     pub fn live_models(&self) -> usize {
         self.models.lock().values().filter(|model| model.strong_count() > 0).count()
     }
+}
+
+/// Holds a model to the samples that its file carries.
+fn meet_samples(metadata: &Metadata, graph: &Arc<dyn Graph>) -> Result<(), LoadError> {
+    let Some(CarriedSamples { text, tolerance }) = &metadata.samples else { return Ok(()) };
+    let within = |error: SamplesError| LoadError::new(format!("the samples in it: {error}"), error.help);
+    let samples = Samples::read(text.as_bytes(), metadata).map_err(within)?;
+    let mut session = Arc::clone(graph).session()?;
+    let compared = samples::compare(&samples, &mut *session, metadata, *tolerance).map_err(within)?;
+    let Some(column) = compared.columns.iter().find(|column| column.beyond > 0) else { return Ok(()) };
+    let worst = column
+        .worst
+        .first()
+        .map(|worst| format!(": row {} should be {} and is {}", worst.row, worst.expected, worst.got));
+    Err(LoadError::new(
+        format!(
+            "it does not give the scores that its file says it gives: {} of {} samples of {} differ by more than {tolerance}{}",
+            column.beyond,
+            compared.rows,
+            column.of,
+            worst.unwrap_or_default()
+        ),
+        "`witgate model verify FILE` shows the rows; export the model again, or run it with another runtime",
+    ))
 }

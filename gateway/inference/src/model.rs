@@ -1,5 +1,6 @@
 //! A loaded model: its sessions, its queue, and the turns that threads take at it.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,9 @@ use tracing::warn;
 
 use crate::executor::{Crew, Turn};
 use crate::queue::{Answer, Job, Queue, Run, Waiting};
+use crate::score::Chosen;
 use crate::stats::{ModelStats, RunOutcome};
+use crate::trial::Limit;
 use crate::{Cancel, Graph, InferError, LoadError, Metadata, RunError, Session, Tensor, batch, trial};
 
 /// Where a model runs.
@@ -49,6 +52,8 @@ pub struct ModelOptions {
     pub run_on: RunOn,
     /// Sizes of named dimensions when the model is tried out; 1 for those that are not named. None: it is not tried out.
     pub warm_up: Option<Vec<(String, usize)>>,
+    /// The longest that loading and trying out may take.
+    pub load_timeout: Duration,
     /// Whether inputs are recorded, for comparing the next version.
     pub record: bool,
 }
@@ -62,6 +67,11 @@ const OVERRUNS_LIMIT: u32 = 16;
 const RECORD_EACH: u64 = 16;
 const RECORDED_LIMIT: usize = 32;
 const RECORDED_ELEMENTS: usize = 16 * 1024;
+
+/// Shapes of several tensors.
+type Shapes = Vec<Vec<usize>>;
+/// Combinations of input shapes whose output shapes are kept: those of the stages that score with the model.
+const SHAPES_LIMIT: usize = 64;
 
 /// A loaded model.
 pub struct Model {
@@ -79,6 +89,12 @@ pub struct Model {
     inline: AtomicBool,
     /// Time of a run when the model was tried out.
     trial: Option<Duration>,
+    /// Time that loading and trying out took.
+    loading: Duration,
+    /// Shapes of all outputs, by those of the inputs that the model was asked for them with.
+    output_shapes: Mutex<Vec<(Shapes, Shapes)>>,
+    /// Scores of stages that were told of.
+    told: Mutex<BTreeSet<(usize, usize)>>,
     runs_inline: AtomicU32,
     overruns: AtomicU32,
     batches: bool,
@@ -102,17 +118,18 @@ impl Model {
     /// Makes the first sessions and tries the model out. Blocks.
     ///
     /// # Errors
-    /// No session can be made, the model fails on zeros, or it cannot do what the options want.
+    /// No session can be made, the model fails on zeros, takes too long, or it cannot do what the options want.
     pub(crate) fn new(
         name: &str,
         metadata: Arc<Metadata>,
         graph: Arc<dyn Graph>,
         options: ModelOptions,
-        (crew, stats, askers): (Arc<Crew>, Arc<ModelStats>, usize),
+        (crew, stats, askers, begun): (Arc<Crew>, Arc<ModelStats>, usize, Instant),
     ) -> Result<Self, LoadError> {
+        let limit = Limit { until: begun + options.load_timeout, whole: options.load_timeout };
         let mut session = Arc::clone(&graph).session()?;
         let tried = match &options.warm_up {
-            Some(sizes) => Some(trial::try_out(&mut *session, &metadata, sizes)?),
+            Some(sizes) => Some(trial::try_out(&mut *session, &metadata, sizes, limit)?),
             None => None,
         };
         let batches = match (options.batching, &tried) {
@@ -120,16 +137,16 @@ impl Model {
             (Some(_), _) if !metadata.signature.has_batch_axis() => return Err(trial::no_batch_axis(&metadata)),
             (Some(_), Some(_)) => {
                 let sizes = options.warm_up.as_deref().unwrap_or_default();
-                trial::try_two_rows(&mut *session, &metadata, sizes)?;
+                trial::try_two_rows(&mut *session, &metadata, sizes, limit)?;
                 true
             }
             (Some(_), None) => true,
         };
-        let limit = match options.run_on {
-            RunOn::InlineWithin(limit) => Some(limit),
+        let within = match options.run_on {
+            RunOn::InlineWithin(within) => Some(within),
             RunOn::Threads => None,
         };
-        let inline = tried.as_ref().zip(limit).is_some_and(|(tried, limit)| tried.run_time <= limit);
+        let inline = tried.as_ref().zip(within).is_some_and(|(tried, within)| tried.run_time <= within);
         let mut sessions = vec![session];
         if inline {
             // One for each thread that may ask, so that none has to make one or wait.
@@ -152,6 +169,9 @@ impl Model {
             runs_inline: AtomicU32::new(0),
             overruns: AtomicU32::new(0),
             trial: tried.as_ref().map(|tried| tried.run_time),
+            loading: begun.elapsed(),
+            output_shapes: Mutex::default(),
+            told: Mutex::default(),
             batches,
             asked: AtomicU64::new(0),
             recorded: Mutex::default(),
@@ -179,6 +199,11 @@ impl Model {
     /// Time of a run on zeros; none: it was not tried out.
     pub fn trial(&self) -> Option<Duration> {
         self.trial
+    }
+
+    /// Time that loading the model and trying it out took.
+    pub fn loading(&self) -> Duration {
+        self.loading
     }
 
     /// Requests that wait.
@@ -404,6 +429,33 @@ impl Model {
     /// Takes over what the version before has recorded.
     pub(crate) fn inherit(&self, inputs: Vec<Vec<Tensor>>) {
         *self.recorded.lock() = inputs;
+    }
+
+    /// Shapes of all outputs on these inputs: runs the model unless it was asked before. Blocks.
+    ///
+    /// # Errors
+    /// It fails on them, or takes longer than loading may.
+    pub(crate) fn output_shapes(&self, inputs: &[Tensor]) -> Result<Vec<Vec<usize>>, LoadError> {
+        let of: Shapes = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        if let Some((_, known)) = self.output_shapes.lock().iter().find(|(inputs, _)| *inputs == of) {
+            return Ok(known.clone());
+        }
+        let mut session = self.session()?;
+        let limit = Limit::of(self.options.load_timeout);
+        let outputs = trial::run(&mut *session, &self.metadata, inputs, limit)?;
+        self.sessions.lock().push(session);
+        let shapes: Shapes = outputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        let mut known = self.output_shapes.lock();
+        if known.len() == SHAPES_LIMIT {
+            known.remove(0);
+        }
+        known.push((of, shapes.clone()));
+        Ok(shapes)
+    }
+
+    /// Whether it was not asked of this score before: so the log tells of each once, and not with every reload.
+    pub fn is_new(&self, score: &Chosen) -> bool {
+        self.told.lock().insert((score.output, score.column))
     }
 
     /// A run away from requests: blocks.

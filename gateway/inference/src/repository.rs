@@ -66,6 +66,10 @@ impl Repository {
         let version = tokio::task::spawn_blocking(read).await;
         let version =
             version.unwrap_or_else(|_| Err("the loader panicked".to_owned())).map_err(ManageError::Refused)?;
+        if let Some(model) = &version.model {
+            let (version, loading) = (version.version, model.loading());
+            tracing::info!(model = name, version, ?loading, took = ?model.trial(), "model was loaded on request");
+        }
         let mut next = Catalogue::clone(&loaded);
         next.add(Arc::clone(&version));
         if let Some(replaced) = replaced {

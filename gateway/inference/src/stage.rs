@@ -16,10 +16,11 @@ use witgate_stage::{
 };
 
 use crate::features::{FeatureSet, JSON_BODY_LIMIT, Observation};
+use crate::layout::Layout;
 use crate::model::Begun;
 use crate::queue::Answer;
-use crate::signature::Dimension;
-use crate::{Data, InferError, Model, ModelVersion, Tensor};
+use crate::score::{Chosen, Outputs, Wanted};
+use crate::{Data, InferError, LoadError, Model, ModelVersion, Tensor};
 
 /// How many requests of a client were counted lately.
 pub trait ClientRates: Debug + Send + Sync {
@@ -31,19 +32,20 @@ pub trait ClientRates: Debug + Send + Sync {
 pub struct StageSpec {
     pub name: Arc<str>,
     pub version: Arc<ModelVersion>,
-    /// One for each input of the model.
+    /// One for each input of the model; or any number, if the model has an input for each of their numbers, by its name.
     pub inputs: Vec<Arc<FeatureSet>>,
-    /// Name of the output that has the score, and which element of it; none: the last of the first.
-    pub output: Option<(String, Option<usize>)>,
+    /// None: the only number that it can be.
+    pub output: Option<Wanted>,
     pub when: When,
     /// From the hook's start to the score.
     pub deadline: Duration,
     /// The score of requests that get none; none: they fail.
     pub fallback: Option<f32>,
-    pub refuse_above: Option<f32>,
+    /// Scores that are refused.
+    pub refuse: Option<Threshold>,
     /// Request field with the score.
     pub tag: Option<HeaderName>,
-    /// In ascending order.
+    /// Each beyond the one before it, in one direction.
     pub levels: Vec<Level>,
     /// Counts scores, and does nothing else.
     pub shadow: bool,
@@ -59,10 +61,28 @@ pub struct When {
     pub share_permille: Option<u32>,
 }
 
-/// What a score above a threshold means.
+/// Beyond what a score means something. Most models give more to what is worse; of isolation forests and the like, which say
+/// how ordinary something is, low scores are the bad ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    Above(f32),
+    Below(f32),
+}
+
+impl Threshold {
+    /// Not for a score that is equal to it.
+    pub fn is_passed(self, score: f32) -> bool {
+        match self {
+            Self::Above(limit) => score > limit,
+            Self::Below(limit) => score < limit,
+        }
+    }
+}
+
+/// What a score beyond a threshold means.
 #[derive(Debug, Clone)]
 pub struct Level {
-    pub above: f32,
+    pub threshold: Threshold,
     /// Attribute `priority`.
     pub priority: Option<u8>,
     /// Attribute `cost`.
@@ -90,6 +110,8 @@ pub struct StageMistake {
 pub struct ScoreStage {
     spec: StageSpec,
     model: Arc<Model>,
+    layout: Layout,
+    score: Chosen,
     /// Index of the output with the score.
     outputs: [usize; 1],
     attribute: String,
@@ -129,26 +151,17 @@ impl ScoreStage {
             message: format!("model `{}` is not loaded", version.name),
             help: "load it first".to_owned(),
         })?;
-        let signature = &version.metadata.signature;
-        check_inputs(&spec)?;
-        let output = match &spec.output {
-            None => 0,
-            Some((name, _)) => signature.outputs.iter().position(|output| output.name == *name).ok_or_else(|| {
-                let outputs: Vec<_> = signature.outputs.iter().map(ToString::to_string).collect();
-                StageMistake {
-                    message: format!("model `{}` has no output `{name}`", version.name),
-                    help: format!("its outputs are {}", outputs.join(", ")),
-                }
-            })?,
-        };
+        let layout = Layout::new(&spec)?;
+        let score = score(&spec, &model, &layout)?;
         let (body, response) = spec.inputs.iter().fold((false, false), |(body, response), features| {
             (body || features.needs_body(), response || features.needs_response())
         });
-        if response && (spec.refuse_above.is_some() || spec.tag.is_some() || !spec.levels.is_empty()) {
+        if response && (spec.refuse.is_some() || spec.tag.is_some() || !spec.levels.is_empty()) {
             return Err(StageMistake {
                 message: "features look at the response, when nothing can be decided about the request any more"
                     .to_owned(),
-                help: "take `refuse_above`, `tag` and `levels` away, or the `status` features".to_owned(),
+                help: "take `refuse_above`, `refuse_below`, `tag` and `levels` away, or the `status` features"
+                    .to_owned(),
             });
         }
         if response && body {
@@ -174,7 +187,22 @@ impl ScoreStage {
         let attribute = format!("{SCORE}{}", spec.name);
         static SERIALS: AtomicU64 = AtomicU64::new(0);
         let serial = SERIALS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { spec, model, outputs: [output], attribute, at, serial, draw: RandomState::new() })
+        let outputs = [score.output];
+        Ok(Self { spec, model, layout, score, outputs, attribute, at, serial, draw: RandomState::new() })
+    }
+
+    /// Which number is the score.
+    pub fn score(&self) -> &Chosen {
+        &self.score
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Of the model.
+    pub fn version(&self) -> u64 {
+        self.spec.version.version
     }
 
     /// The same for all hooks of a request, unless a stage between them changes its method or fields.
@@ -216,25 +244,17 @@ impl ScoreStage {
             time: seconds_now(),
             status: exchange.response.as_ref().map(|head| head.status.as_u16()),
         };
-        let inputs = self.spec.inputs.iter().zip(&self.spec.version.metadata.signature.inputs);
-        inputs
-            .map(|(features, info)| {
-                let mut numbers = Vec::with_capacity(features.width());
-                features.extract(&observation, &mut numbers);
-                let data = FeatureSet::in_type(numbers, info.data_type).map_err(|error| error.to_string())?;
-                Tensor::new([1, features.width()], data).map_err(|error| error.to_string())
-            })
-            .collect()
+        let mut numbers = Vec::new();
+        for features in &self.spec.inputs {
+            features.extract(&observation, &mut numbers);
+        }
+        self.layout.tensors(numbers).map_err(|error| error.to_string())
     }
 
     /// Begins a run, and ends it if the model runs inline.
     fn begin(&self, exchange: &Exchange, body: &[u8]) -> Result<Begun, String> {
         let deadline = Instant::now() + self.spec.deadline;
         Ok(self.model.begin(self.tensors(exchange, body)?, &self.outputs, Some(deadline)))
-    }
-
-    fn element(&self) -> Option<usize> {
-        self.spec.output.as_ref().and_then(|(_, element)| *element)
     }
 
     /// What a score, or the lack of one, means for the request.
@@ -265,9 +285,9 @@ impl ScoreStage {
             exchange.attributes.set(name, value).map_err(full)
         };
         set(&self.attribute, text.into_bytes())?;
-        // Of the highest level that says something of a matter.
+        // Of the outermost level that says something of a matter.
         let (mut priority, mut cost, mut upstream) = (None, None, None);
-        for level in self.spec.levels.iter().rev().filter(|level| score > level.above) {
+        for level in self.spec.levels.iter().rev().filter(|level| level.threshold.is_passed(score)) {
             priority = priority.or(level.priority);
             cost = cost.or(level.cost);
             upstream = upstream.or(level.upstream.as_ref());
@@ -281,7 +301,7 @@ impl ScoreStage {
         if let Some(upstream) = upstream {
             exchange.upstream = Some(Arc::clone(upstream));
         }
-        if self.spec.refuse_above.is_some_and(|limit| score > limit) {
+        if self.spec.refuse.is_some_and(|threshold| threshold.is_passed(score)) {
             let refusal = Refusal::new(ErrorCode::Forbidden, "The request was refused.");
             return refusal
                 .map(|refusal| Verdict::Refuse(Box::new(refusal)))
@@ -337,19 +357,19 @@ impl Stage for ScoreStage {
         };
         match begun {
             Begun::Ended(answer) => {
-                let scored = scored(&self.model, self.element(), answer);
+                let scored = scored(&self.model, &self.score, answer);
                 let result =
                     if self.spec.shadow && scored.is_err() { go_on() } else { self.settle(&mut exchange, scored) };
                 Run::Ended(exchange, result)
             }
             Begun::Waits(waiting) if self.spec.shadow => {
-                let (model, element) = (Arc::clone(&self.model), self.element());
+                let (model, score) = (Arc::clone(&self.model), self.score.clone());
                 // Counting is all that comes of it.
-                tokio::spawn(async move { drop(scored(&model, element, waiting.answer().await)) });
+                tokio::spawn(async move { drop(scored(&model, &score, waiting.answer().await)) });
                 Run::Ended(exchange, go_on())
             }
             Begun::Waits(waiting) => Run::Waits(Box::pin(async move {
-                let scored = scored(&self.model, self.element(), waiting.answer().await);
+                let scored = scored(&self.model, &self.score, waiting.answer().await);
                 let result = self.settle(&mut exchange, scored);
                 (exchange, result)
             })),
@@ -363,7 +383,7 @@ fn seconds_now() -> i64 {
 }
 
 /// The score in what a model answered, counted.
-fn scored(model: &Model, element: Option<usize>, answer: Answer) -> Result<f32, (FailureKind, String)> {
+fn scored(model: &Model, chosen: &Chosen, answer: Answer) -> Result<f32, (FailureKind, String)> {
     let outputs = answer.map_err(|error| {
         let kind = match error {
             InferError::Overloaded => FailureKind::Unavailable,
@@ -372,18 +392,21 @@ fn scored(model: &Model, element: Option<usize>, answer: Answer) -> Result<f32, 
         };
         (kind, error.to_string())
     })?;
-    let score = outputs.first().and_then(|output| number_at(output.data(), element));
-    let score = score.filter(|score| score.is_finite()).ok_or_else(|| {
-        (FailureKind::InvalidOutput, "the model gave no finite number where the score should be".to_owned())
-    })?;
+    let invalid = |reason: String| (FailureKind::InvalidOutput, reason);
+    let output = outputs.first().ok_or_else(|| invalid("the model gave too few outputs".to_owned()))?;
+    if let Some(columns) = chosen.columns.filter(|columns| *columns != output.data().len()) {
+        let got = output.data().len();
+        return Err(invalid(format!("the model gave {got} numbers where {columns} were when it was tried out")));
+    }
+    let score = number_at(output.data(), chosen.column).filter(|score| score.is_finite());
+    let score = score.ok_or_else(|| invalid("the model gave no finite number where the score should be".to_owned()))?;
     model.stats().scored(score);
     Ok(score)
 }
 
-/// An element of the only row, the last if none is named.
+/// An element of the only row.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "scores are single-precision")]
-fn number_at(data: &Data, element: Option<usize>) -> Option<f32> {
-    let at = element.or(data.len().checked_sub(1))?;
+fn number_at(data: &Data, at: usize) -> Option<f32> {
     match data {
         Data::Float32(values) => values.get(at).copied(),
         Data::Float64(values) => values.get(at).map(|value| *value as f32),
@@ -402,47 +425,19 @@ fn number_at(data: &Data, element: Option<usize>) -> Option<f32> {
     }
 }
 
-fn check_inputs(spec: &StageSpec) -> Result<(), StageMistake> {
-    let (version, inputs) = (&spec.version, &spec.version.metadata.signature.inputs);
-    let takes = || inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if inputs.len() != spec.inputs.len() {
-        return Err(StageMistake {
-            message: format!(
-                "expected one feature set for each input of model `{}`, got {} for {}",
-                version.name,
-                spec.inputs.len(),
-                inputs.len()
-            ),
-            help: format!("it takes {}", takes()),
-        });
-    }
-    for (features, info) in spec.inputs.iter().zip(inputs) {
-        let width = features.width();
-        let goes = match info.shape.as_deref() {
-            None => true,
-            Some([rows, columns]) => {
-                !matches!(rows, Dimension::Fixed(rows) if *rows != 1)
-                    && !matches!(columns, Dimension::Fixed(columns) if *columns != width)
-            }
-            Some(_) => false,
-        };
-        if !goes {
-            return Err(StageMistake {
-                message: format!(
-                    "the features are one row of {width} numbers, and model `{}` takes {info}",
-                    version.name
-                ),
-                help:
-                    "give features for as many numbers as the model takes, in the order in which it was trained on them"
-                        .to_owned(),
-            });
-        }
-        if let Err(error) = FeatureSet::in_type(Vec::new(), info.data_type) {
-            return Err(StageMistake {
-                message: format!("model `{}` takes {info}: {error}", version.name),
-                help: "export the model with such an input".to_owned(),
-            });
-        }
-    }
-    Ok(())
+/// The number that is the score, by what the model gives for zeros if it may be run on them.
+fn score(spec: &StageSpec, model: &Model, layout: &Layout) -> Result<Chosen, StageMistake> {
+    let name = &spec.version.name;
+    let shapes = if model.options().warm_up.is_some() {
+        let zeros = layout.tensors(vec![0.0; spec.inputs.iter().map(|features| features.width()).sum()]);
+        let zeros = zeros.map_err(|error| StageMistake { message: error.to_string(), help: String::new() })?;
+        let tried = model.output_shapes(&zeros).map_err(|LoadError { message, help }| StageMistake {
+            message: format!("model `{name}`: {message}"),
+            help,
+        })?;
+        Some(tried)
+    } else {
+        None
+    };
+    Outputs::new(name, &spec.version.metadata, shapes.as_deref()).choose(spec.output.as_ref())
 }

@@ -77,7 +77,7 @@ pub fn check(
             return Err(InputError::Duplicate { name });
         }
     }
-    let rows_limit = signature.has_batch_axis().then_some(batch_limit);
+    let rows_limit = signature.has_rows().then_some(batch_limit);
     let mut named: Vec<(&str, &str, usize)> = Vec::new();
     let mut ordered = Vec::with_capacity(found.len());
     for (info, tensor) in signature.inputs.iter().zip(found) {

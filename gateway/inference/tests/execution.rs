@@ -116,6 +116,7 @@ fn options() -> ModelOptions {
         batching: None,
         run_on: RunOn::Threads,
         warm_up: None,
+        load_timeout: PATIENCE,
         record: false,
     }
 }
@@ -349,7 +350,7 @@ fn a_stage_does_not_tag_requests_with_fields_of_the_gateway() {
             when: When::default(),
             deadline: PATIENCE,
             fallback: None,
-            refuse_above: None,
+            refuse: None,
             tag: Some(tag.parse().unwrap()),
             levels: Vec::new(),
             shadow: false,

@@ -16,7 +16,7 @@ use crate::{debian, lua, models, process, toolchain};
 /// nghttp2-client, make, redis-server, memcached; as root or through a sudo that does not ask), compiles the shipped plugins and the test guests to
 /// components, installs a compiler for plugins in C and builds the first plugins in C and Rust (as `cargo xtask
 /// guests` does; needs python3 with venv), builds the gateway, lets it install ONNX Runtime below `target`, as
-/// well as an example's model (by pip), unpacks Debian's Lua libraries there, and runs unit,
+/// well as an example's model and the `onnx` package with its cases (by pip), unpacks Debian's Lua libraries there, and runs unit,
 /// integration, end-to-end and documentation tests. The last line is `N passed, M failed`; the exit status is 0 if none
 /// failed.
 ///
@@ -78,11 +78,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 fn run_usual(options: &Options, host: &Host, progress: &Progress, tally: &mut Tally) -> Result<(), Failure> {
     let library = models::ensure_onnx_runtime(host, progress)?;
+    let cases = models::ensure_onnx_cases(progress)?;
     let lua_libraries = lua::ensure_libraries(progress)?;
     models::ensure_example(Path::new("examples/model-server/gateway.toml"), progress)?;
     progress.step("test the gateway, end to end");
     let mut tests = cargo_test();
-    tests.args(options.filter.as_slice()).env(models::RUNTIME, library).env(lua::LIBRARIES, lua_libraries);
+    tests
+        .args(options.filter.as_slice())
+        .env(models::RUNTIME, library)
+        .env(models::CASES, cases)
+        .env(lua::LIBRARIES, lua_libraries);
     tally.add(&mut tests)?;
     progress.step("test the plugins' logic natively");
     // Not in release: that profile is made for small components and would spend its time in link-time optimisation.

@@ -20,8 +20,8 @@ const RUNTIME: Key<RuntimeLibrary> = Key {
     name: "runtime",
     kind: RuntimeLibrary,
     example: "\"/opt/onnxruntime/libonnxruntime.so\"",
-    doc: "What runs models. `\"embedded\"`: a runtime in pure Rust, always there; it knows most operators, but none of \
-          `ai.onnx.ml`. A path: that library of ONNX Runtime, which `witgate model runtime install` fetches; if it cannot be \
+    doc: "What runs models. `\"embedded\"`: the gateway itself, with trees in machine code; what it does not know is \
+          refused when a model is loaded. A path: that library of ONNX Runtime, which `witgate model runtime install` fetches; if it cannot be \
           loaded, the gateway does not start. `\"auto\"`: the library that was installed so, or else the embedded one; the \
           log says which.",
 };

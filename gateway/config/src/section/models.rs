@@ -25,6 +25,9 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
 const BATCH_LIMIT: u32 = 64;
 /// Twice of what handing a run to another thread and back costs, with room: beyond it the proxy's other requests would notice.
 const INLINE_WITHIN: Duration = Duration::from_micros(50);
+/// A third of the time that systemd gives a service to start in, if nobody tells it another. Models of usual exporters load in
+/// milliseconds; only graphs of thousands of operators take seconds.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Where most models have had most of the gain.
 const BATCH_ROWS: u32 = 32;
 
@@ -58,7 +61,8 @@ const INTRA: Key<Number> = Key {
     name: "intra_op_threads",
     kind: Number { least: 1, most: 64 },
     example: "1",
-    doc: "Threads that one run may use. More than one is for large models that few ask at a time.",
+    doc: "Threads that one run may use in ONNX Runtime. More than one is for large models that few ask at a time. The embedded \
+          runtime runs on the one thread that asks.",
 };
 
 const CONCURRENCY: Key<Number> = Key {
@@ -87,7 +91,8 @@ const ROWS: Key<Number> = Key {
     name: "batch_limit",
     kind: Number { least: 1, most: 65_536 },
     example: "64",
-    doc: "Rows (the first dimension) of one request. More are refused.",
+    doc: "Rows of one request: the first dimension of the inputs, where any size goes there and in an output. More are \
+          refused.",
 };
 
 const BATCHING: Section = Section {
@@ -129,7 +134,16 @@ const DIMENSIONS: Key<At<Json>> = Key {
     name: "dimensions",
     kind: At(Json),
     example: "{ sequence = 16 }",
-    doc: "Sizes of named dimensions for the warm-up; 1 for those that are not here.",
+    doc: "Sizes of named dimensions for the warm-up; 1 for those that are not here. `witgate model inspect` tells the names.",
+};
+
+const LOAD_TIME: Key<Time> = Key {
+    name: "load_timeout",
+    kind: Time { least: Duration::from_millis(1), most: Duration::from_secs(3600) },
+    example: "\"30s\"",
+    doc: "The longest that loading the model and trying it out may take, in which a start or a reload waits for it; beyond it the \
+          model is refused. The embedded runtime stops then; ONNX Runtime cannot be stopped while it loads, only while it runs. \
+          The log tells how long it took.",
 };
 
 const PARITY: Section = Section {
@@ -175,6 +189,7 @@ pub(crate) fn defaults() -> Model {
         batching: None,
         inline_within: Some(INLINE_WITHIN),
         warm_up: Some(Vec::new()),
+        load_timeout: LOAD_TIMEOUT,
         parity: None,
         score_reference: None,
     }
@@ -195,6 +210,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Read<BTreeMap<String, Model>> {
         let inline_within = table.or(&INLINE, Some(INLINE_WITHIN));
         let warm_up = table.or(&WARM_UP, true);
         let dimensions = table.optional(&DIMENSIONS).and_then(|dimensions| read_dimensions(table, dimensions));
+        let load_timeout = table.or(&LOAD_TIME, LOAD_TIMEOUT);
         let parity = table.section(&PARITY, |table| {
             let (tolerance, beyond) = (table.required(&TOLERANCE), table.or(&BEYOND, Beyond::Warn));
             Ok(Parity { tolerance: tolerance?, beyond: beyond? })
@@ -211,6 +227,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Read<BTreeMap<String, Model>> {
             batching: batching?,
             inline_within: inline_within?,
             warm_up: Some(dimensions?).filter(|_| warm_up.unwrap_or(true)),
+            load_timeout: load_timeout?,
             parity: parity?,
             score_reference: score_reference?,
         })

@@ -6,13 +6,13 @@ use super::routes::Names;
 use crate::kind::{At, Choice, FieldName, List, ModelVersionName, NameOf, Number, Output, Percent, Real, Time};
 use crate::source::Read;
 use crate::table::{Key, Reload, Section, Table};
-use crate::{Level, OnError, Scoring, ScoringMode, When};
+use crate::{Level, OnError, Scoring, ScoringMode, Threshold, When};
 
 /// Scores above this hold back no request that a person would notice; a tiny model takes a hundredth.
 const DEADLINE: Duration = Duration::from_millis(5);
 
 /// Keys that only mean something beside `inference`.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "inputs",
     "output",
     "when",
@@ -20,6 +20,7 @@ pub(super) const KEYS: [&str; 11] = [
     "on_error",
     "fallback_score",
     "refuse_above",
+    "refuse_below",
     "tag",
     "levels",
     "mode",
@@ -35,8 +36,11 @@ const OUTPUT: Key<At<Output>> = Key {
     name: "output",
     kind: At(Output),
     example: "\"probabilities[1]\"",
-    doc: "With `inference`: the output that has the score, and which element of its row. Without a number the last, without \
-          `output` the last of the first output.",
+    doc: "With `inference`: the output that has the score, and in brackets which number of its row: the column, counted from 0, \
+          or the class, if the model names its classes (`\"probabilities[bot]\"`; classes that are numbers stand in quotes, \
+          `'probabilities[\"2\"]'`). Nothing in brackets is needed for a row of one number, and for classes 0 and 1 or -1 and 1, \
+          of which 1 is taken. Without `output` this has to be so of the only output of floating-point numbers. \
+          `witgate model inspect FILE` tells what a model has.",
 };
 
 const WHEN: Section = Section {
@@ -100,11 +104,19 @@ const FALLBACK: Key<Real> = Key {
     doc: "With `inference`: the score of requests that the model gives none.",
 };
 
-const REFUSE: Key<Real> = Key {
+const REFUSE_ABOVE: Key<Real> = Key {
     name: "refuse_above",
     kind: Real { least: -1e9, most: 1e9 },
     example: "0.95",
-    doc: "With `inference`: requests with a higher score get 403. Without it, none does.",
+    doc: "With `inference`: requests with a higher score get 403. Without it and `refuse_below`, none does.",
+};
+
+const REFUSE_BELOW: Key<Real> = Key {
+    name: "refuse_below",
+    kind: Real { least: -1e9, most: 1e9 },
+    example: "-0.1",
+    doc: "With `inference`: requests with a lower score get 403: for isolation forests and other models that say how ordinary \
+          something is. Not beside `refuse_above`.",
 };
 
 const TAG: Key<FieldName> = Key {
@@ -118,8 +130,8 @@ const TAG: Key<FieldName> = Key {
 const LEVELS: Section = Section {
     name: "levels",
     reload: Reload::Live,
-    doc: "With `inference`: what scores mean besides. Of all levels that a score is above, the highest that says something \
-          of a matter counts.",
+    doc: "With `inference`: what scores mean besides, all of them `above` or all of them `below` a threshold, each further out \
+          than the one before. Of all levels that hold for a score, the last that says something of a matter counts.",
 };
 
 const ABOVE: Key<Real> = Key {
@@ -127,6 +139,13 @@ const ABOVE: Key<Real> = Key {
     kind: Real { least: -1e9, most: 1e9 },
     example: "0.5",
     doc: "Scores that are higher than this.",
+};
+
+const BELOW: Key<Real> = Key {
+    name: "below",
+    kind: Real { least: -1e9, most: 1e9 },
+    example: "-0.05",
+    doc: "Scores that are lower than this.",
 };
 
 const PRIORITY: Key<Number> = Key {
@@ -164,7 +183,8 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Option<Scor
         name: "inputs",
         kind: List { kind: NameOf { table: "features", names: names.features }, least: 1, most: INPUTS_LIMIT },
         example: "[\"request-shape\"]",
-        doc: "With `inference`: feature sets, one for each input of the model in its order.",
+        doc: "With `inference`: feature sets, one for each input of the model in its order. A model with an input for each number, \
+              as exporters make of the columns of a table, gets each by its name (docs/inference/features.md).",
     };
     let upstream = Key {
         name: "upstream",
@@ -190,13 +210,16 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Option<Scor
     let deadline = table.or(&DEADLINE_KEY, DEADLINE);
     let (on_error, fallback) = (table.optional(&ON_ERROR), table.optional(&FALLBACK));
     let on_error = read_on_error(table, on_error, fallback);
-    let (refuse_above, tag) = (table.optional(&REFUSE), table.optional(&TAG));
+    let (above, below) = (table.optional(&REFUSE_ABOVE), table.optional(&REFUSE_BELOW));
+    let refuse = read_refuse(table, above, below);
+    let tag = table.optional(&TAG);
     let levels = table.list(&LEVELS, |table| {
-        let above = table.required(&ABOVE);
+        let (above, below) = (table.optional(&ABOVE), table.optional(&BELOW));
+        let threshold = read_threshold(table, above, below);
         let (priority, cost) = (table.optional(&PRIORITY), table.optional(&COST));
         let upstream = table.optional(&upstream);
         let priority = priority?.and_then(|priority| u8::try_from(priority).ok());
-        Ok(Level { above: above?, priority, cost: cost?, upstream: upstream? })
+        Ok(Level { threshold: threshold?, priority, cost: cost?, upstream: upstream? })
     });
     let levels = levels.and_then(|levels| sorted(table, levels));
     let mode = table.or(&MODE, ScoringMode::Enforce);
@@ -213,7 +236,7 @@ pub(super) fn read(table: &mut Table<'_>, names: &Names<'_>) -> Read<Option<Scor
         when: when?.unwrap_or_default(),
         deadline: deadline?,
         on_error: on_error?,
-        refuse_above: refuse_above?,
+        refuse: refuse?,
         tag: tag?,
         levels: levels?,
         mode: mode?,
@@ -237,18 +260,58 @@ fn read_on_error(table: &Table<'_>, on_error: Read<Option<Without>>, fallback: R
     }
 }
 
+fn read_refuse(table: &Table<'_>, above: Read<Option<f64>>, below: Read<Option<f64>>) -> Read<Option<Threshold>> {
+    match (above?, below?) {
+        (Some(above), None) => Ok(Some(Threshold::Above(above))),
+        (None, Some(below)) => Ok(Some(Threshold::Below(below))),
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => {
+            let message = "expected `refuse_above` or `refuse_below`, got both";
+            Err(table.fail_at(REFUSE_BELOW.name, message, "say which scores are the bad ones: high or low"))
+        }
+    }
+}
+
+fn read_threshold(table: &Table<'_>, above: Read<Option<f64>>, below: Read<Option<f64>>) -> Read<Threshold> {
+    match (above?, below?) {
+        (Some(above), None) => Ok(Threshold::Above(above)),
+        (None, Some(below)) => Ok(Threshold::Below(below)),
+        (None, None) => {
+            let message = "expected `above` or `below`, got neither";
+            Err(table.fail(message, "add `above = 0.5`, or `below` where low scores are the bad ones"))
+        }
+        (Some(_), Some(_)) => {
+            let message = "expected `above` or `below`, got both";
+            Err(table.fail_at(BELOW.name, message, "remove one of the two"))
+        }
+    }
+}
+
 fn sorted(table: &Table<'_>, levels: Vec<Level>) -> Read<Vec<Level>> {
     if levels.len() > LEVELS_LIMIT {
         let message = format!("expected at most {LEVELS_LIMIT} levels, got {}", levels.len());
         return Err(table.fail_at(LEVELS.name, message, "remove some"));
     }
-    if levels.iter().zip(levels.iter().skip(1)).any(|(one, next)| one.above >= next.above) {
-        let message = "expected levels in ascending order of `above`, each with another threshold";
-        return Err(table.fail_at(LEVELS.name, message, "put the lowest first"));
+    let pairs = || levels.iter().zip(levels.iter().skip(1)).map(|(one, next)| (one.threshold, next.threshold));
+    let mixed =
+        |pair| matches!(pair, (Threshold::Above(_), Threshold::Below(_)) | (Threshold::Below(_), Threshold::Above(_)));
+    if pairs().any(mixed) {
+        let message = "expected `above` in every level or `below` in every level, got both";
+        return Err(table.fail_at(LEVELS.name, message, "say which scores are the bad ones: high or low"));
+    }
+    for pair in pairs() {
+        let (key, order) = match pair {
+            (Threshold::Above(one), Threshold::Above(next)) if one >= next => ("above", "ascending"),
+            (Threshold::Below(one), Threshold::Below(next)) if one <= next => ("below", "descending"),
+            _ => continue,
+        };
+        let message = format!("expected levels in {order} order of `{key}`, each with another threshold");
+        let help = if key == "above" { "put the lowest first" } else { "put the highest first" };
+        return Err(table.fail_at(LEVELS.name, message, help));
     }
     if levels.iter().any(|level| level.priority.is_none() && level.cost.is_none() && level.upstream.is_none()) {
         let message = "expected `priority`, `cost` or `upstream` in every level";
-        return Err(table.fail_at(LEVELS.name, message, "say what a score above it means, or remove it"));
+        return Err(table.fail_at(LEVELS.name, message, "say what a score beyond it means, or remove it"));
     }
     Ok(levels)
 }

@@ -2,16 +2,19 @@
 
 mod choice;
 mod embedded;
+pub(crate) mod native;
 mod onnx_runtime;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::{Metadata, Tensor};
 
 pub use choice::{Choice, Runtime};
 pub use embedded::Embedded;
+pub use native::Native;
 pub use onnx_runtime::OnnxRuntime;
 
 /// Loads models.
@@ -25,7 +28,7 @@ pub trait Backend: Debug + Send + Sync {
     /// Loads a model. Blocks, for tens of milliseconds to seconds.
     ///
     /// # Errors
-    /// It cannot run this model.
+    /// It cannot run this model, or takes too long.
     fn load(&self, model: &[u8], metadata: &Metadata, options: &SessionOptions) -> Result<Arc<dyn Graph>, LoadError>;
 }
 
@@ -34,6 +37,9 @@ pub trait Backend: Debug + Send + Sync {
 pub struct SessionOptions {
     /// Threads that one run may use; at least 1.
     pub intra_op_threads: usize,
+    /// The longest that loading may take, as far as the backend can tell while it loads; the longest that planning for shapes
+    /// may take that come with a request.
+    pub load_timeout: Duration,
 }
 
 /// A loaded model, of which sessions are made.
@@ -68,6 +74,11 @@ impl LoadError {
     }
 }
 
+/// Loading took longer than it may.
+pub(crate) fn too_long(limit: Duration, help: &str) -> LoadError {
+    LoadError::new(format!("loading it takes longer than {limit:?}"), help)
+}
+
 /// Why a run gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
@@ -83,7 +94,7 @@ pub enum RunError {
 /// Tells a run that nobody waits for it any more.
 #[derive(Default)]
 pub struct Cancel {
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -96,6 +107,11 @@ impl Debug for Cancel {
 impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// What becomes true when it is cancelled.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cancelled)
     }
 
     /// Cancels: stops the run if its backend has a way to.

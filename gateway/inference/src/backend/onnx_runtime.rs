@@ -16,6 +16,7 @@ use ort::value::{DynValue, TensorRef};
 
 use crate::{
     Backend, Cancel, Data, DataType, Graph, LoadError, Metadata, RunError, Session, SessionOptions, Signature, Tensor,
+    onnx,
 };
 
 /// The oldest version whose interface has what is used here.
@@ -141,7 +142,7 @@ impl Backend for OnnxRuntime {
     fn load(&self, model: &[u8], metadata: &Metadata, options: &SessionOptions) -> Result<Arc<dyn Graph>, LoadError> {
         let loaded = Loaded {
             environment: self.environment.clone(),
-            model: model.into(),
+            model: onnx::without_maps(model).as_ref().into(),
             signature: metadata.signature.clone(),
             threads: options.intra_op_threads.max(1),
             first: Mutex::default(),
@@ -149,6 +150,22 @@ impl Backend for OnnxRuntime {
         let session = loaded.make()?;
         *loaded.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
         Ok(Arc::new(loaded))
+    }
+}
+
+/// What to do about a model that ONNX Runtime does not take, by its words.
+fn remedy(why: &str) -> String {
+    let locale =
+        why.split_once("construct locale with name:").map(|(_, rest)| rest.split(':').next().unwrap_or_default());
+    match locale {
+        Some(locale) => format!(
+            "its StringNormalizer wants the locale `{locale}` of this machine: install it (on Debian, the package `locales`, and \
+             `locale-gen` with a line for it in /etc/locale.gen), or export the model with one that is there: \
+             `skl2onnx.to_onnx(model, …, options={{TfidfVectorizer: {{\"locale\": \"C.UTF-8\"}}}})`"
+        ),
+        None => "take a newer ONNX Runtime or an older operator set; operators of other domains than `ai.onnx`, `ai.onnx.ml` and \
+                 `com.microsoft` cannot be run. Some models run with the embedded runtime only: `runtime = \"embedded\"`"
+            .to_owned(),
     }
 }
 
@@ -164,14 +181,7 @@ struct Loaded {
 
 impl Loaded {
     fn make(&self) -> Result<ort::session::Session, LoadError> {
-        let cannot = |why: String| {
-            LoadError::new(
-                format!("ONNX Runtime cannot run the model: {why}"),
-                "take a newer ONNX Runtime or an older operator set; operators of other domains than `ai.onnx`, \
-                 `ai.onnx.ml` and `com.microsoft` cannot be run. Some models run with the embedded runtime only: \
-                 `runtime = \"embedded\"`",
-            )
-        };
+        let cannot = |why: String| LoadError::new(format!("ONNX Runtime cannot run the model: {why}"), remedy(&why));
         let made = catch_unwind(AssertUnwindSafe(|| {
             let mut builder = self.builder()?;
             builder.commit_from_memory(&self.model)

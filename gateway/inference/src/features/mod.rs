@@ -8,18 +8,20 @@ mod arithmetic;
 mod feature;
 mod json;
 mod measure;
+mod name;
 mod observation;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 pub use feature::{CharacterClass, Feature, FeatureKind, NgramWeight, StatusOf, TimeOf, Transform};
 pub use json::{BODY_LIMIT as JSON_BODY_LIMIT, DEPTH_LIMIT as JSON_DEPTH_LIMIT};
+pub use name::plain;
 pub use observation::{Observation, PART_LIMIT, Part, Text};
 
 use crate::{Data, DataType};
 use json::{Document, Pointer};
 use measure::{Counts, Fields};
+use name::Names;
 use observation::Buffers;
 
 /// Numbers of one set. Models of a gateway have tens, and hashed n-grams some hundreds; it bounds the time for a
@@ -48,7 +50,7 @@ pub enum FeatureError {
     #[error("feature {index}: {problem}")]
     Invalid { index: usize, problem: &'static str },
     /// The model takes another type.
-    #[error("features can be FP32, INT32 or INT64, not {}", .0.label())]
+    #[error("features can be FP32, FP64, INT32 or INT64, not {}", .0.label())]
     Type(DataType),
 }
 
@@ -95,17 +97,15 @@ impl FeatureSet {
             needs_rate: features.iter().any(|feature| matches!(feature.kind, FeatureKind::Rate { .. })),
             needs_response: features.iter().any(|feature| matches!(feature.kind, FeatureKind::Status(_))),
         };
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut names = Names::default();
         for (index, feature) in features.into_iter().enumerate() {
             if let Some(problem) = feature.problem() {
                 return Err(FeatureError::Invalid { index, problem });
             }
             let at = set.names.len();
-            let label = feature.kind.label();
-            let times = seen.entry(label.clone()).or_default();
-            *times += 1;
-            let label = if *times > 1 { format!("{label}#{times}") } else { label };
-            set.names.extend((0..feature.kind.width()).map(|index| label.clone() + &feature.kind.suffix(index)));
+            let label = names.label(feature.kind.label());
+            let number = |index| names.number(&label, &feature.kind.suffix(index));
+            set.names.extend((0..feature.kind.width()).map(number));
             set.add(at, feature);
         }
         Ok(set)
@@ -135,7 +135,8 @@ impl FeatureSet {
         self.width
     }
 
-    /// A name for each number, for logs. They are all different unless words have been chosen to look alike.
+    /// A name for each number, all of them different: letters and digits of ASCII with single underscores between, a letter
+    /// first. Columns of a table can have them in every library that trains models, and inputs of a graph.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -189,10 +190,11 @@ impl FeatureSet {
     /// equally near, and the greatest or least of the type beyond those.
     ///
     /// # Errors
-    /// The type is none of FP32, INT32 and INT64.
+    /// The type is none of FP32, FP64, INT32 and INT64.
     pub fn in_type(numbers: Vec<f32>, data_type: DataType) -> Result<Data, FeatureError> {
         match data_type {
             DataType::Float32 => Ok(Data::Float32(numbers)),
+            DataType::Float64 => Ok(Data::Float64(numbers.into_iter().map(f64::from).collect())),
             DataType::Int32 => Ok(Data::Int32(numbers.iter().map(|number| number.round_ties_even() as i32).collect())),
             DataType::Int64 => Ok(Data::Int64(numbers.iter().map(|number| number.round_ties_even() as i64).collect())),
             other => Err(FeatureError::Type(other)),
@@ -291,6 +293,8 @@ mod tests {
         assert_eq!(FeatureSet::in_type(numbers.clone(), DataType::Int32), Ok(expected));
         let expected = Data::Int64(vec![0, 2, -2, i64::MAX, i64::MIN]);
         assert_eq!(FeatureSet::in_type(numbers.clone(), DataType::Int64), Ok(expected));
+        let tenth = FeatureSet::in_type(vec![0.1], DataType::Float64);
+        assert_eq!(tenth, Ok(Data::Float64(vec![f64::from(0.1_f32)])), "as the package for Python gives it");
         assert_eq!(FeatureSet::in_type(numbers, DataType::Bool), Err(FeatureError::Type(DataType::Bool)));
     }
 }

@@ -15,16 +15,15 @@ pub(super) fn value_name(value: &[u8]) -> Result<&str, Problem> {
     Ok(called)
 }
 
-pub(super) fn tensor_info(role: &str, value: &[u8]) -> Result<TensorInfo, Problem> {
+/// `without`: what to do about a value of this name that is no tensor.
+pub(super) fn tensor_info(role: &str, value: &[u8], without: impl Fn(&str) -> String) -> Result<TensorInfo, Problem> {
     let called = value_name(value)?;
     if called.is_empty() {
         return Err(Problem::damaged(format!("an {role} of the model has no name")));
     }
     let not_served = |of_type: &str| {
         let message = format!("the {role} `{called}` is {of_type}: only tensors are served");
-        let help = "export the model with tensors only; for classifiers of scikit-learn, \
-                    `skl2onnx.to_onnx(model, …, options={'zipmap': False})`";
-        Problem::new(message, help)
+        Problem::new(message, without(called))
     };
     let mut tensor = None;
     for field in Fields::of(value) {
@@ -32,7 +31,7 @@ pub(super) fn tensor_info(role: &str, value: &[u8]) -> Result<TensorInfo, Proble
         for field in Fields::of(of_type.bytes()?) {
             match field? {
                 (1, value) => tensor = Some(value.bytes()?),
-                (4, _) => return Err(not_served("a sequence")),
+                (4, value) => return Err(not_served(sequence(value.bytes()?))),
                 (5, _) => return Err(not_served("a map")),
                 (7, _) => return Err(not_served("opaque")),
                 (8, _) => return Err(not_served("a sparse tensor")),
@@ -60,6 +59,13 @@ pub(super) fn tensor_info(role: &str, value: &[u8]) -> Result<TensorInfo, Proble
         Problem::new(message, "add a `Cast` to one of these types to the graph")
     })?;
     Ok(TensorInfo { name: called.to_owned(), data_type, shape })
+}
+
+/// What a sequence is one of: classifiers of most exporters give one of maps, with a probability for each class.
+fn sequence(of_type: &[u8]) -> &'static str {
+    let elements = Fields::of(of_type).flatten().find_map(|(number, value)| value.bytes().ok().filter(|_| number == 1));
+    let is_map = elements.is_some_and(|elements| Fields::of(elements).flatten().any(|(number, _)| number == 5));
+    if is_map { "a sequence of maps" } else { "a sequence" }
 }
 
 fn dimensions(called: &str, shape: &[u8]) -> Result<Vec<Dimension>, Problem> {
@@ -97,31 +103,8 @@ fn dimensions(called: &str, shape: &[u8]) -> Result<Vec<Dimension>, Problem> {
     Ok(dimensions)
 }
 
-impl DataType {
-    /// By the number in `TensorProto.DataType`.
-    fn from_onnx(number: i64) -> Option<Self> {
-        Some(match number {
-            1 => Self::Float32,
-            2 => Self::Uint8,
-            3 => Self::Int8,
-            4 => Self::Uint16,
-            5 => Self::Int16,
-            6 => Self::Int32,
-            7 => Self::Int64,
-            8 => Self::String,
-            9 => Self::Bool,
-            10 => Self::Float16,
-            11 => Self::Float64,
-            12 => Self::Uint32,
-            13 => Self::Uint64,
-            16 => Self::Bfloat16,
-            _ => return None,
-        })
-    }
-}
-
 /// Names of the types that [`DataType`] has none for.
-fn type_name(number: i64) -> String {
+pub(super) fn type_name(number: i64) -> String {
     let name = match number {
         14 => "COMPLEX64",
         15 => "COMPLEX128",

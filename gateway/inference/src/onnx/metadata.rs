@@ -1,11 +1,14 @@
 //! [`Metadata`] out of a file's bytes. Nothing in there is taken on trust: models may come over the admin interface.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::declared::{tensor_info, value_name};
+use super::exporter::Exporter;
+use super::flow::{Flow, names_classes};
 use super::problem::{Problem, name};
 use super::wire::{Fields, Value, packed};
-use crate::{LoadError, Metadata, Signature};
+use crate::samples::{CARRIED_LIMIT, TOLERANCE};
+use crate::{CarriedSamples, DataType, Dimension, LoadError, Metadata, Signature, TensorInfo};
 
 /// Bytes of a file: the format itself ends at 2 GiB.
 pub(super) const FILE_LIMIT: usize = (1 << 31) - 1;
@@ -21,15 +24,13 @@ pub(super) const RANK_LIMIT: usize = 32;
 /// Bytes of the description that are kept.
 const DESCRIPTION_LIMIT: usize = 16 * 1024;
 
-impl Metadata {
-    /// Reads what a file says about the model in it.
-    ///
-    /// # Errors
-    /// It is not an ONNX model, it is damaged, parts of it lie in other files, or something goes in or out that is not a
-    /// tensor of a type that models can be served with.
-    pub fn read(model: &[u8]) -> Result<Self, LoadError> {
-        Reader::default().model(model).map_err(Problem::into_error)
-    }
+/// Reads what a file says about the model in it.
+///
+/// # Errors
+/// It is not an ONNX model, it is damaged, parts of it lie in other files, or something goes in or out that is not a tensor of a
+/// type that models can be served with.
+pub(crate) fn metadata(model: &[u8]) -> Result<Metadata, LoadError> {
+    Reader::default().model(model).map_err(Problem::into_error)
 }
 
 /// A node, as far as anybody asks.
@@ -40,23 +41,43 @@ pub(crate) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The text of an attribute.
-    pub fn text(&self, name: &str) -> Option<&'a str> {
+    /// Of a message that was read without fault before.
+    pub fn of(message: &'a [u8]) -> Self {
+        let mut node = Self { domain: "", operator: "", message };
+        for (number, value) in Fields::of(message).flatten() {
+            match (number, value.text()) {
+                (4, Ok(operator)) => node.operator = operator,
+                (7, Ok(domain)) => node.domain = short_domain(domain),
+                _ => {}
+            }
+        }
+        node
+    }
+
+    /// The fields of an attribute.
+    fn attribute(&self, name: &str) -> Option<Fields<'a>> {
         let attributes = Fields::of(self.message).filter_map(|field| match field.ok()? {
             (5, value) => value.bytes().ok(),
             _ => None,
         });
-        attributes.map(Fields::of).find_map(|attribute| {
-            let (mut named, mut text) = (false, None);
-            for (number, value) in attribute.flatten() {
-                match number {
-                    1 => named = value.text().is_ok_and(|it| it == name),
-                    4 => text = value.text().ok(),
-                    _ => {}
-                }
-            }
-            text.filter(|_| named)
-        })
+        let is_named = |(number, value): (u64, Value<'_>)| number == 1 && value.text().is_ok_and(|it| it == name);
+        attributes.map(Fields::of).find(|attribute| attribute.flatten().any(is_named))
+    }
+
+    /// The texts of an attribute that has several.
+    pub fn texts(&self, name: &str) -> Vec<&'a str> {
+        let fields = self.attribute(name).into_iter().flatten().flatten().filter(|(number, _)| *number == 9);
+        fields.filter_map(|(_, value)| value.text().ok()).collect()
+    }
+
+    /// The whole numbers of an attribute that has several.
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        let fields = self.attribute(name).into_iter().flatten().flatten().filter(|(number, _)| *number == 8);
+        let numbers = fields.map(|(_, value)| match value {
+            Value::Bytes(bytes) => packed(bytes).filter_map(Result::ok).collect(),
+            value => value.integer().into_iter().collect::<Vec<_>>(),
+        });
+        numbers.flatten().collect()
     }
 
     /// As in [`Metadata::operators`].
@@ -65,17 +86,10 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Calls with each node of all graphs; of a file that [`Metadata::read`] took.
-pub(crate) fn visit_nodes(model: &[u8], mut visit: impl FnMut(&Node<'_>)) {
-    let mut reader = Reader { visit: Some(&mut visit), ..Reader::default() };
-    let _ = reader.model(model);
-}
-
 #[derive(Default)]
-struct Reader<'v> {
+struct Reader {
     operators: BTreeSet<String>,
     entries: usize,
-    visit: Option<&'v mut dyn FnMut(&Node<'_>)>,
 }
 
 /// What the outermost graph says.
@@ -85,11 +99,12 @@ struct Graph<'a> {
     description: String,
     inputs: Vec<&'a [u8]>,
     outputs: Vec<&'a [u8]>,
-    /// Names of values that the file has.
-    initialized: HashSet<&'a str>,
+    nodes: Vec<&'a [u8]>,
+    /// Values that the file has, by name.
+    weights: HashMap<&'a str, &'a [u8]>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn model(&mut self, model: &[u8]) -> Result<Metadata, Problem> {
         if model.len() > FILE_LIMIT {
             return Err(Problem::new(
@@ -99,13 +114,14 @@ impl Reader<'_> {
         }
         let mut metadata = Metadata::default();
         let (mut graph, mut functions) = (None, BTreeSet::new());
+        let (mut samples, mut tolerance) = (None, None);
         let mut fields = Fields::of(model);
         // Each field that a model begins with; text and other formats do not get past the first.
         let first = fields.next().ok_or(Problem::NotOnnx)?;
         let known = |number: u64, value: &Value<'_>| match value {
             Value::Number(_) => matches!(number, 1 | 5),
             Value::Bytes(_) => matches!(number, 2..=4 | 6..=8 | 14 | 20 | 25 | 26),
-            Value::Fixed => false,
+            Value::Wide(_) | Value::Narrow(_) => false,
         };
         if !first.as_ref().is_ok_and(|(number, value)| known(*number, value)) {
             return Err(Problem::NotOnnx);
@@ -123,6 +139,28 @@ impl Reader<'_> {
                     let (domain, version) = opset(value.bytes()?)?;
                     metadata.opsets.insert(domain, version);
                 }
+                14 => match property(value.bytes()?)? {
+                    ("witgate.samples", text) if text.len() > CARRIED_LIMIT => {
+                        let message = format!(
+                            "the samples in it have {} bytes; {CARRIED_LIMIT} at most are expected",
+                            text.len()
+                        );
+                        return Err(Problem::new(
+                            message,
+                            "let it carry fewer rows; `witgate model verify` takes a file of any number",
+                        ));
+                    }
+                    ("witgate.samples", text) => samples = Some(text.to_owned()),
+                    ("witgate.tolerance", text) => {
+                        let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
+                        tolerance = Some(number.ok_or_else(|| {
+                            Problem::damaged(format!(
+                                "its `witgate.tolerance` is `{text}`: expected a number from 0 on"
+                            ))
+                        })?);
+                    }
+                    _ => {}
+                },
                 25 => {
                     functions.insert(self.function(value.bytes()?)?);
                 }
@@ -133,8 +171,26 @@ impl Reader<'_> {
             0 => Problem::NotOnnx,
             _ => Problem::damaged("the model has no graph"),
         })?;
-        metadata.signature = graph.signature()?;
+        let flow = self.operators.iter().any(|operator| names_classes(operator));
+        let flow = flow.then(|| Flow::of(&graph.nodes, &graph.weights));
+        metadata.signature = graph.signature(Exporter::of(&metadata.producer), flow.as_ref())?;
+        if let Some(flow) = flow {
+            let outputs = graph.outputs.iter().map(|output| value_name(output)).collect::<Result<Vec<_>, _>>()?;
+            flow.correct(&mut metadata.signature, &outputs);
+            for (info, output) in metadata.signature.outputs.iter().zip(outputs) {
+                let columns = info.shape.as_ref().and_then(|shape| shape.last());
+                let fits = |count| !matches!(columns, Some(Dimension::Fixed(columns)) if *columns != count);
+                let classes = if info.data_type.is_float() { flow.classes(output) } else { None };
+                if let Some(classes) = classes.filter(|classes| fits(classes.len())) {
+                    metadata.classes.insert(info.name.clone(), classes);
+                }
+                if flow.source_of_map(output).is_some() {
+                    metadata.maps.insert(info.name.clone());
+                }
+            }
+        }
         metadata.graph = graph.name;
+        metadata.samples = samples.map(|text| CarriedSamples { text, tolerance: tolerance.unwrap_or(TOLERANCE) });
         if metadata.description.is_empty() {
             metadata.description = graph.description;
         }
@@ -178,21 +234,29 @@ impl Reader<'_> {
         for field in Fields::of(graph) {
             let (number, value) = field?;
             match number {
-                1 => self.node(value.bytes()?, depth)?,
+                1 => {
+                    let message = value.bytes()?;
+                    self.node(message, depth)?;
+                    if depth == 0 {
+                        read.nodes.push(message);
+                    }
+                }
                 2 => read.name = name(value)?.to_owned(),
                 5 => {
-                    let initialized = self.tensor(value.bytes()?)?;
+                    let message = value.bytes()?;
+                    let called = self.tensor(message)?;
                     if depth == 0 {
-                        read.initialized.insert(initialized);
+                        read.weights.insert(called, message);
                     }
                 }
                 10 => read.description = shortened(value)?,
                 11 if depth == 0 => read.inputs.push(value.bytes()?),
                 12 if depth == 0 => read.outputs.push(value.bytes()?),
                 15 => {
-                    let initialized = self.sparse_tensor(value.bytes()?)?;
+                    let called = self.sparse_tensor(value.bytes()?)?;
                     if depth == 0 {
-                        read.initialized.insert(initialized);
+                        // A list of classes is never sparse.
+                        read.weights.insert(called, &[]);
                     }
                 }
                 _ => {}
@@ -206,7 +270,6 @@ impl Reader<'_> {
 
     fn node(&mut self, message: &[u8], depth: usize) -> Result<(), Problem> {
         self.count(1)?;
-        let mut node = Node { domain: "", operator: "", message };
         for field in Fields::of(message) {
             let (number, value) = field?;
             match number {
@@ -214,21 +277,18 @@ impl Reader<'_> {
                     self.count(1)?;
                     name(value)?;
                 }
-                4 => node.operator = name(value)?,
+                4 | 7 => drop(name(value)?),
                 5 => self.attribute(value.bytes()?, depth)?,
-                7 => node.domain = short_domain(name(value)?),
                 _ => {}
             }
         }
+        let node = Node::of(message);
         if node.operator.is_empty() {
             return Err(Problem::damaged("a node of the graph has no operator"));
         }
         let label = node.label();
         if !self.operators.contains(&label) {
             self.operators.insert(label);
-        }
-        if let Some(visit) = &mut self.visit {
-            visit(&node);
         }
         Ok(())
     }
@@ -325,16 +385,24 @@ impl Reader<'_> {
 }
 
 impl Graph<'_> {
-    fn signature(&self) -> Result<Signature, Problem> {
+    fn signature(&self, exporter: Exporter, flow: Option<&Flow<'_>>) -> Result<Signature, Problem> {
         let mut signature = Signature::default();
         for input in &self.inputs {
             let called = value_name(input)?;
-            if !self.initialized.contains(called) {
-                signature.inputs.push(tensor_info("input", input)?);
+            if !self.weights.contains_key(called) {
+                let read = tensor_info("input", input, |_| "export the model with tensors only".to_owned());
+                signature.inputs.push(read?);
             }
         }
         for output in &self.outputs {
-            signature.outputs.push(tensor_info("output", output)?);
+            let inputs: Vec<_> = signature.inputs.iter().map(|info| info.name.as_str()).collect();
+            let help = |called: &str| exporter.without_map(&inputs, flow.and_then(|flow| flow.source_of_map(called)));
+            let map = flow.and_then(|flow| Some((flow.source_of_map(value_name(output).ok()?)?, flow)));
+            let info = match map.and_then(|(source, flow)| Some((source, flow.classes(source)?))) {
+                Some((_, classes)) => map_info(value_name(output)?, classes.len(), &signature.inputs),
+                None => tensor_info("output", output, help)?,
+            };
+            signature.outputs.push(info);
         }
         if signature.outputs.is_empty() {
             return Err(Problem::damaged("the model has no outputs"));
@@ -351,6 +419,29 @@ impl Graph<'_> {
         }
         Ok(signature)
     }
+}
+
+/// A map of each row, as the tensor that it is made of.
+fn map_info(called: &str, classes: usize, inputs: &[TensorInfo]) -> TensorInfo {
+    let rows = inputs.first().and_then(|input| input.shape.as_ref()?.first()).cloned().unwrap_or(Dimension::Any);
+    TensorInfo {
+        name: called.to_owned(),
+        data_type: DataType::Float32,
+        shape: Some(vec![rows, Dimension::Fixed(classes)]),
+    }
+}
+
+/// A key of the file's own, and its value.
+fn property(entry: &[u8]) -> Result<(&str, &str), Problem> {
+    let (mut key, mut text) = ("", "");
+    for field in Fields::of(entry) {
+        match field? {
+            (1, value) => key = name(value)?,
+            (2, value) => text = value.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, text))
 }
 
 fn opset(opset: &[u8]) -> Result<(String, i64), Problem> {
@@ -397,6 +488,9 @@ mod tests {
 
     const MLP: &[u8] = include_bytes!("../../../../tests/models/mlp.onnx");
     const LOOP: &[u8] = include_bytes!("../../../../tests/models/loop.onnx");
+    /// Classifiers, whose classes are looked for along the graph.
+    const TREES: &[u8] = include_bytes!("../../../../tests/models/exporters/lightgbm_names.onnx");
+    const NETWORK: &[u8] = include_bytes!("../../../../tests/models/exporters/network.onnx");
 
     /// A field of length-delimited bytes.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -447,10 +541,26 @@ mod tests {
 
     #[test]
     fn attributes_are_found_by_their_names() {
-        let message = [field(4, b"GRU"), field(5, &[field(1, b"a"), field(4, b"no")].concat())].concat();
-        let message = [message, field(5, &[field(4, b"yes"), field(1, b"b")].concat())].concat();
+        let message = [field(4, b"GRU"), field(5, &[field(1, b"a"), field(9, b"no")].concat())].concat();
+        let message = [message, field(5, &[field(9, b"yes"), field(1, b"b")].concat())].concat();
         let node = Node { domain: "", operator: "GRU", message: &message };
-        assert_eq!((node.text("a"), node.text("b"), node.text("c")), (Some("no"), Some("yes"), None));
+        assert_eq!((node.texts("a"), node.texts("b"), node.texts("c")), (vec!["no"], vec!["yes"], vec![]));
+    }
+
+    #[test]
+    fn a_graph_that_goes_round_in_a_circle_has_no_classes() {
+        let circle = |operator: &[u8], from: &[u8], to: &[u8]| {
+            field(1, &[field(1, from), field(2, to), field(4, operator), field(7, b"ai.onnx.ml")].concat())
+        };
+        let of_type = field(2, &field(1, &[8, 1]));
+        let graph = [
+            circle(b"Cast", b"p", b"q"),
+            circle(b"Identity", b"q", b"p"),
+            circle(b"ZipMap", b"r", b"maps"),
+            field(12, &[field(1, b"p"), of_type].concat()),
+        ];
+        let metadata = Metadata::read(&[vec![8, 8], field(7, &graph.concat())].concat()).expect("a model");
+        assert!(metadata.classes.is_empty());
     }
 
     proptest! {
@@ -463,15 +573,17 @@ mod tests {
         #[test]
         fn changed_models_are_read_or_refused(
             (at, byte, cut) in (any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>()),
-            of_loop in any::<bool>(),
+            model in prop::sample::select(vec![MLP, LOOP, TREES, NETWORK]),
         ) {
-            let mut model = if of_loop { LOOP } else { MLP }.to_vec();
+            let mut model = model.to_vec();
             let length = model.len();
             model[at.index(length)] = byte;
             let _ = Metadata::read(&model);
             model.truncate(cut.index(length));
             let _ = Metadata::read(&model);
-            visit_nodes(&model, |node| drop((node.label(), node.text("mode"))));
+            if Metadata::read(&model).is_ok() {
+                let _ = crate::onnx::graph(&crate::onnx::without_maps(&model));
+            }
         }
 
         #[test]

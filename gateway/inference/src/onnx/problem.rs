@@ -1,5 +1,7 @@
 //! What is wrong with a model's file.
 
+use std::borrow::Cow;
+
 use super::wire::{Malformed, Value};
 use crate::LoadError;
 
@@ -9,14 +11,14 @@ const NAME_LIMIT: usize = 1024;
 pub(super) enum Problem {
     NotOnnx,
     Truncated,
-    Other { message: String, help: &'static str },
+    Other { message: String, help: Cow<'static, str> },
 }
 
 const EXPORT_AGAIN: &str = "export the model again, and check it with `onnx.checker.check_model`";
 
 impl Problem {
-    pub(super) fn new(message: impl Into<String>, help: &'static str) -> Self {
-        Self::Other { message: message.into(), help }
+    pub(super) fn new(message: impl Into<String>, help: impl Into<Cow<'static, str>>) -> Self {
+        Self::Other { message: message.into(), help: help.into() }
     }
 
     pub(super) fn damaged(message: impl Into<String>) -> Self {
@@ -26,8 +28,9 @@ impl Problem {
     pub(super) fn into_error(self) -> LoadError {
         match self {
             Self::NotOnnx => LoadError::new(
-                "it is not an ONNX model",
-                "give the path of an .onnx file; `torch.onnx.export`, `skl2onnx` and `tf2onnx` write them",
+                "it is not an ONNX model, nor a file of LightGBM (text), XGBoost (JSON, UBJ) or CatBoost (JSON)",
+                "give the path of an .onnx file, as `torch.onnx.export` and `skl2onnx` write them, or what `save_model` of those \
+                 libraries wrote",
             ),
             Self::Truncated => LoadError::new(
                 "the file is damaged: it ends in the middle of the model",

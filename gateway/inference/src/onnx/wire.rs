@@ -1,13 +1,16 @@
 //! The wire format of protocol buffers, read in place.
 //!
 //! Not by `prost`: it would build every message before the first check, and two bytes of a hostile file make a node of a
-//! hundred. What is wanted of a model is little, and none of it is in the weights.
+//! hundred.
 
-/// A field's value; numbers of fixed size are of no interest in a model.
+/// A field's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
     Number(u64),
-    Fixed,
+    /// Eight bytes: a double.
+    Wide([u8; 8]),
+    /// Four bytes: a float.
+    Narrow([u8; 4]),
     Bytes(&'a [u8]),
 }
 
@@ -16,7 +19,7 @@ impl<'a> Value<'a> {
     pub fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Number(_) | Self::Fixed => Err(Malformed::Syntax),
+            Self::Number(_) | Self::Wide(_) | Self::Narrow(_) => Err(Malformed::Syntax),
         }
     }
 
@@ -24,7 +27,7 @@ impl<'a> Value<'a> {
     pub fn integer(self) -> Result<i64, Malformed> {
         match self {
             Self::Number(number) => Ok(number.cast_signed()),
-            Self::Bytes(_) | Self::Fixed => Err(Malformed::Syntax),
+            Self::Bytes(_) | Self::Wide(_) | Self::Narrow(_) => Err(Malformed::Syntax),
         }
     }
 
@@ -54,15 +57,19 @@ impl<'a> Fields<'a> {
         let key = varint(&mut self.0)?;
         let value = match key & 7 {
             0 => Value::Number(varint(&mut self.0)?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
+            1 => Value::Wide(self.take_array()?),
             2 => {
                 let length = usize::try_from(varint(&mut self.0)?).map_err(|_| Malformed::Truncated)?;
                 Value::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed)?,
+            5 => Value::Narrow(self.take_array()?),
             _ => return Err(Malformed::Syntax),
         };
         if key >> 3 == 0 { Err(Malformed::Syntax) } else { Ok((key >> 3, value)) }
+    }
+
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed::Truncated)
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {

@@ -12,7 +12,7 @@ const LENGTH: usize = 4;
 /// Reads the elements of an input.
 pub fn read(input: &str, data_type: DataType, bytes: &[u8], room: Room) -> Result<Data, ElementsError> {
     let limit = room.of(data_type);
-    if data_type.size().is_some_and(|size| bytes.len() / size > limit) {
+    if data_type != DataType::String && bytes.len() / data_type.size() > limit {
         return Err(ElementsError::TooMany { limit });
     }
     let element = |place: String, expected, got: String| {
@@ -84,9 +84,9 @@ pub fn utf8(input: &str, place: usize, bytes: &[u8]) -> Result<String, ElementsE
 
 /// Bytes that elements take.
 pub fn size(data: &Data) -> usize {
-    match (data, data.data_type().size()) {
-        (Data::String(strings), _) => strings.iter().map(|string| LENGTH + string.len()).sum(),
-        (_, size) => data.len() * size.unwrap_or_default(),
+    match data {
+        Data::String(strings) => strings.iter().map(|string| LENGTH + string.len()).sum(),
+        _ => data.len() * data.data_type().size(),
     }
 }
 

@@ -1,12 +1,12 @@
 //! `witgate model …`: what to know about a model before it is served, and what runs it. `witgate-inference` does it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::json;
-use witgate_inference::inspect;
+use serde_json::{Value, json};
 use witgate_inference::install::{self, InstallOptions};
+use witgate_inference::{LoadError, inspect, verify};
 
 use super::Format;
 
@@ -15,18 +15,49 @@ use super::Format;
 pub enum ModelCommand {
     /// Tell what a model is: inputs, outputs, operators, and which runtimes can run it.
     ///
-    /// Loads it with the embedded runtime, and with ONNX Runtime if that is installed. Exit status 0: one of them runs it. 1:
-    /// none does, or it is no model that can be served; the report says why.
+    /// Loads it with the embedded runtime, and with ONNX Runtime if that is installed, and runs it on zeros. Exit status 0: one of
+    /// them runs it. 1: none does, or it is no model that can be served; the report says why. `score` is the number that a stage
+    /// without `output` takes, or what it has to choose from.
     Inspect {
         /// The model.
-        #[arg(value_name = "FILE.onnx")]
+        #[arg(value_name = "FILE")]
         model: PathBuf,
         /// The library of ONNX Runtime. Without it: the one that `witgate model runtime install` installed.
         #[arg(long, value_name = "LIBRARY")]
         runtime: Option<PathBuf>,
-        /// `human` for people; `json` for tools: {"ok", "bytes", "sha256", "inputs": [{"name", "type", "shape"}], "outputs",
-        /// "batch_axis", "ir_version", "opsets", "operators", "producer", "producer_version", "graph", "description",
-        /// "runtimes": [{"runtime", "ok", "version", "problem", "help"}]}; of a file that is no model {"ok", "error", "help"}.
+        /// The size of a named dimension for the run, as `dimensions` in gateway.toml; 1 without it. Can be given several times.
+        #[arg(long = "dimension", value_name = "NAME=SIZE", value_parser = dimension)]
+        dimensions: Vec<(String, usize)>,
+        /// `human` for people; `json` for tools: {"ok", "bytes", "sha256", "inputs": [{"name", "type", "shape"}], "outputs":
+        /// [{"name", "type", "shape", "classes", "map"}], "batch_axis", "features": {"ok", "takes", "problem"}, "score": {"output",
+        /// "element", "class", "choices"}, "ir_version", "opsets", "operators", "producer", "producer_version", "graph",
+        /// "description", "carries_samples", "native": {"format", "objective", "trees"}, "runtimes": [{"runtime", "ok", "version", "load_seconds", "problem", "help"}]}; of a file that is no
+        /// model {"ok", "error", "help"}.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Compare what a model gives here with the scores that the training side wrote down.
+    ///
+    /// Runs it on samples with the embedded runtime, and with ONNX Runtime if that is installed, and shows the largest difference
+    /// and the rows that differ most. Exit status 0: all runtimes that can run it give those scores. 1: one gives others, none can
+    /// run it, or a file is not what it should be.
+    Verify {
+        /// The model.
+        #[arg(value_name = "FILE")]
+        model: PathBuf,
+        /// Rows with their scores: CSV, as `witgate_features.write_samples` writes it. Without it: those that the model carries.
+        #[arg(long, value_name = "FILE.csv")]
+        samples: Option<PathBuf>,
+        /// The largest difference that is nothing to speak of: absolute for scores between -1 and 1, in proportion to the score
+        /// beyond. Without it: what the model carries, or 1e-6.
+        #[arg(long, value_name = "NUMBER", value_parser = tolerance)]
+        tolerance: Option<f64>,
+        /// The library of ONNX Runtime. Without it: the one that `witgate model runtime install` installed.
+        #[arg(long, value_name = "LIBRARY")]
+        runtime: Option<PathBuf>,
+        /// `human` for people; `json` for tools: {"ok", "tolerance", "runtimes": [{"runtime", "ok", "rows", "columns": [{"of",
+        /// "difference", "beyond", "worst": [{"row", "expected", "got", "difference"}]}], "problem", "help"}]}; if nothing was
+        /// compared {"ok", "error", "help"}.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
@@ -65,28 +96,30 @@ pub enum RuntimeCommand {
     },
 }
 
+/// `NAME=SIZE`
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("expected a name, `=`, and a size")?;
+    let size = size.parse().ok().filter(|size| (1..=1_000_000).contains(size));
+    Ok((name.to_owned(), size.ok_or("expected a size from 1 to 1000000")?))
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number >= 0.0 && number.is_finite());
+    number.ok_or_else(|| "expected a number from 0 on".to_owned())
+}
+
 /// Runs the command; prints its report on standard output, and why there is none on standard error.
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn run(command: ModelCommand) -> ExitCode {
     let ok = match command {
-        ModelCommand::Inspect { model, runtime, format } => match (inspect(&model, runtime.as_deref()), format) {
-            (Ok(inspected), Format::Human) => {
-                print!("{inspected}");
-                inspected.is_ok()
-            }
-            (Ok(inspected), Format::Json) => {
-                println!("{}", inspected.to_json());
-                inspected.is_ok()
-            }
-            (Err(error), Format::Human) => {
-                eprintln!("witgate: {}: {error}\n  help: {}", model.display(), error.help);
-                false
-            }
-            (Err(error), Format::Json) => {
-                println!("{}", json!({ "ok": false, "error": error.message, "help": error.help }));
-                false
-            }
-        },
+        ModelCommand::Inspect { model, runtime, dimensions, format } => {
+            let inspected = inspect(&model, runtime.as_deref(), &dimensions);
+            report(inspected.map(|it| (it.is_ok(), it.to_string(), it.to_json())), (&model, format))
+        }
+        ModelCommand::Verify { model, samples, tolerance, runtime, format } => {
+            let verified = verify(&model, samples.as_deref(), runtime.as_deref(), tolerance);
+            report(verified.map(|it| (it.is_ok(), it.to_string(), it.to_json())), (&model, format))
+        }
         ModelCommand::Runtime { command: RuntimeCommand::Install { version, dir, wheel, sha256, format } } => {
             let options = InstallOptions { version, folder: dir, wheel, sha256 };
             match (install::install(&options), format) {
@@ -114,4 +147,27 @@ pub fn run(command: ModelCommand) -> ExitCode {
         }
     };
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints what became of a model: for people, or for tools. Whether it is well.
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn report(found: Result<(bool, String, Value), LoadError>, (model, format): (&Path, Format)) -> bool {
+    match (found, format) {
+        (Ok((is_ok, text, _)), Format::Human) => {
+            print!("{text}");
+            is_ok
+        }
+        (Ok((is_ok, _, json)), Format::Json) => {
+            println!("{json}");
+            is_ok
+        }
+        (Err(error), Format::Human) => {
+            eprintln!("witgate: {}: {error}\n  help: {}", model.display(), error.help);
+            false
+        }
+        (Err(error), Format::Json) => {
+            println!("{}", json!({ "ok": false, "error": error.message, "help": error.help }));
+            false
+        }
+    }
 }

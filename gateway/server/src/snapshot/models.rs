@@ -23,6 +23,7 @@ pub fn options(model: &config::Model, threads: usize) -> ModelOptions {
         batching: model.batching.map(|config::Batching { rows, wait }| Batching { rows, wait }),
         run_on: model.inline_within.map_or(RunOn::Threads, RunOn::InlineWithin),
         warm_up: model.warm_up.clone(),
+        load_timeout: model.load_timeout,
         record: model.parity.is_some(),
     }
 }
@@ -132,9 +133,18 @@ pub fn announce(snapshot: &Snapshot, previous: Option<&Snapshot>) {
         }
         let runs_on = if model.is_inline() { "the proxy's threads" } else { "threads of models" };
         let (name, number, runtime) = (&version.name, version.version, version.backend);
+        let loading = model.loading();
         match model.trial() {
-            Some(took) => info!(model = name, version = number, runtime, ?took, "model runs on {runs_on}"),
-            None => info!(model = name, version = number, runtime, "model runs on {runs_on}; it was not tried out"),
+            Some(took) => info!(model = name, version = number, runtime, ?loading, ?took, "model runs on {runs_on}"),
+            None => {
+                info!(
+                    model = name,
+                    version = number,
+                    runtime,
+                    ?loading,
+                    "model runs on {runs_on}; it was not tried out"
+                );
+            }
         }
     }
 }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
+use tracing::info;
 use witgate_config::{self as config, Diagnostic, OnError, Scoring};
 use witgate_inference::features::FeatureSet;
-use witgate_inference::{Catalogue, ClientRates, Level, ScoreStage, StageSpec, When};
+use witgate_inference::{Catalogue, ClientRates, Element, Level, ScoreStage, StageSpec, Threshold, Wanted, When};
 use witgate_plugin_host::Bucket;
 use witgate_stage::{Disposition, FailurePolicy, Step};
 
@@ -52,7 +53,7 @@ impl<'a> Material<'a> {
             name: Arc::from(model.value.name.as_str()),
             version,
             inputs,
-            output: scoring.output.as_ref().map(|output| (output.value.name.clone(), output.value.element)),
+            output: scoring.output.as_ref().map(|output| wanted(&output.value)),
             when: When {
                 methods: scoring.when.methods.as_ref().map(|methods| {
                     methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect()
@@ -65,7 +66,7 @@ impl<'a> Material<'a> {
                 OnError::Score(score) => Some(single(score)),
                 OnError::Deny | OnError::Skip => None,
             },
-            refuse_above: scoring.refuse_above.map(single),
+            refuse: scoring.refuse.map(threshold),
             tag: scoring.tag.as_ref().and_then(header),
             levels: scoring.levels.iter().map(level).collect(),
             shadow: scoring.mode == config::ScoringMode::Shadow,
@@ -75,6 +76,10 @@ impl<'a> Material<'a> {
             let spot = scoring.output.as_ref().map_or(&model.spot, |output| &output.spot);
             self.sources.diagnostic(spot, mistake.message, mistake.help)
         })?;
+        if stage.model().is_new(stage.score()) {
+            let (model, version) = (&model.value.name, stage.version());
+            info!(model, version, "the score is {}", stage.score());
+        }
         let disposition = match scoring.on_error {
             OnError::Skip => Disposition::Skip,
             OnError::Deny | OnError::Score(_) => Disposition::Deny,
@@ -92,9 +97,24 @@ fn single(number: f64) -> f32 {
 }
 
 fn level(level: &config::Level) -> Level {
-    let config::Level { above, priority, cost, upstream } = level;
+    let config::Level { threshold: beyond, priority, cost, upstream } = level;
     let upstream = upstream.as_ref().map(|name| Arc::from(name.as_str()));
-    Level { above: single(*above), priority: *priority, cost: *cost, upstream }
+    Level { threshold: threshold(*beyond), priority: *priority, cost: *cost, upstream }
+}
+
+fn threshold(threshold: config::Threshold) -> Threshold {
+    match threshold {
+        config::Threshold::Above(limit) => Threshold::Above(single(limit)),
+        config::Threshold::Below(limit) => Threshold::Below(single(limit)),
+    }
+}
+
+fn wanted(output: &config::OutputElement) -> Wanted {
+    let element = output.element.as_ref().map(|element| match element {
+        config::Element::Column(column) => Element::Column(*column),
+        config::Element::Class(class) => Element::Class(class.clone()),
+    });
+    Wanted { output: output.name.clone(), element }
 }
 
 /// Rates as a bucket counts them.

@@ -171,12 +171,12 @@ class FeatureSet:
     def __init__(self, features):
         self.features = features
         self._names = []
-        seen = Counter()
+        labels, taken = Counter(), {}
         for feature in features:
             label = feature.label()
-            seen[label] += 1
-            label = f"{label}#{seen[label]}" if seen[label] > 1 else label
-            self._names += [label + suffix for suffix in feature.suffixes()]
+            labels[label] += 1
+            label = f"{label} {labels[label]}" if labels[label] > 1 else label
+            self._names += [_free(plain(f"{label} {suffix}"), taken) for suffix in feature.suffixes()]
 
     @property
     def width(self):
@@ -184,7 +184,8 @@ class FeatureSet:
         return len(self._names)
 
     def names(self):
-        """A name for each number."""
+        """A name for each number, all of them different: letters, digits and single underscores, so that every library takes
+        them as names of columns."""
         return list(self._names)
 
     def extract(self, request):
@@ -197,6 +198,22 @@ class FeatureSet:
             values = feature.values(request, texts)
             numbers.extend(transform(value, clip, log1p, scale) for value in values)
         return numbers.tolist()
+
+
+def plain(text):
+    """A text as a name: LightGBM takes no `"`, `,`, `:` and brackets in one, and XGBoost none and no `<`."""
+    return "_".join(re.findall("[0-9A-Za-z]+", text))
+
+
+def _free(name, taken):
+    """The name, or the first with `_2`, `_3` and so on behind it that is not taken; `taken` has the count reached for each."""
+    count, free = taken.get(name, 1), name
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    taken[name] = count
+    taken.setdefault(free, 1)
+    return free
 
 
 @functools.lru_cache(maxsize=1 << 16)
