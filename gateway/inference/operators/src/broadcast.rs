@@ -5,13 +5,16 @@ use smallvec::SmallVec;
 use crate::error::OperatorError;
 use crate::shape::{RANK_LIMIT, Shape};
 
+/// Repetitions, of which there is seldom more than one. Room for more would be moved around with each node.
+type Outer<const N: usize> = SmallVec<[(usize, [usize; N]); 2]>;
+
 /// How elements of `N` tensors meet in one shape: runs of elements, in each of which an operand either moves on with the
 /// output or stays where it is.
 #[derive(Debug)]
 pub(crate) struct Broadcast<const N: usize> {
     shape: Shape,
     /// Repetitions around the runs, the outermost first: how many, and by how many elements each operand moves.
-    outer: SmallVec<[(usize, [usize; N]); RANK_LIMIT]>,
+    outer: Outer<N>,
     /// Elements of a run.
     run: usize,
     /// Whether an operand moves within a run.
@@ -19,9 +22,14 @@ pub(crate) struct Broadcast<const N: usize> {
 }
 
 impl<const N: usize> Broadcast<N> {
+    #[inline]
     pub fn of(operands: [&Shape; N]) -> Result<Self, OperatorError> {
-        let mut shape = Shape::SCALAR;
+        let mut shape = operands.first().map_or(Shape::SCALAR, |first| **first);
         for operand in operands {
+            // A single element is repeated to whatever there is.
+            if &shape == operand || operand.elements() == 1 && operand.rank() <= shape.rank() {
+                continue;
+            }
             shape = shape.broadcast(operand).ok_or_else(|| {
                 let shapes: Vec<String> = operands.iter().map(ToString::to_string).collect();
                 OperatorError::Shape(format!("tensors of {} do not fit together", shapes.join(" and ")))
@@ -31,10 +39,21 @@ impl<const N: usize> Broadcast<N> {
     }
 
     /// Within a shape that all operands fit into.
+    #[inline]
     fn within(shape: Shape, operands: [&Shape; N]) -> Self {
+        // All elements, or one for all: what nodes of little work mostly have.
+        let count = shape.elements();
+        if operands.iter().all(|operand| operand.elements() == count || operand.elements() == 1) {
+            let moves = operands.map(|operand| operand.elements() == count);
+            return Self { shape, outer: SmallVec::new(), run: count, moves };
+        }
+        Self::in_runs(shape, operands)
+    }
+
+    fn in_runs(shape: Shape, operands: [&Shape; N]) -> Self {
         let strides = operands.map(Shape::strides);
         // From the last dimension on; dimensions that all operands walk through at an even pace are one.
-        let mut merged: SmallVec<[(usize, [usize; N]); RANK_LIMIT]> = SmallVec::new();
+        let mut merged: Outer<N> = SmallVec::new();
         for (back, size) in shape.dimensions().iter().rev().enumerate() {
             if *size == 1 {
                 continue;
@@ -59,7 +78,9 @@ impl<const N: usize> Broadcast<N> {
     }
 
     /// Calls with the place at which each operand begins a run, for all runs in order.
-    fn for_each_run(&self, mut call: impl FnMut([usize; N])) {
+    ///
+    /// Not generic, as the loop around runs is the same for whatever is done with them.
+    fn for_each_run(&self, call: &mut dyn FnMut([usize; N])) {
         if self.shape.elements() == 0 {
             return;
         }
@@ -95,7 +116,7 @@ impl Broadcast<2> {
     pub fn map<A, B, R>(&self, one: &[A], other: &[B], make: impl Fn(&A, &B) -> R) -> Vec<R> {
         let mut made = Vec::with_capacity(self.shape.elements());
         let run = self.run;
-        self.for_each_run(|[at_one, at_other]| {
+        self.for_each_run(&mut |[at_one, at_other]| {
             let (ones, others) = (one.get(at_one..at_one + run), other.get(at_other..at_other + run));
             match (self.moves, ones, others) {
                 ([true, true], Some(ones), Some(others)) => {
@@ -118,12 +139,56 @@ impl Broadcast<2> {
     }
 }
 
+/// Where the elements of an operation of two go.
+pub(crate) enum Operands<'a, T> {
+    /// To new memory.
+    Kept(&'a [T], &'a [T]),
+    /// In place of the first, which has the shape of the output.
+    First(Vec<T>, &'a [T]),
+    /// In place of the second, which has the shape of the output.
+    Second(&'a [T], Vec<T>),
+}
+
+impl Broadcast<2> {
+    /// As [`Self::map`], in place where that can be.
+    pub fn make<T: Clone>(&self, operands: Operands<'_, T>, make: impl Fn(&T, &T) -> T) -> Vec<T> {
+        match operands {
+            Operands::Kept(one, other) => self.map(one, other, make),
+            Operands::First(mut one, other) => {
+                self.change(&mut one, other, 1, make);
+                one
+            }
+            Operands::Second(one, mut other) => {
+                self.change(&mut other, one, 0, |other, one| make(one, other));
+                other
+            }
+        }
+    }
+
+    /// Changes all elements of the output's shape by those of the operand of this number.
+    fn change<T>(&self, changed: &mut [T], by: &[T], operand: usize, make: impl Fn(&T, &T) -> T) {
+        let moves = self.moves.get(operand).copied().unwrap_or(false);
+        let mut runs = changed.chunks_exact_mut(self.run.max(1));
+        self.for_each_run(&mut |places| {
+            let Some(run) = runs.next() else { return };
+            let at = places.get(operand).copied().unwrap_or(0);
+            if !moves {
+                if let Some(one) = by.get(at) {
+                    run.iter_mut().for_each(|element| *element = make(element, one));
+                }
+            } else if let Some(by) = by.get(at..at + self.run) {
+                run.iter_mut().zip(by).for_each(|(element, by)| *element = make(element, by));
+            }
+        });
+    }
+}
+
 impl Broadcast<3> {
     /// Makes an element of each three, in the order of the shape.
     pub fn map<A, B, C, R>(&self, one: &[A], two: &[B], three: &[C], make: impl Fn(&A, &B, &C) -> R) -> Vec<R> {
         let mut made = Vec::with_capacity(self.shape.elements());
         let [first, second, third] = self.moves.map(usize::from);
-        self.for_each_run(|[at_one, at_two, at_three]| {
+        self.for_each_run(&mut |[at_one, at_two, at_three]| {
             made.extend((0..self.run).filter_map(|along| {
                 let one = one.get(at_one + along * first)?;
                 let two = two.get(at_two + along * second)?;

@@ -107,7 +107,7 @@ impl From<ShapeError> for OperatorError {
 /// Nodes that no graph can be made of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// All that are not known, each once.
+    /// Those that are not known, each once; [`UNKNOWN_LIMIT`](crate::graph::UNKNOWN_LIMIT) of them at most.
     #[error("operators that are not known: {}", .0.join(", "))]
     Unknown(Vec<String>),
     #[error("{node}: {problem}")]

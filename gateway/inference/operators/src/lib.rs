@@ -13,9 +13,10 @@
 //! **What can be relied on.** An answer is the one that ONNX defines, or there is an error: nothing panics, and a node that
 //! ONNX's reference and ONNX Runtime understand differently is refused where no text decides. Whole numbers wrap around,
 //! as in `numpy`. Numbers with fractions are computed in 64 bits within a node and rounded once to the type of the output,
-//! sums in the order of the elements; for elements of 64 bits, sums along axes keep what rounding loses. NaN is neither
-//! lost nor made: largest and smallest of numbers with NaN is NaN. The same inputs give the same bits on any machine, up
-//! to what its library of mathematics makes of `exp` and its like.
+//! sums in an order that shapes alone decide, mostly that of the elements; for elements of 64 bits, sums along axes keep
+//! what rounding loses. NaN is neither lost nor made: largest and smallest of numbers with NaN is NaN. The same inputs give
+//! the same bits on any machine, and a row the same in any batch, up to what the machine's library of mathematics makes of
+//! logarithms, powers and angles.
 //!
 //! ```
 //! use witgate_operators::{Attributes, Budget, Data, Operator, Shape, Source, Tensor, Value};
@@ -55,6 +56,7 @@ mod attention;
 pub mod attribute;
 mod broadcast;
 mod combine;
+mod common;
 mod control;
 mod convolution;
 mod detection;
@@ -72,6 +74,7 @@ mod normalize;
 mod operator;
 mod pick;
 mod pool;
+mod processor;
 mod quantized;
 mod recurrent;
 mod reduce;

@@ -23,7 +23,7 @@ pub const WORK_LIMIT: u64 = 1 << 34;
 pub struct Limits {
     /// Default: [`ELEMENT_LIMIT`].
     pub elements: usize,
-    /// Default: [`BYTE_LIMIT`].
+    /// Default: [`BYTE_LIMIT`]. As much again goes into constants that are made when a graph is built.
     pub bytes: usize,
     /// Default: [`WORK_LIMIT`].
     pub work: u64,

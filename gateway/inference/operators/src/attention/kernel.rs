@@ -4,10 +4,10 @@ use super::heads::{Heads, narrowed};
 use super::mask::{Bounds, Mask, softmax_precision};
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
-use crate::linear::{Weights, multiply_rows};
+use crate::linear::{Weights, multiply_each, multiply_rows};
 use crate::operator::{Inputs, Kernel, Outputs, Setup, ready};
 use crate::shape::Shape;
-use crate::special::softmax;
+use crate::special::{for_each, softmax, tanh};
 use crate::value::{Tensor, Value};
 use crate::view::View;
 
@@ -114,7 +114,7 @@ impl Attention {
             show.extend_from_slice(scores);
         }
         if self.cap != 0.0 {
-            scores.iter_mut().for_each(|score| *score = self.cap * (*score / self.cap).tanh());
+            for_each(scores, |score| self.cap * tanh(score / self.cap));
         }
         if shows(Shown::Capped) {
             show.extend_from_slice(scores);
@@ -161,11 +161,10 @@ impl Kernel for Attention {
                         Weights::of(values.head(batch, head / group), values.rows, values.width, false),
                     )),
                 };
-                let mut scores =
-                    multiply_rows(queries.head(batch, head), queries.width, queries.rows, &pair.0, budget)?;
+                let mut scores = multiply_rows(queries.head(batch, head), queries.rows, &pair.0, budget)?;
                 scores.iter_mut().for_each(|score| *score *= scale);
                 self.shares(&mut scores, keys.rows, &mut shown, |query, scores| mask.add(batch, head, query, scores));
-                made.extend(multiply_rows(&scores, keys.rows, queries.rows, &pair.1, budget)?);
+                multiply_each(&scores, queries.rows, &pair.1, budget, &mut |sums| made.extend_from_slice(sums))?;
             }
         }
         let data_type = inputs.tensor(0)?.data_type();

@@ -6,6 +6,7 @@ use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::operator::{Inputs, Kernel, Outputs, Setup, ready, several};
 use crate::shape::Shape;
+use crate::special::exp;
 use crate::value::DataType;
 
 /// The state decays, and what it would tell of a key is replaced by what the value tells, or added to.
@@ -149,7 +150,7 @@ impl Kernel for Linear {
                 let step = Step {
                     key: part(keys.head(batch, head), row, keys.width),
                     value: part(values.head(batch, head), row, width),
-                    decay: &|at| decay.as_ref().map_or(1.0, |decay| decay.of(place, head, heads, at).exp()),
+                    decay: &|at| decay.as_ref().map_or(1.0, |decay| exp(decay.of(place, head, heads, at))),
                     rate: rate.as_ref().map(|rate| rate.of(place, head, heads, 0)),
                 };
                 advance(state, &step, &mut told);

@@ -1,11 +1,12 @@
 //! Sums, differences, products, quotients, and bits.
 
 use super::legacy::Meeting;
-use crate::broadcast::Broadcast;
+use crate::broadcast::{Broadcast, Operands};
+use crate::common;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::operator::{Inputs, Kernel, Outputs, Setup, one, ready};
-use crate::value::{Element, Integer, Number, Tensor, each, pair};
+use crate::value::{Data, Element, Integer, Number, Tensor, each, pair};
 
 /// Whole numbers wrap around, and are divided towards zero.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +31,37 @@ pub(super) fn build(setup: &Setup<'_>, arithmetic: Arithmetic) -> Result<Box<dyn
 }
 
 impl Binary {
-    fn of_numbers<T: Number>(&self, met: &Broadcast<2>, one: &[T], other: &[T]) -> Option<Vec<T>> {
+    fn of_numbers<T: Number>(&self, met: &Broadcast<2>, operands: Operands<'_, T>) -> Option<Vec<T>> {
         Some(match self.arithmetic {
-            Arithmetic::Add => met.map(one, other, |a, b| a.add(*b)),
-            Arithmetic::Sub => met.map(one, other, |a, b| a.subtract(*b)),
-            Arithmetic::Mul => met.map(one, other, |a, b| a.multiply(*b)),
-            Arithmetic::Div => met.map(one, other, |a, b| a.divide(*b)),
+            Arithmetic::Add => met.make(operands, |a, b| a.add(*b)),
+            Arithmetic::Sub => met.make(operands, |a, b| a.subtract(*b)),
+            Arithmetic::Mul => met.make(operands, |a, b| a.multiply(*b)),
+            Arithmetic::Div => met.make(operands, |a, b| a.divide(*b)),
             Arithmetic::BitwiseAnd | Arithmetic::BitwiseOr | Arithmetic::BitwiseXor => return None,
         })
+    }
+
+    /// In the memory of an operand that nobody else needs, of types that code is made for.
+    fn of_either(&self, inputs: &mut Inputs<'_>, met: &Broadcast<2>) -> Option<Data> {
+        let is_whole = |inputs: &Inputs<'_>, index| inputs.owned_shape(index) == Some(met.shape());
+        if is_whole(inputs, 0) {
+            let first = inputs.owned_tensor(0)?.into_data();
+            let second = inputs.tensor(1).ok()?;
+            return pair!(first, second.data(), common, a, b => {
+                self.of_numbers(met, Operands::First(a, b)).map(Element::into_data)
+            }, _ => None);
+        }
+        if is_whole(inputs, 1) {
+            let second = inputs.owned_tensor(1)?.into_data();
+            let first = inputs.tensor(0).ok()?;
+            return pair!(first.data(), second, common, a, b => {
+                self.of_numbers(met, Operands::Second(a, b)).map(Element::into_data)
+            }, _ => None);
+        }
+        let (first, second) = (inputs.tensor(0).ok()?, inputs.tensor(1).ok()?);
+        pair!(first.data(), second.data(), common, a, b => {
+            self.of_numbers(met, Operands::Kept(a, b)).map(Element::into_data)
+        }, _ => None)
     }
 
     fn of_bits<T: Integer + Bits>(&self, met: &Broadcast<2>, one: &[T], other: &[T]) -> Vec<T> {
@@ -62,20 +86,36 @@ impl Kernel for Binary {
         let (first, second) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let met = self.meeting.meet(first, second)?;
         budget.tensor(met.shape(), first.data_type())?;
+        common::ask(budget, met.shape(), [first, second])?;
         if matches!(self.arithmetic, Arithmetic::Div) {
             refuse_zeros(second)?;
         }
-        let unlike = || inputs.unexpected(1, &format!("{}, as the first", first.data_type().label()));
-        let data = if matches!(self.arithmetic, Arithmetic::BitwiseAnd | Arithmetic::BitwiseOr | Arithmetic::BitwiseXor)
-        {
-            pair!(first.data(), second.data(), integer, a, b => Element::into_data(self.of_bits(&met, a, b)),
-                _ => return Err(unlike()))
+        let data_type = first.data_type();
+        let is_of_bits =
+            matches!(self.arithmetic, Arithmetic::BitwiseAnd | Arithmetic::BitwiseOr | Arithmetic::BitwiseXor);
+        let is_known = if is_of_bits { data_type.is_integer() } else { data_type.is_number() };
+        if !is_known || second.data_type() != data_type {
+            return Err(if is_known {
+                inputs.unexpected(1, &format!("{}, as the first", data_type.label()))
+            } else {
+                inputs.unexpected(0, if is_of_bits { "whole numbers" } else { "numbers" })
+            });
+        }
+        let made = if is_of_bits {
+            let (first, second) = (common::widened(first.data()), common::widened(second.data()));
+            pair!(first.as_ref(), second.as_ref(), common integer, a, b => {
+                Some(Element::into_data(self.of_bits(&met, a, b)))
+            }, _ => None)
+        } else if common::way(data_type).is_some() {
+            let (first, second) = (common::widened(first.data()), common::widened(second.data()));
+            pair!(first.as_ref(), second.as_ref(), common, a, b => {
+                self.of_numbers(&met, Operands::Kept(a, b)).map(Element::into_data)
+            }, _ => None)
         } else {
-            let made = pair!(first.data(), second.data(), number, a, b => {
-                self.of_numbers(&met, a, b).map(Element::into_data)
-            }, _ => None);
-            made.ok_or_else(unlike)?
+            self.of_either(inputs, &met)
         };
+        let made = made.and_then(|made| common::narrowed(made, data_type));
+        let data = made.ok_or_else(|| inputs.unexpected(0, "numbers"))?;
         one(Tensor::of_data(*met.shape(), data))
     }
 }
@@ -109,7 +149,7 @@ impl Kernel for Shift {
         // Of more bits than there are nothing is left.
         let data = pair!(first.data(), second.data(), [Uint8, Uint16, Uint32, Uint64], a, b => {
             Element::into_data(met.map(a, b, |a, b| {
-                let bits = u32::try_from(*b).unwrap_or(u32::MAX);
+                let bits = b.to_f64().min(f64::from(u32::MAX)) as u32;
                 if self.is_left { a.checked_shl(bits) } else { a.checked_shr(bits) }.unwrap_or_default()
             }))
         }, _ => return Err(inputs.unexpected(1, "numbers without sign, both of one type")));
@@ -135,9 +175,17 @@ impl Kernel for PRelu {
         let (first, second) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let met = Meeting::Unidirectional { axis: None }.meet(first, second)?;
         budget.tensor(met.shape(), first.data_type())?;
-        let data = pair!(first.data(), second.data(), number, a, b => {
-            Element::into_data(met.map(a, b, |a, b| if *a < Default::default() { a.multiply(*b) } else { *a }))
-        }, _ => return Err(inputs.unexpected(1, &format!("{}, as the first", first.data_type().label()))));
+        common::ask(budget, met.shape(), [first, second])?;
+        let data_type = first.data_type();
+        if !data_type.is_number() || second.data_type() != data_type {
+            return Err(inputs.unexpected(1, &format!("{}, as the first", data_type.label())));
+        }
+        let (one_side, other) = (common::widened(first.data()), common::widened(second.data()));
+        let made = pair!(one_side.as_ref(), other.as_ref(), common, a, b => {
+            Some(Element::into_data(met.map(a, b, |a, b| if *a < Default::default() { a.multiply(*b) } else { *a })))
+        }, _ => None);
+        let made = made.and_then(|made| common::narrowed(made, data_type));
+        let data = made.ok_or_else(|| inputs.unexpected(0, "numbers"))?;
         one(Tensor::of_data(*met.shape(), data))
     }
 }

@@ -2,10 +2,11 @@
 
 use super::legacy::Meeting;
 use crate::broadcast::Broadcast;
+use crate::common;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::operator::{Inputs, Kernel, Outputs, Setup, one, ready};
-use crate::value::{DataType, Tensor, pair};
+use crate::value::{Data, DataType, Tensor, pair};
 
 /// NaN equals nothing and is neither less nor greater.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +45,20 @@ impl Kernel for Compare {
         let (first, second) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let met = self.meeting.meet(first, second)?;
         budget.tensor(met.shape(), DataType::Bool)?;
+        common::ask(budget, met.shape(), [first, second])?;
         let is_number = !matches!(first.data_type(), DataType::Bool | DataType::String);
         if !is_number && !matches!(self.comparison, Comparison::Equal) {
             return Err(inputs.unexpected(0, "numbers"));
         }
-        let answers = pair!(first.data(), second.data(), any, a, b => self.compared(&met, a, b),
-            _ => return Err(inputs.unexpected(1, &format!("{}, as the first", first.data_type().label()))));
+        if first.data_type() != second.data_type() {
+            return Err(inputs.unexpected(1, &format!("{}, as the first", first.data_type().label())));
+        }
+        let (one_side, other) = (common::widened(first.data()), common::widened(second.data()));
+        let answers = match (one_side.as_ref(), other.as_ref()) {
+            (Data::String(a), Data::String(b)) => met.map(a, b, |a, b| a == b),
+            (a, b) => pair!(a, b, common, a, b => self.compared(&met, a, b),
+                _ => return Err(inputs.unexpected(0, "elements that can be compared"))),
+        };
         one(Tensor::made(*met.shape(), answers))
     }
 }

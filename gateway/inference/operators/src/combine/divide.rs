@@ -3,6 +3,7 @@
 use super::arithmetic::refuse_zeros;
 use super::legacy::Meeting;
 use crate::broadcast::Broadcast;
+use crate::common;
 use crate::elementwise::convert;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
@@ -62,12 +63,20 @@ impl Kernel for Modulo {
         let (first, second) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let met = Broadcast::<2>::of([first.shape(), second.shape()])?;
         budget.tensor(met.shape(), first.data_type())?;
+        common::ask(budget, met.shape(), [first, second])?;
         refuse_zeros(second)?;
-        let made = pair!(first.data(), second.data(), integer, a, b => {
-            Some(Element::into_data(self.of_integers(&met, a, b)))
-        }, _ => pair!(first.data(), second.data(), float, a, b => {
-            self.of_floats(&met, a, b).map(Element::into_data)
-        }, _ => None));
+        let data_type = first.data_type();
+        let made = if data_type.is_number() && second.data_type() == data_type {
+            let (one_side, other) = (common::widened(first.data()), common::widened(second.data()));
+            let made = pair!(one_side.as_ref(), other.as_ref(), common integer, a, b => {
+                Some(Element::into_data(self.of_integers(&met, a, b)))
+            }, _ => pair!(one_side.as_ref(), other.as_ref(), [Float32, Float64], a, b => {
+                self.of_floats(&met, a, b).map(Element::into_data)
+            }, _ => None));
+            made.and_then(|made| common::narrowed(made, data_type))
+        } else {
+            None
+        };
         match made {
             Some(data) => one(Tensor::of_data(*met.shape(), data)),
             None => Err(inputs.unexpected(
@@ -97,24 +106,45 @@ impl Kernel for Power {
         let (first, second) = (inputs.tensor(0)?, inputs.tensor(1)?);
         let met = self.meeting.meet(first, second)?;
         budget.tensor(met.shape(), first.data_type())?;
-        let exponents = || convert(second.data(), DataType::Float64).ok_or_else(|| inputs.unexpected(1, "numbers"));
-        let is_whole = each!(second.data(), integer, _elements => true, _ => false);
-        let data = match first.data() {
-            base if is_whole => each!(base, integer, elements => {
-                let exponents = convert(second.data(), DataType::Int64);
-                let Some(Data::Int64(exponents)) = exponents else { return Err(inputs.unexpected(1, "numbers")) };
-                Element::into_data(met.map(elements, &exponents, |base, exponent| base.power(*exponent)))
-            }, _ => each!(base, float, elements => raised(&met, elements, &exponents()?),
-                _ => return Err(inputs.unexpected(0, "numbers")))),
-            base => each!(base, number, elements => raised(&met, elements, &exponents()?),
-                _ => return Err(inputs.unexpected(0, "numbers"))),
+        common::ask(budget, met.shape(), [first, second])?;
+        budget.bytes(met.shape().elements().saturating_mul(2 * size_of::<f64>()))?;
+        let data_type = first.data_type();
+        if !data_type.is_number() || !second.data_type().is_number() {
+            return Err(inputs.unexpected(if data_type.is_number() { 1 } else { 0 }, "numbers"));
+        }
+        let is_whole = data_type.is_integer() && second.data_type().is_integer();
+        let made = if is_whole {
+            let (base, exponents) = (common::widened(first.data()), convert(second.data(), DataType::Int64));
+            match (base.as_ref(), exponents) {
+                (Data::Int32(base), Some(Data::Int64(exponents))) => Some(powers(&met, base, &exponents)),
+                (Data::Int64(base), Some(Data::Int64(exponents))) => Some(powers(&met, base, &exponents)),
+                (Data::Uint64(base), Some(Data::Int64(exponents))) => Some(powers(&met, base, &exponents)),
+                _ => None,
+            }
+            .and_then(|made| common::narrowed(made, data_type))
+        } else {
+            let wide = |tensor: &Tensor| convert(tensor.data(), DataType::Float64);
+            match (wide(first), wide(second)) {
+                (Some(Data::Float64(base)), Some(Data::Float64(exponents))) => {
+                    // In 64 bits, rounded once; of whole numbers, the fraction is cut off.
+                    Some(rounded(&met.map(&base, &exponents, |base, exponent| base.powf(*exponent)), data_type))
+                }
+                _ => None,
+            }
         };
+        let data = made.ok_or_else(|| inputs.unexpected(0, "numbers"))?;
         one(Tensor::of_data(*met.shape(), data))
     }
 }
 
-/// In 64 bits, rounded once; of whole numbers, the fraction is cut off.
-fn raised<T: Number>(met: &Broadcast<2>, base: &[T], exponents: &Data) -> Data {
-    let Data::Float64(exponents) = exponents else { return T::into_data(Vec::new()) };
-    T::into_data(met.map(base, exponents, |base, exponent| T::from_f64(base.to_f64().powf(*exponent))))
+fn powers<T: Integer>(met: &Broadcast<2>, base: &[T], exponents: &[i64]) -> Data {
+    T::into_data(met.map(base, exponents, |base, exponent| base.power(*exponent)))
+}
+
+fn rounded(numbers: &[f64], data_type: DataType) -> Data {
+    let mut made = Data::zeros(data_type, numbers.len());
+    each!(&mut made, number, places => {
+        places.iter_mut().zip(numbers).for_each(|(place, number)| *place = Number::from_f64(*number));
+    }, _ => {});
+    made
 }

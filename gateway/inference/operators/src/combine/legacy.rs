@@ -29,8 +29,15 @@ impl Meeting {
         Ok(if is_repeated { Self::Unidirectional { axis } } else { Self::Equal })
     }
 
+    #[inline]
     pub fn meet(self, one: &Tensor, other: &Tensor) -> Result<Broadcast<2>, OperatorError> {
-        let (first, second) = (one.shape(), other.shape());
+        match self {
+            Self::Multidirectional => Broadcast::<2>::of([one.shape(), other.shape()]),
+            _ => self.meet_as_before(one.shape(), other.shape()),
+        }
+    }
+
+    fn meet_as_before(self, first: &Shape, second: &Shape) -> Result<Broadcast<2>, OperatorError> {
         let failure = || OperatorError::Shape(format!("a tensor of {second} cannot be repeated to {first}"));
         let second = match self {
             Self::Multidirectional => Cow::Borrowed(second),

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::broadcast::Broadcast;
+use crate::broadcast::{Broadcast, Operands};
+use crate::common;
 use crate::elementwise::convert;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
@@ -35,12 +36,12 @@ pub(super) fn build(setup: &Setup<'_>, fold: Fold) -> Result<Box<dyn Kernel>, Bu
 }
 
 impl Variadic {
-    fn pair<T: Number>(&self, met: &Broadcast<2>, one: &[T], other: &[T]) -> Data {
+    fn pair<T: Number>(&self, met: &Broadcast<2>, operands: Operands<'_, T>) -> Data {
         T::into_data(match self.fold {
             // NaN is larger and smaller than all.
-            Fold::Max => met.map(one, other, |a, b| if a.is_nan() || *a >= *b { *a } else { *b }),
-            Fold::Min => met.map(one, other, |a, b| if a.is_nan() || *a <= *b { *a } else { *b }),
-            Fold::Sum | Fold::Mean => met.map(one, other, |a, b| a.add(*b)),
+            Fold::Max => met.make(operands, |a, b| if a.is_nan() || *a >= *b { *a } else { *b }),
+            Fold::Min => met.make(operands, |a, b| if a.is_nan() || *a <= *b { *a } else { *b }),
+            Fold::Sum | Fold::Mean => met.make(operands, |a, b| a.add(*b)),
         })
     }
 }
@@ -48,7 +49,7 @@ impl Variadic {
 /// Elements as they are summed or compared.
 fn operand(tensor: &Tensor, is_sum: bool) -> Cow<'_, Data> {
     let wide = if is_sum { convert(tensor.data(), DataType::Float64) } else { None };
-    wide.map_or(Cow::Borrowed(tensor.data()), Cow::Owned)
+    wide.map_or_else(|| common::widened(tensor.data()), Cow::Owned)
 }
 
 impl Kernel for Variadic {
@@ -72,9 +73,17 @@ impl Kernel for Variadic {
             }
             let met = Broadcast::<2>::of([&shape, tensor.shape()])?;
             budget.tensor(met.shape(), if is_sum { DataType::Float64 } else { data_type })?;
+            common::ask(budget, met.shape(), [first, tensor])?;
             let other = operand(tensor, is_sum);
-            made = Cow::Owned(pair!(made.as_ref(), other.as_ref(), number, a, b => self.pair(&met, a, b),
-                _ => return Err(inputs.unexpected(before + 1, data_type.label()))));
+            let unlike = || inputs.unexpected(before + 1, data_type.label());
+            made = Cow::Owned(match made {
+                // What was made so far is nobody else's.
+                Cow::Owned(made) if met.shape() == &shape => {
+                    pair!(made, other.as_ref(), common, a, b => self.pair(&met, Operands::First(a, b)), _ => return Err(unlike()))
+                }
+                made => pair!(made.as_ref(), other.as_ref(), common, a, b => self.pair(&met, Operands::Kept(a, b)),
+                    _ => return Err(unlike())),
+            });
             shape = *met.shape();
         }
         let made = match (made.into_owned(), self.fold) {
@@ -85,8 +94,7 @@ impl Kernel for Variadic {
             }
             (made, _) => made,
         };
-        let narrowed = if made.data_type() == data_type { Some(made) } else { convert(&made, data_type) };
-        match narrowed {
+        match common::narrowed(made, data_type) {
             Some(data) => one(Tensor::of_data(shape, data)),
             None => Err(inputs.unexpected(0, "numbers")),
         }

@@ -32,14 +32,14 @@ pub(super) struct Sides {
 
 pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
     let mut conv = Conv::of(setup)?;
-    conv.keep(setup.constant(1));
+    conv.keep(setup);
     ready(conv)
 }
 
 pub(super) fn build_transposed(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
     let mut conv = Conv::of(setup)?;
     conv.transposed = Some(TransposedOutputs::of(setup)?);
-    conv.keep(setup.constant(1));
+    conv.keep(setup);
     ready(conv)
 }
 
@@ -53,8 +53,8 @@ impl Conv {
     }
 
     /// Widens weights once if they are the same in each run.
-    fn keep(&mut self, weights: Option<&Tensor>) {
-        let Some(weights) = weights else { return };
+    fn keep(&mut self, setup: &Setup<'_>) {
+        let Some(weights) = setup.constant(1) else { return };
         let [first, second, kernel @ ..] = weights.shape().dimensions() else { return };
         let (channels, count) = if self.transposed.is_some() {
             (first.checked_div(self.groups), Some(*second))
@@ -63,7 +63,8 @@ impl Conv {
         };
         let (Some(channels), Some(count)) = (channels, count) else { return };
         let length = channels.saturating_mul(kernel.iter().product());
-        if first % self.groups == 0 && Filters::size(self.groups, count, length) <= WIDENED_LIMIT {
+        let size = Filters::size(self.groups, count, length);
+        if first % self.groups == 0 && size <= WIDENED_LIMIT && setup.may_keep(size * size_of::<f64>()) {
             self.constant = each!(weights.data(), float, elements => Some(self.filters(elements, channels, count, length)), _ => None);
         }
     }

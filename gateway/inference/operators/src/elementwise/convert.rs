@@ -12,39 +12,8 @@ enum Wide {
     Float(f64),
 }
 
-trait ToWide: Copy {
-    fn to_wide(self) -> Wide;
-}
-
 trait FromWide: Element {
     fn from_wide(wide: Wide) -> Self;
-}
-
-macro_rules! wide {
-    ($($type:ty => $variant:ident($number:ident, $value:expr));* $(;)?) => {$(
-        impl ToWide for $type {
-            fn to_wide(self) -> Wide {
-                let $number = self;
-                Wide::$variant($value)
-            }
-        }
-    )*};
-}
-
-wide! {
-    bool => Signed(number, i64::from(number));
-    u8 => Signed(number, i64::from(number));
-    u16 => Signed(number, i64::from(number));
-    u32 => Signed(number, i64::from(number));
-    u64 => Unsigned(number, number);
-    i8 => Signed(number, i64::from(number));
-    i16 => Signed(number, i64::from(number));
-    i32 => Signed(number, i64::from(number));
-    i64 => Signed(number, number);
-    f16 => Float(number, number.to_f64());
-    bf16 => Float(number, number.to_f64());
-    f32 => Float(number, f64::from(number));
-    f64 => Float(number, number);
 }
 
 /// A fraction cut off. ONNX leaves open what becomes of a number that the type cannot hold. The runtimes leave it to the
@@ -135,33 +104,65 @@ impl FromWide for bf16 {
     }
 }
 
-fn all<S: ToWide, T: FromWide>(elements: &[S]) -> Vec<T> {
-    elements.iter().map(|element| T::from_wide(element.to_wide())).collect()
+/// Elements that are widened at one time, on the stack: code is then made for each type to wide ones and from there, and
+/// not for each pair of types.
+const WIDE: usize = 64;
+
+/// Some elements, widened.
+enum Part<'a> {
+    Signed(&'a [i64]),
+    Unsigned(&'a [u64]),
+    Float(&'a [f64]),
 }
 
-fn to<T: FromWide>(data: &Data) -> Option<Data> {
-    let converted = match data {
-        Data::Bool(elements) => all(elements),
-        Data::Uint8(elements) => all(elements),
-        Data::Uint16(elements) => all(elements),
-        Data::Uint32(elements) => all(elements),
-        Data::Uint64(elements) => all(elements),
-        Data::Int8(elements) => all(elements),
-        Data::Int16(elements) => all(elements),
-        Data::Int32(elements) => all(elements),
-        Data::Int64(elements) => all(elements),
-        Data::Float16(elements) => all(elements),
-        Data::Bfloat16(elements) => all(elements),
-        Data::Float32(elements) => all(elements),
-        Data::Float64(elements) => all(elements),
-        Data::String(_) => return None,
-    };
-    Some(T::into_data(converted))
+fn widen<S: Copy, W: Copy + Default>(elements: &[S], widen: impl Fn(S) -> W, tell: &mut dyn FnMut(&[W])) {
+    let mut room = [W::default(); WIDE];
+    for elements in elements.chunks(WIDE) {
+        let wide = room.get_mut(..elements.len()).unwrap_or_default();
+        wide.iter_mut().zip(elements).for_each(|(wide, element)| *wide = widen(*element));
+        tell(wide);
+    }
+}
+
+/// Tells all numbers and truth values, some at a time.
+fn in_parts(data: &Data, tell: &mut dyn FnMut(Part<'_>)) {
+    match data {
+        Data::Bool(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Uint8(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Uint16(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Uint32(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Uint64(elements) => tell(Part::Unsigned(elements)),
+        Data::Int8(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Int16(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Int32(elements) => widen(elements, i64::from, &mut |wide| tell(Part::Signed(wide))),
+        Data::Int64(elements) => tell(Part::Signed(elements)),
+        Data::Float16(elements) => widen(elements, f16::to_f64, &mut |wide| tell(Part::Float(wide))),
+        Data::Bfloat16(elements) => widen(elements, bf16::to_f64, &mut |wide| tell(Part::Float(wide))),
+        Data::Float32(elements) => widen(elements, f64::from, &mut |wide| tell(Part::Float(wide))),
+        Data::Float64(elements) => tell(Part::Float(elements)),
+        Data::String(_) => {}
+    }
+}
+
+fn to<T: FromWide>(data: &Data) -> Data {
+    let mut made: Vec<T> = Vec::with_capacity(data.len());
+    in_parts(data, &mut |part| match part {
+        Part::Signed(wide) => made.extend(wide.iter().map(|number| T::from_wide(Wide::Signed(*number)))),
+        Part::Unsigned(wide) => made.extend(wide.iter().map(|number| T::from_wide(Wide::Unsigned(*number)))),
+        Part::Float(wide) => made.extend(wide.iter().map(|number| T::from_wide(Wide::Float(*number)))),
+    });
+    T::into_data(made)
 }
 
 /// Converts numbers and truth values. None for strings.
 pub(crate) fn convert(data: &Data, data_type: DataType) -> Option<Data> {
-    match data_type {
+    if let (Data::Float32(elements), DataType::Float64) = (data, data_type) {
+        return Some(Data::Float64(elements.iter().copied().map(f64::from).collect()));
+    }
+    if let Data::String(_) = data {
+        return None;
+    }
+    Some(match data_type {
         DataType::Bool => to::<bool>(data),
         DataType::Uint8 => to::<u8>(data),
         DataType::Uint16 => to::<u16>(data),
@@ -175,8 +176,8 @@ pub(crate) fn convert(data: &Data, data_type: DataType) -> Option<Data> {
         DataType::Bfloat16 => to::<bf16>(data),
         DataType::Float32 => to::<f32>(data),
         DataType::Float64 => to::<f64>(data),
-        DataType::String => None,
-    }
+        DataType::String => return None,
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::operator::{Inputs, Kernel, Outputs, Setup, one, ready};
 use crate::special;
-use crate::value::{Data, Element, Float, Integer, Number, Tensor, each};
+use crate::value::{Data, Element, Float, Integer, Number, Tensor, Value, each};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Exact {
@@ -19,37 +19,39 @@ pub(super) fn build(exact: Exact) -> Result<Box<dyn Kernel>, BuildError> {
     ready(exact)
 }
 
+/// Changes all elements.
+fn each<T: Copy>(mut elements: Vec<T>, make: impl Fn(T) -> T) -> Vec<T> {
+    elements.iter_mut().for_each(|element| *element = make(*element));
+    elements
+}
+
 impl Exact {
-    fn of_integers<T: Integer>(self, elements: &[T]) -> Vec<T> {
+    fn of_integers<T: Integer>(self, elements: Vec<T>) -> Vec<T> {
         let (zero, one) = (T::default(), T::ONE);
         let minus_one = zero.subtract(one);
-        let each = |make: fn(T) -> T| elements.iter().map(|element| make(*element)).collect();
         match self {
-            Self::Abs => each(|x| if x < T::default() { T::default().subtract(x) } else { x }),
+            Self::Abs => each(elements, |x| if x < zero { zero.subtract(x) } else { x }),
             // All bits of the two's complement.
-            Self::BitwiseNot => each(|x| T::default().subtract(x).subtract(T::ONE)),
-            Self::Neg => each(|x| T::default().subtract(x)),
-            Self::Relu => each(|x| if x < T::default() { T::default() } else { x }),
-            Self::Sign => elements
-                .iter()
-                .map(|x| match x {
-                    x if *x > zero => one,
-                    x if *x < zero => minus_one,
-                    _ => zero,
-                })
-                .collect(),
+            Self::BitwiseNot => each(elements, |x| zero.subtract(x).subtract(one)),
+            Self::Neg => each(elements, |x| zero.subtract(x)),
+            Self::Relu => each(elements, |x| if x < zero { zero } else { x }),
+            Self::Sign => each(elements, |x| match x {
+                x if x > zero => one,
+                x if x < zero => minus_one,
+                _ => zero,
+            }),
         }
     }
 
-    fn of_floats<T: Float>(self, elements: &[T]) -> Option<Vec<T>> {
-        let function: fn(f64) -> f64 = match self {
-            Self::Abs => f64::abs,
-            Self::Neg => |x| -x,
-            Self::Relu => |x| if x < 0.0 { 0.0 } else { x },
-            Self::Sign => special::sign,
+    fn of_floats<T: Float>(self, elements: Vec<T>) -> Option<Vec<T>> {
+        let wide = |function: fn(f64) -> f64| move |x: T| T::from_f64(function(x.to_f64()));
+        Some(match self {
+            Self::Abs => each(elements, |x| T::from_f64(x.to_f64().abs())),
+            Self::Neg => each(elements, |x| T::from_f64(-x.to_f64())),
+            Self::Relu => each(elements, |x| if x < T::default() { T::default() } else { x }),
+            Self::Sign => each(elements, wide(special::sign)),
             Self::BitwiseNot => return None,
-        };
-        Some(elements.iter().map(|element| T::from_f64(function(element.to_f64()))).collect())
+        })
     }
 }
 
@@ -57,11 +59,16 @@ impl Kernel for Exact {
     fn run(&self, inputs: &mut Inputs<'_>, budget: &mut Budget) -> Result<Outputs, OperatorError> {
         let tensor = inputs.tensor(0)?;
         budget.tensor(tensor.shape(), tensor.data_type())?;
-        let data = each!(tensor.data(), integer, elements => Some(Element::into_data(self.of_integers(elements))),
-            _ => each!(tensor.data(), float, elements => self.of_floats(elements).map(Element::into_data), _ => None));
+        let is_float = tensor.data_type().is_float();
+        if !each!(tensor.data(), number, _elements => !(is_float && matches!(self, Self::BitwiseNot)), _ => false) {
+            return Err(inputs.unexpected(0, "numbers"));
+        }
+        let (shape, data) = inputs.take_tensor(0)?.into_parts();
+        let data = each!(data, integer, elements => Some(Element::into_data(self.of_integers(elements))),
+            _ => each!(data, float, elements => self.of_floats(elements).map(Element::into_data), _ => None));
         match data {
-            Some(data) => one(Tensor::of_data(*tensor.shape(), data)),
-            None => Err(inputs.unexpected(0, "numbers")),
+            Some(data) => one(Tensor::of_data(shape, data)),
+            None => Err(OperatorError::input(0, "numbers", &Value::Absent)),
         }
     }
 }

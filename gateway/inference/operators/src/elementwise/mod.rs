@@ -14,7 +14,7 @@ use crate::error::BuildError;
 use crate::operator::{Definition, Kernel, Setup, define};
 use crate::special;
 use exact::Exact;
-use float::function;
+use float::{function, vectors};
 
 pub(crate) const DEFINITIONS: &[Definition] = define! { "":
     "Abs" 1, 1..=1 => 1..=1, |_| exact::build(Exact::Abs);
@@ -37,7 +37,7 @@ pub(crate) const DEFINITIONS: &[Definition] = define! { "":
     "Cosh" 9, 1..=1 => 1..=1, |_| function(f64::cosh);
     "Elu" 1, 1..=1 => 1..=1, elu;
     "Erf" 9, 1..=1 => 1..=1, |_| function(libm::erf);
-    "Exp" 1, 1..=1 => 1..=1, |_| function(f64::exp);
+    "Exp" 1, 1..=1 => 1..=1, |_| vectors(special::exp);
     "Floor" 1, 1..=1 => 1..=1, |_| function(f64::floor);
     "Gelu" 20, 1..=1 => 1..=1, gelu;
     "HardSigmoid" 1, 1..=1 => 1..=1, hard_sigmoid;
@@ -49,21 +49,21 @@ pub(crate) const DEFINITIONS: &[Definition] = define! { "":
     "Mish" 18, 1..=1 => 1..=1, |_| function(special::mish);
     "Neg" 1, 1..=1 => 1..=1, |_| exact::build(Exact::Neg);
     "Not" 1, 1..=1 => 1..=1, question::build_not;
-    "Reciprocal" 1, 1..=1 => 1..=1, |_| function(f64::recip);
+    "Reciprocal" 1, 1..=1 => 1..=1, |_| vectors(f64::recip);
     "Relu" 1, 1..=1 => 1..=1, |_| exact::build(Exact::Relu);
     "Round" 11, 1..=1 => 1..=1, |_| function(f64::round_ties_even);
     "Selu" 1, 1..=1 => 1..=1, selu;
     "Shrink" 9, 1..=1 => 1..=1, exact::build_shrink;
-    "Sigmoid" 1, 1..=1 => 1..=1, |_| function(special::sigmoid);
+    "Sigmoid" 1, 1..=1 => 1..=1, |_| vectors(special::sigmoid);
     "Sign" 9, 1..=1 => 1..=1, |_| exact::build(Exact::Sign);
     "Sin" 7, 1..=1 => 1..=1, |_| function(f64::sin);
     "Sinh" 9, 1..=1 => 1..=1, |_| function(f64::sinh);
     "Softplus" 1, 1..=1 => 1..=1, |_| function(special::softplus);
     "Softsign" 1, 1..=1 => 1..=1, |_| function(|x| if x.is_infinite() { x.signum() } else { x / (1.0 + x.abs()) });
-    "Sqrt" 1, 1..=1 => 1..=1, |_| function(f64::sqrt);
+    "Sqrt" 1, 1..=1 => 1..=1, |_| vectors(f64::sqrt);
     "Swish" 24, 1..=1 => 1..=1, swish;
     "Tan" 7, 1..=1 => 1..=1, |_| function(f64::tan);
-    "Tanh" 1, 1..=1 => 1..=1, |_| function(f64::tanh);
+    "Tanh" 1, 1..=1 => 1..=1, |_| vectors(special::tanh);
     "ThresholdedRelu" 10, 1..=1 => 1..=1, thresholded_relu;
 };
 
@@ -85,7 +85,7 @@ fn elu(setup: &Setup<'_>) -> Built {
 fn gelu(setup: &Setup<'_>) -> Built {
     match setup.attributes().choice("approximate", &[("none", false), ("tanh", true)])? {
         false => function(special::gelu),
-        true => function(special::gelu_tanh),
+        true => vectors(special::gelu_tanh),
     }
 }
 
@@ -110,7 +110,7 @@ fn selu(setup: &Setup<'_>) -> Built {
 
 fn swish(setup: &Setup<'_>) -> Built {
     let alpha = setup.attributes().float_or("alpha", 1.0)?;
-    function(move |x| x * special::sigmoid(alpha * x))
+    vectors(move |x| x * special::sigmoid(alpha * x))
 }
 
 fn thresholded_relu(setup: &Setup<'_>) -> Built {

@@ -1,5 +1,6 @@
 //! From nodes to a plan.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +18,9 @@ pub const NODE_LIMIT: usize = 100_000;
 
 /// Bytes of a constant that is made of constants when a graph is built; of more, the node stays: 64 MiB.
 pub const CONSTANT_LIMIT: usize = 64 << 20;
+
+/// Operators that a message lists as not known; a file can name any number.
+pub const UNKNOWN_LIMIT: usize = 50;
 
 /// Versions of domains.
 #[derive(Debug)]
@@ -76,7 +80,8 @@ pub(super) fn build(
     stop: Option<&Arc<AtomicBool>>,
 ) -> Result<Graph, GraphError> {
     let opsets = Opsets::of(&spec.opsets)?;
-    build_within(spec, &Surroundings { opsets: &opsets, external, limits, stop, depth: 0, outer: &[] })
+    let kept = &Cell::new(0);
+    build_within(spec, &Surroundings { opsets: &opsets, external, limits, stop, kept, depth: 0, outer: &[] })
 }
 
 /// What a graph is built in.
@@ -86,10 +91,25 @@ pub(super) struct Surroundings<'a> {
     pub limits: Limits,
     /// Ends what is computed of constants.
     pub stop: Option<&'a Arc<AtomicBool>>,
+    /// Bytes of constants that were made, and of what operators keep of constants, in graphs within it, too.
+    pub kept: &'a Cell<usize>,
     /// How many graphs are around it.
     pub depth: usize,
     /// Values of the graph around it that it needs.
     pub outer: &'a [(String, Source<'a>)],
+}
+
+impl Surroundings<'_> {
+    /// Whether so many bytes more may be kept, which are counted then. A small file can ask for any number of constants; those
+    /// beyond the limit are made in each run.
+    pub fn keep(&self, bytes: usize) -> bool {
+        let kept = self.kept.get().saturating_add(bytes);
+        let may = kept <= self.limits.bytes;
+        if may {
+            self.kept.set(kept);
+        }
+        may
+    }
 }
 
 pub(super) fn build_within(spec: GraphSpec, around: &Surroundings<'_>) -> Result<Graph, GraphError> {
@@ -139,21 +159,31 @@ fn pass_identities(nodes: &mut [Node], told: &[usize], outputs: &[String]) -> Ve
             sources.insert(to.clone(), from.clone());
         }
     }
-    let source = |name: &String| {
-        let mut at = name;
-        // A circle is for others to find.
-        for _ in 0..sources.len() {
-            let Some(from) = sources.get(at) else { break };
-            at = from;
-        }
-        at.clone()
-    };
-    if !sources.is_empty() {
-        for (node, told) in nodes.iter_mut().zip(told) {
-            node.inputs.iter_mut().take(*told).for_each(|name| *name = source(name));
-        }
+    if sources.is_empty() {
+        return outputs.to_vec();
     }
-    outputs.iter().map(source).collect()
+    for (node, told) in nodes.iter_mut().zip(told) {
+        node.inputs.iter_mut().take(*told).for_each(|name| *name = source(&mut sources, name));
+    }
+    outputs.iter().map(|name| source(&mut sources, name)).collect()
+}
+
+/// Where a chain of names ends. Those on the way lead there themselves from now on, so that a long chain is walked once.
+fn source(sources: &mut HashMap<String, String>, name: &str) -> String {
+    let (mut at, mut passed) = (name.to_owned(), Vec::new());
+    while let Some(from) = sources.get(&at) {
+        // A circle is for others to find.
+        if *from == at || passed.len() > sources.len() {
+            break;
+        }
+        passed.push(std::mem::replace(&mut at, from.clone()));
+    }
+    // The last of them leads there already.
+    passed.pop();
+    for name in passed {
+        sources.insert(name, at.clone());
+    }
+    at
 }
 
 struct Builder<'a> {
@@ -168,6 +198,11 @@ impl Builder<'_> {
     /// Makes the operators of nodes in their order, and runs those that need no input.
     fn plan(&mut self, order: &[usize], nodes: &[Node]) -> Result<Vec<Planned>, GraphError> {
         let (mut planned, mut unknown, mut first_problem) = (Vec::with_capacity(order.len()), Vec::new(), None);
+        let add = |unknown: &mut Vec<String>, name: String| {
+            if unknown.len() < UNKNOWN_LIMIT && !unknown.contains(&name) {
+                unknown.push(name);
+            }
+        };
         for at in order {
             let Some(node) = nodes.get(*at) else { continue };
             match self.operator(*at, node) {
@@ -180,17 +215,11 @@ impl Builder<'_> {
                     let domain = if domain.is_empty() { domain } else { format!("{domain}::") };
                     let since = since.map(|since| format!(" (known since {since})")).unwrap_or_default();
                     let name = format!("{domain}{op_type} in version {opset}{since}");
-                    if !unknown.contains(&name) {
-                        unknown.push(name);
-                    }
+                    add(&mut unknown, name);
                 }
                 Err(BuildError::Graph { problem, .. }) if matches!(*problem, GraphError::Unknown(_)) => {
                     if let GraphError::Unknown(names) = *problem {
-                        names.into_iter().for_each(|name| {
-                            if !unknown.contains(&name) {
-                                unknown.push(name);
-                            }
-                        });
+                        names.into_iter().for_each(|name| add(&mut unknown, name));
                     }
                 }
                 Err(problem) => {
@@ -241,13 +270,17 @@ impl Builder<'_> {
             }
         };
         let Some(inputs) = node.inputs.iter().map(value).collect() else { return Ok(false) };
+        if self.around.kept.get() >= self.around.limits.bytes {
+            return Ok(false);
+        }
         let mut budget = Budget::new(self.around.limits);
         if let Some(stop) = self.around.stop {
             budget = budget.until(Arc::clone(stop));
         }
         let made = operator.kernel().run(&mut Inputs::new(inputs), &mut budget);
         let made = made.map_err(|problem| GraphError::Constant { node: title(at, node), problem })?;
-        if made.iter().any(|value| value.bytes() > CONSTANT_LIMIT) {
+        let bytes = made.iter().map(Value::bytes).fold(0, usize::saturating_add);
+        if made.iter().any(|value| value.bytes() > CONSTANT_LIMIT) || !self.around.keep(bytes) {
             return Ok(false);
         }
         let mut values = made.into_iter();
@@ -319,20 +352,23 @@ impl Layout {
         for (step, node) in planned.iter().map(node_of).enumerate() {
             let Some(node) = node else { continue };
             let ends = |name: &str| last.get(name) == Some(&step);
-            let is_once = |name: &str| node.inputs.iter().filter(|other| *other == name).count() == 1;
+            let mut times: HashMap<&str, usize> = HashMap::with_capacity(node.inputs.len());
+            node.inputs.iter().for_each(|name| *times.entry(name).or_default() += 1);
             let places: Vec<Place> = node
                 .inputs
                 .iter()
                 .map(|name| match layout.place(name, constants) {
-                    Place::Slot(slot) if ends(name) && is_once(name) => Place::Taken(slot),
+                    Place::Slot(slot) if ends(name) && times.get(name.as_str()) == Some(&1) => Place::Taken(slot),
                     place => place,
                 })
                 .collect();
-            let mut done: Vec<usize> = Vec::new();
+            let (mut done, mut freed): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
             for name in node.inputs.iter().filter(|name| ends(name)) {
-                done.extend(layout.by_name.remove(name.as_str()));
+                let slot = layout.by_name.remove(name.as_str());
+                done.extend(slot);
+                // What comes once is taken.
+                freed.extend(slot.filter(|_| times.get(name.as_str()) != Some(&1)));
             }
-            let freed = done.iter().copied().filter(|slot| !places.contains(&Place::Taken(*slot))).collect();
             let wanted = |name: &String| !name.is_empty() && last.contains_key(name.as_str());
             let outputs = node.outputs.iter().map(|name| wanted(name).then(|| layout.take(name))).collect();
             // Only now: an output must not lie where an input of the same step is.
@@ -344,11 +380,10 @@ impl Layout {
             results.push(layout.place(name, constants));
         }
         // The last of equal results may have the value itself.
-        for at in 0..results.len() {
-            let (before, behind) = results.split_at_mut(at + 1);
-            if let Some(place @ Place::Slot(_)) = before.last_mut()
-                && let Place::Slot(slot) = *place
-                && !behind.contains(&Place::Slot(slot))
+        let mut seen = HashSet::new();
+        for place in results.iter_mut().rev() {
+            if let Place::Slot(slot) = *place
+                && seen.insert(slot)
             {
                 *place = Place::Taken(slot);
             }

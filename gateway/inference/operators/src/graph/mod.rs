@@ -5,7 +5,7 @@ mod order;
 mod run;
 mod scope;
 
-pub use build::{CONSTANT_LIMIT, NODE_LIMIT};
+pub use build::{CONSTANT_LIMIT, NODE_LIMIT, UNKNOWN_LIMIT};
 pub use scope::DEPTH_LIMIT;
 pub(crate) use scope::{Scope, Subgraph};
 

@@ -1,7 +1,5 @@
 //! A run of a planned graph.
 
-use smallvec::SmallVec;
-
 use super::{Graph, Place, Step, output_bit};
 use crate::error::{OperatorError, RunError};
 use crate::limits::Budget;
@@ -48,44 +46,49 @@ pub(super) fn run_within(
     Ok(results.map(|(at, place)| if output_bit(at) & wanted == 0 { Value::Absent } else { result(place) }).collect())
 }
 
+/// Steps that a node takes whatever it does, about a tenth of a microsecond: a loop of nodes of little work has an end, too.
+const NODE_STEPS: usize = 128;
+
 fn run_step(
     graph: &Graph,
     step: &Step,
     (slots, outer): (&mut [Value], &[&Value]),
     budget: &mut Budget,
 ) -> Result<(), OperatorError> {
+    budget.work(NODE_STEPS)?;
     // Those that are taken first: the others are borrowed from where they lie.
-    let mut taken: SmallVec<[Value; 3]> = SmallVec::new();
-    let mut released = 0;
+    let (mut inputs, mut released) = (Inputs::empty(), 0);
     for place in &step.inputs {
-        if let Place::Taken(slot) = place {
-            let value = slots.get_mut(*slot).map(std::mem::take).unwrap_or_default();
-            released += value.bytes();
-            taken.push(value);
-        }
+        let Place::Taken(slot) = place else {
+            inputs.push(Input::Borrowed(&Value::Absent));
+            continue;
+        };
+        let value = slots.get_mut(*slot).map(std::mem::take).unwrap_or_default();
+        released += value.bytes();
+        inputs.push(Input::Owned(value));
     }
-    let mut taken = taken.into_iter();
-    let mut inputs: SmallVec<[Input<'_>; 3]> = SmallVec::with_capacity(step.inputs.len());
-    for place in &step.inputs {
-        inputs.push(match *place {
-            Place::Nowhere => Input::Borrowed(&Value::Absent),
-            Place::Constant(at) => Input::Borrowed(graph.constants.get(at).unwrap_or(&Value::Absent)),
-            Place::Slot(slot) => Input::Borrowed(slots.get(slot).unwrap_or(&Value::Absent)),
-            Place::Taken(_) => Input::Owned(taken.next().unwrap_or_default()),
-            Place::Outer(at) => Input::Borrowed(outer.get(at).copied().unwrap_or(&Value::Absent)),
-        });
+    for (place, input) in step.inputs.iter().zip(inputs.iter_mut()) {
+        let value = match *place {
+            Place::Nowhere | Place::Taken(_) => continue,
+            Place::Constant(at) => graph.constants.get(at),
+            Place::Slot(slot) => slots.get(slot),
+            Place::Outer(at) => outer.get(at).copied(),
+        };
+        *input = Input::Borrowed(value.unwrap_or(&Value::Absent));
     }
-    let made = step.operator.kernel().run(&mut Inputs::new(inputs), budget)?;
+    let mut made = step.operator.kernel().run(&mut inputs, budget)?;
+    drop(inputs);
     for slot in &step.freed {
         if let Some(value) = slots.get_mut(*slot).map(std::mem::take) {
             released += value.bytes();
         }
     }
     budget.release(released);
-    for (value, slot) in made.into_iter().zip(&step.outputs) {
+    for (value, slot) in made.iter_mut().zip(&step.outputs) {
         if let Some(place) = slot.and_then(|slot| slots.get_mut(slot)) {
             budget.hold(value.bytes());
-            *place = value;
+            // Not a swap: that moves words of 8 bytes, and the next step would wait for each of them.
+            *place = std::mem::take(value);
         }
     }
     Ok(())

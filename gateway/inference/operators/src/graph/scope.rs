@@ -36,6 +36,11 @@ impl<'a> Scope<'a> {
         Self { around, told }
     }
 
+    /// Whether an operator may keep so many bytes that it makes of constants.
+    pub fn keep(&self, bytes: usize) -> bool {
+        self.around.keep(bytes)
+    }
+
     /// Builds the graph of an attribute.
     pub fn build(&self, name: &str, spec: &GraphSpec) -> Result<Subgraph, BuildError> {
         let failure = |problem| BuildError::Graph { name: name.to_owned(), problem: Box::new(problem) };

@@ -1,6 +1,9 @@
 //! A product of two matrices, scaled, with a third added.
 
-use super::product::{WIDENED_LIMIT, Weights, multiply_rows};
+use std::borrow::Cow;
+
+use super::WIDENED_LIMIT;
+use super::product::{Weights, multiply_each, multiply_integers, multiply_rows};
 use crate::broadcast::Broadcast;
 use crate::elementwise::convert;
 use crate::error::{BuildError, OperatorError};
@@ -18,7 +21,9 @@ struct Gemm {
     is_left_transposed: bool,
     is_right_transposed: bool,
     /// The right side, if it is a constant matrix of 32-bit numbers.
-    constant: Option<Weights<f64>>,
+    constant: Option<Weights<f32>>,
+    /// What is added to each row, if it is a constant row or number of 32 bits.
+    added: Option<Vec<f64>>,
 }
 
 pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
@@ -29,13 +34,23 @@ pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
     }
     let is_right_transposed = reader.flag("transB", false)?;
     let constant = setup.constant(1).and_then(|tensor| match (tensor.shape().dimensions(), tensor.data()) {
-        ([height, width], Data::Float32(elements)) if elements.len() <= WIDENED_LIMIT => {
+        ([height, width], Data::Float32(elements)) => {
             let (rows, columns) = if is_right_transposed { (*width, *height) } else { (*height, *width) };
-            Some(Weights::of(elements, rows, columns, is_right_transposed))
+            let may_keep = setup.may_keep(Weights::<f32>::bytes(rows, columns));
+            may_keep.then(|| Weights::of(elements, rows, columns, is_right_transposed))
+        }
+        _ => None,
+    });
+    let added = setup.constant(2).and_then(|tensor| match (tensor.shape().dimensions(), tensor.data()) {
+        ([] | [_] | [1, _], Data::Float32(numbers))
+            if numbers.len() <= WIDENED_LIMIT && setup.may_keep(numbers.len() * size_of::<f64>()) =>
+        {
+            Some(numbers.iter().copied().map(f64::from).collect())
         }
         _ => None,
     });
     ready(Gemm {
+        added,
         alpha: reader.float_or("alpha", 1.0)?,
         beta: reader.float_or("beta", 1.0)?,
         is_left_transposed: reader.flag("transA", false)?,
@@ -53,21 +68,17 @@ fn sides(shape: &Shape, is_transposed: bool) -> Option<(usize, usize)> {
 }
 
 impl Gemm {
-    /// Sums of products, in 64 bits for numbers with fractions.
-    fn product<T: Number>(
-        &self,
-        left: &Tensor,
-        elements: &[T],
-        count: usize,
-        weights: &Weights<T::Wide>,
-        budget: &Budget,
-    ) -> Result<Vec<T::Wide>, OperatorError> {
-        let length = elements.len().checked_div(count).unwrap_or(0);
+    /// The left side row by row.
+    fn rows<'a, T: Number>(&self, left: &Tensor, elements: &'a [T]) -> Cow<'a, [T]> {
         if self.is_left_transposed {
-            let rows = View::of(left.shape()).permute([1, 0]).copy(elements);
-            return multiply_rows(&rows, length, count, weights, budget);
+            return Cow::Owned(View::of(left.shape()).permute([1, 0]).copy(elements));
         }
-        multiply_rows(elements, length, count, weights, budget)
+        Cow::Borrowed(elements)
+    }
+
+    /// Whether nothing is scaled.
+    fn is_plain(&self) -> bool {
+        [self.alpha, self.beta].iter().all(|factor| factor.to_bits() == 1.0_f64.to_bits())
     }
 
     fn scaled(&self, shape: &Shape, product: Vec<f64>, added: Option<&Tensor>) -> Result<Vec<f64>, OperatorError> {
@@ -88,17 +99,23 @@ struct Sides<'a> {
     length: usize,
     left: &'a Tensor,
     added: Option<&'a Tensor>,
-    budget: &'a Budget,
+    budget: &'a mut Budget,
 }
 
 impl Gemm {
-    fn sums<T: Number>(&self, sides: &Sides<'_>, left: &[T], right: &[T]) -> Result<Vec<T::Wide>, OperatorError> {
+    fn floats<T: Float>(&self, sides: &Sides<'_>, left: &[T], right: &[T]) -> Result<Data, OperatorError> {
         let weights = Weights::of(right, sides.length, sides.shape.dimension(1), self.is_right_transposed);
-        self.product(sides.left, left, sides.shape.dimension(0), &weights, sides.budget)
+        self.scaled_floats(sides, left, &weights)
     }
 
-    fn floats<T: Float>(&self, sides: &Sides<'_>, left: &[T], right: &[T]) -> Result<Data, OperatorError> {
-        let sums = self.scaled(&sides.shape, self.sums(sides, left, right)?, sides.added)?;
+    fn scaled_floats<T: Float>(
+        &self,
+        sides: &Sides<'_>,
+        left: &[T],
+        right: &Weights<T>,
+    ) -> Result<Data, OperatorError> {
+        let sums = multiply_rows(&self.rows(sides.left, left), sides.shape.dimension(0), right, sides.budget)?;
+        let sums = self.scaled(&sides.shape, sums, sides.added)?;
         Ok(T::into_data(sums.into_iter().map(T::narrow).collect()))
     }
 
@@ -109,9 +126,14 @@ impl Gemm {
         left: &[T],
         right: &[T],
     ) -> Result<Data, OperatorError> {
-        let sums = self.sums(sides, left, right)?;
-        let is_scaled = [self.alpha, self.beta].iter().any(|factor| factor.to_bits() != 1.0_f64.to_bits());
-        if is_scaled {
+        let sizes = (sides.shape.dimension(0), sides.length, sides.shape.dimension(1));
+        let matrix = if self.is_right_transposed {
+            Cow::Owned(View::of(&Shape::new(&[sizes.2, sizes.1])?).permute([1, 0]).copy(right))
+        } else {
+            Cow::Borrowed(right)
+        };
+        let sums = multiply_integers(&self.rows(sides.left, left), sizes, &matrix, sides.budget)?;
+        if !self.is_plain() {
             let wide = sums.into_iter().map(Number::to_f64).collect();
             let sums = self.scaled(&sides.shape, wide, sides.added)?;
             return Ok(T::into_data(sums.into_iter().map(T::from_f64).collect()));
@@ -145,12 +167,23 @@ impl Kernel for Gemm {
         let shape = Shape::new(&[count, columns])?;
         budget.elements(shape.elements(), size_of::<f64>())?;
         budget.work(shape.elements().saturating_mul(length))?;
-        if let (Some(weights), Data::Float32(elements)) = (&self.constant, left.data()) {
-            let sums = self.scaled(&shape, self.product(left, elements, count, weights, budget)?, added)?;
-            return one(Tensor::made(shape, sums.into_iter().map(f32::narrow).collect()));
-        }
-        budget.elements(right.shape().elements(), size_of::<f64>())?;
         let sides = Sides { shape, length, left, added, budget };
+        if let (Some(weights), Data::Float32(elements)) = (&self.constant, left.data()) {
+            let data = match &self.added {
+                Some(row) if self.is_plain() && row.len() == columns => {
+                    let mut made = Vec::with_capacity(shape.elements());
+                    let mut tell = |sums: &mut [f64]| {
+                        made.extend(sums.iter().zip(row).map(|(sum, added)| f32::narrow(sum + added)));
+                    };
+                    multiply_each(&self.rows(left, elements), count, weights, sides.budget, &mut tell)?;
+                    Data::Float32(made)
+                }
+                _ => self.scaled_floats(&sides, elements, weights)?,
+            };
+            return one(Tensor::of_data(shape, data));
+        }
+        sides.budget.bytes(Weights::<f64>::bytes(length, columns))?;
+        sides.budget.work(right.shape().elements())?;
         let data = pair!(left.data(), right.data(), float, a, b => self.floats(&sides, a, b)?,
             _ => pair!(left.data(), right.data(), integer, a, b => self.integers(&sides, a, b)?,
                 _ => return Err(inputs.unexpected(1, &format!("{}, as the first", left.data_type().label())))));

@@ -2,24 +2,24 @@
 
 use smallvec::SmallVec;
 
-use super::product::{WIDENED_LIMIT, Weights, multiply_rows};
+use super::product::{Weights, multiply_each, multiply_integers};
 use crate::broadcast::Broadcast;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::operator::{Inputs, Kernel, Outputs, Setup, one, ready};
 use crate::shape::{RANK_LIMIT, Shape};
-use crate::value::{Data, Element, Number, Tensor, pair};
+use crate::value::{Data, DataType, Element, Float, Integer, Tensor, pair};
 
 /// As `numpy.matmul`: a vector is a row on the left and a column on the right, and dimensions before the last two repeat.
 #[derive(Debug)]
 struct MatMul {
     /// The right side, if it is one constant matrix of 32-bit numbers.
-    constant: Option<Weights<f64>>,
+    constant: Option<Weights<f32>>,
 }
 
 pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
     let constant = setup.constant(1).and_then(|tensor| match (tensor.shape().dimensions(), tensor.data()) {
-        ([rows, columns], Data::Float32(elements)) if elements.len() <= WIDENED_LIMIT => {
+        ([rows, columns], Data::Float32(elements)) if setup.may_keep(Weights::<f32>::bytes(*rows, *columns)) => {
             Some(Weights::of(elements, *rows, *columns, false))
         }
         _ => None,
@@ -39,7 +39,9 @@ struct Stacks {
 }
 
 impl Stacks {
-    fn of(left: &Shape, right: &Shape) -> Result<Self, OperatorError> {
+    /// Asks for the product of numbers of a type, and for what tells which matrices meet: shapes of no elements can have
+    /// any number of them.
+    fn of(left: &Shape, right: &Shape, data_type: DataType, budget: &mut Budget) -> Result<Self, OperatorError> {
         let failure = || OperatorError::Shape(format!("tensors of {left} and {right} cannot be multiplied"));
         let (before_left, rows, length) = match left.dimensions() {
             [] => return Err(failure()),
@@ -59,20 +61,22 @@ impl Stacks {
         let dimensions: SmallVec<[usize; RANK_LIMIT]> =
             met.shape().dimensions().iter().copied().chain(rows).chain(columns).collect();
         let shape = Shape::new(&dimensions)?;
+        budget.tensor(&shape, data_type)?;
         // Of no elements there may be any number of matrices.
         let pairs = if shape.elements() == 0 {
             Vec::new()
         } else {
+            budget.elements(met.shape().elements(), 2 * size_of::<(usize, usize)>())?;
             let (left, right) = (numbered(&before_left), numbered(&before_right));
             met.map(&left, &right, |left, right| (*left, *right))
         };
         Ok(Self { rows: rows.unwrap_or(1), length, columns: columns.unwrap_or(1), shape, pairs })
     }
 
-    fn multiply<T: Number>(&self, left: &[T], right: &[T], budget: &Budget) -> Result<Vec<T>, OperatorError> {
+    fn floats<T: Float>(&self, left: &[T], right: &[T], budget: &Budget) -> Result<Vec<T>, OperatorError> {
         let (rows, columns) = (self.rows * self.length, self.length * self.columns);
         let mut made = Vec::with_capacity(self.shape.elements());
-        let mut last: Option<(usize, Weights<T::Wide>)> = None;
+        let mut last: Option<(usize, Weights<T>)> = None;
         for (at_left, at_right) in &self.pairs {
             if last.as_ref().is_none_or(|(at, _)| at != at_right) {
                 let matrix = right.get(at_right * columns..(at_right + 1) * columns).unwrap_or_default();
@@ -80,9 +84,20 @@ impl Stacks {
             }
             let matrix = left.get(at_left * rows..(at_left + 1) * rows).unwrap_or_default();
             if let Some((_, weights)) = &last {
-                let sums = multiply_rows(matrix, self.length, self.rows, weights, budget)?;
-                made.extend(sums.into_iter().map(T::narrow));
+                let mut tell = |sums: &mut [f64]| made.extend(sums.iter().map(|sum| T::narrow(*sum)));
+                multiply_each(matrix, self.rows, weights, budget, &mut tell)?;
             }
+        }
+        Ok(made)
+    }
+
+    fn integers<T: Integer>(&self, left: &[T], right: &[T], budget: &Budget) -> Result<Vec<T>, OperatorError> {
+        let (rows, columns) = (self.rows * self.length, self.length * self.columns);
+        let mut made = Vec::with_capacity(self.shape.elements());
+        for (at_left, at_right) in &self.pairs {
+            let matrix = right.get(at_right * columns..(at_right + 1) * columns).unwrap_or_default();
+            let left = left.get(at_left * rows..(at_left + 1) * rows).unwrap_or_default();
+            made.extend(multiply_integers(left, (self.rows, self.length, self.columns), matrix, budget)?);
         }
         Ok(made)
     }
@@ -105,16 +120,19 @@ impl Kernel for MatMul {
             budget.tensor(&shape, left.data_type())?;
             budget.work(elements.len().saturating_mul(columns))?;
             let count = shape.elements().checked_div(columns).unwrap_or(0);
-            let sums = multiply_rows(elements, *length, count, weights, budget)?;
-            return one(Tensor::made(shape, sums.into_iter().map(f32::narrow).collect()));
+            let mut made = Vec::with_capacity(shape.elements());
+            let mut tell = |sums: &mut [f64]| made.extend(sums.iter().map(|sum| *sum as f32));
+            multiply_each(elements, count, weights, budget, &mut tell)?;
+            return one(Tensor::made(shape, made));
         }
-        let stacks = Stacks::of(left.shape(), right.shape())?;
-        budget.tensor(&stacks.shape, left.data_type())?;
+        let stacks = Stacks::of(left.shape(), right.shape(), left.data_type(), budget)?;
         budget.work(stacks.shape.elements().saturating_mul(stacks.length))?;
-        budget
-            .elements(right.shape().elements().min(stacks.length.saturating_mul(stacks.columns)), size_of::<f64>())?;
-        let data = pair!(left.data(), right.data(), number, a, b => Element::into_data(stacks.multiply(a, b, budget)?),
-            _ => return Err(inputs.unexpected(1, &format!("numbers of {}, as the first", left.data_type().label()))));
+        // Laid out one matrix at a time.
+        budget.bytes(Weights::<f64>::bytes(stacks.length, stacks.columns))?;
+        budget.work(right.shape().elements())?;
+        let data = pair!(left.data(), right.data(), float, a, b => Element::into_data(stacks.floats(a, b, budget)?),
+            _ => pair!(left.data(), right.data(), integer, a, b => Element::into_data(stacks.integers(a, b, budget)?),
+                _ => return Err(inputs.unexpected(1, &format!("numbers of {}, as the first", left.data_type().label())))));
         one(Tensor::of_data(stacks.shape, data))
     }
 }

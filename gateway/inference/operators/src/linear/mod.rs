@@ -15,4 +15,7 @@ pub(crate) const DEFINITIONS: &[Definition] = define! { "":
     "MatMul" 1, 2..=2 => 1..=1, matmul::build;
 };
 
-pub(crate) use product::{WIDENED_LIMIT, Weights, multiply_rows};
+pub(crate) use product::{Weights, multiply_each, multiply_rows};
+
+/// Elements of constant weights that are kept wide: 1 Mi, 8 MiB.
+pub(crate) const WIDENED_LIMIT: usize = 1 << 20;

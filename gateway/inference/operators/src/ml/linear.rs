@@ -1,10 +1,11 @@
 //! Weighted sums of features.
 
-use super::rows::{Rows, dot, widened};
+use super::rows::{Rows, widened};
 use super::transform::PostTransform;
 use crate::attribute::Reader;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
+use crate::linear::{Weights, multiply_each};
 use crate::operator::{Inputs, Kernel, Outputs, Setup, one, ready};
 use crate::shape::Shape;
 use crate::value::{DataType, Tensor};
@@ -12,7 +13,8 @@ use crate::value::{DataType, Tensor};
 /// A row of weights for each score, and what is added.
 #[derive(Debug)]
 pub(super) struct Linear {
-    weights: Vec<f64>,
+    width: usize,
+    weights: Weights<f64>,
     intercepts: Vec<f64>,
 }
 
@@ -29,7 +31,12 @@ impl Linear {
         if !intercepts.is_empty() && intercepts.len() != scores {
             return Err(BuildError::attribute("intercepts", format!("expected {scores}, got {}", intercepts.len())));
         }
-        Ok(Self { intercepts: if intercepts.is_empty() { vec![0.0; scores] } else { intercepts }, weights })
+        let width = weights.len() / scores;
+        Ok(Self {
+            width,
+            weights: Weights::of(&weights, width, scores, true),
+            intercepts: if intercepts.is_empty() { vec![0.0; scores] } else { intercepts },
+        })
     }
 
     pub fn scores(&self) -> usize {
@@ -37,14 +44,20 @@ impl Linear {
     }
 
     pub fn width(&self) -> usize {
-        self.weights.len() / self.intercepts.len().max(1)
+        self.width
     }
 
-    /// Puts the scores of a row to where there is room for them.
-    pub fn score(&self, row: &[f64], scores: &mut Vec<f64>) {
-        scores.clear();
-        let weights = self.weights.chunks_exact(self.width().max(1));
-        scores.extend(weights.zip(&self.intercepts).map(|(weights, intercept)| dot(row, weights) + intercept));
+    /// Tells the scores of each row.
+    pub fn score_each(
+        &self,
+        rows: &Rows<'_>,
+        budget: &Budget,
+        tell: &mut dyn FnMut(&mut [f64]),
+    ) -> Result<(), OperatorError> {
+        multiply_each(rows.numbers(), rows.count, &self.weights, budget, &mut |scores| {
+            scores.iter_mut().zip(&self.intercepts).for_each(|(score, intercept)| *score += intercept);
+            tell(scores);
+        })
     }
 }
 
@@ -75,12 +88,11 @@ impl Kernel for LinearRegressor {
         let shape = Shape::new(&[rows.count, self.linear.scores()])?;
         budget.tensor(&shape, DataType::Float32)?;
         budget.work(shape.elements().saturating_mul(rows.width))?;
-        let (mut made, mut scores) = (Vec::with_capacity(shape.elements()), Vec::new());
-        for row in rows.iter() {
-            self.linear.score(row, &mut scores);
-            self.transform.apply(&mut scores);
+        let mut made = Vec::with_capacity(shape.elements());
+        self.linear.score_each(&rows, budget, &mut |scores| {
+            self.transform.apply(scores);
             made.extend(scores.iter().map(|score| *score as f32));
-        }
+        })?;
         one(Tensor::made(shape, made))
     }
 }

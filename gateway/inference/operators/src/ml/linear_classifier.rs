@@ -42,15 +42,16 @@ pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
 }
 
 impl LinearClassifier {
-    /// Makes the scores of all classes of those that were summed, and tells the class.
-    fn classify(&self, scores: &mut Vec<f64>) -> usize {
-        if let [score] = **scores {
-            *scores = vec![special::sigmoid(-score), special::sigmoid(score)];
+    /// Adds the scores of all classes of those that were summed, and tells the class.
+    fn classify(&self, scores: &mut [f64], made: &mut Vec<f32>) -> usize {
+        if let [score] = *scores {
+            made.extend([special::sigmoid(-score) as f32, special::sigmoid(score) as f32]);
             return usize::from(score > 0.0);
         }
         // By the sums: a transform may make equal what is not.
         let class = first_largest(scores);
         self.transform.apply(scores);
+        made.extend(scores.iter().map(|score| *score as f32));
         class
     }
 }
@@ -64,12 +65,7 @@ impl Kernel for LinearClassifier {
         budget.elements(rows.count, self.labels.data_type().size())?;
         budget.work(shape.elements().saturating_mul(rows.width))?;
         let (mut classes, mut made) = (Vec::with_capacity(rows.count), Vec::with_capacity(shape.elements()));
-        let mut scores = Vec::new();
-        for row in rows.iter() {
-            self.linear.score(row, &mut scores);
-            classes.push(self.classify(&mut scores));
-            made.extend(scores.iter().map(|score| *score as f32));
-        }
+        self.linear.score_each(&rows, budget, &mut |scores| classes.push(self.classify(scores, &mut made)))?;
         several([Tensor::vector(self.labels.pick(&classes)), Tensor::made(shape, made)])
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::labels::Labels;
 use crate::value::{Data, DataType};
 
@@ -34,7 +36,7 @@ enum Table {
         places: Vec<(f64, u32)>,
         nan: Option<u32>,
     },
-    Texts(HashMap<String, u32>),
+    Texts(HashMap<String, u32, FixedState>),
 }
 
 impl Lookup {

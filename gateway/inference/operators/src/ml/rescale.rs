@@ -27,6 +27,20 @@ pub(super) fn build_scaler(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildEr
     ready(Scaler { offsets, scales })
 }
 
+impl Scaler {
+    fn scale(&self, rows: &Rows<'_>, made: &mut Vec<f32>, scaled: impl Fn(f64, f64, f64) -> f32) {
+        match (&*self.offsets, &*self.scales) {
+            ([offset], [scale]) => made.extend(rows.numbers().iter().map(|feature| scaled(*feature, *offset, *scale))),
+            (offsets, scales) => {
+                for row in rows.iter() {
+                    let features = row.iter().zip(offsets).zip(scales);
+                    made.extend(features.map(|((feature, offset), scale)| scaled(*feature, *offset, *scale)));
+                }
+            }
+        }
+    }
+}
+
 impl Kernel for Scaler {
     fn run(&self, inputs: &mut Inputs<'_>, budget: &mut Budget) -> Result<Outputs, OperatorError> {
         let rows = Rows::of(inputs, budget)?;
@@ -36,12 +50,23 @@ impl Kernel for Scaler {
         }
         budget.tensor(&shape, DataType::Float32)?;
         let mut made = Vec::with_capacity(shape.elements());
-        for row in rows.iter() {
-            let scales = self.offsets.iter().zip(&self.scales).cycle();
-            made.extend(row.iter().zip(scales).map(|(feature, (offset, scale))| ((feature - offset) * scale) as f32));
+        if inputs.tensor(0)?.data_type() == DataType::Float64 {
+            self.scale(&rows, &mut made, scaled_double);
+        } else {
+            self.scale(&rows, &mut made, scaled_float);
         }
         one(Tensor::made(shape, made))
     }
+}
+
+/// In 32 bits, as whoever trained the model did: where the offset is large, few numbers are left, and trees behind it have
+/// their thresholds between them.
+fn scaled_float(feature: f64, offset: f64, scale: f64) -> f32 {
+    (feature as f32 - offset as f32) * scale as f32
+}
+
+fn scaled_double(feature: f64, offset: f64, scale: f64) -> f32 {
+    ((feature - offset) * scale) as f32
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -186,5 +211,19 @@ impl Kernel for Imputer {
             (Self::Integers { .. }, _) => return Err(inputs.unexpected(0, "INT64 or INT32")),
         };
         one(Tensor::of_data(*tensor.shape(), data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_scaled_in_32_bits() {
+        let (offset, scale) = (74_973_248.0, f64::from(2.819_4e-9_f32));
+        // Floats are 4 and 8 apart there.
+        let near: Vec<f32> = [-1.75, 0.0, 0.3, 3.5].map(|feature| scaled_float(feature, offset, scale)).to_vec();
+        assert_eq!(near, [-74_973_248.0 * 2.819_4e-9_f32; 4]);
+        assert_ne!(scaled_double(3.5, offset, scale), scaled_double(-1.75, offset, scale));
     }
 }

@@ -45,6 +45,10 @@ impl<'a> Rows<'a> {
         if self.width == width { Ok(()) } else { Err(inputs.unexpected(0, &format!("rows of {width} features"))) }
     }
 
+    pub fn numbers(&self) -> &[f64] {
+        &self.numbers
+    }
+
     /// The rows. There may be any number of rows without features.
     pub fn iter(&self) -> impl Iterator<Item = &[f64]> {
         (0..self.count).map(|at| self.numbers.get(at * self.width..(at + 1) * self.width).unwrap_or_default())

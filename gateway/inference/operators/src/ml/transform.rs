@@ -34,7 +34,7 @@ impl PostTransform {
     pub fn apply(self, scores: &mut [f64]) {
         match self {
             Self::None => {}
-            Self::Logistic => scores.iter_mut().for_each(|score| *score = special::sigmoid(*score)),
+            Self::Logistic => special::for_each(scores, special::sigmoid),
             Self::Softmax => special::softmax(scores),
             Self::SoftmaxZero => softmax_zero(scores),
             Self::Probit => scores.iter_mut().for_each(|score| *score = special::probit(*score)),
@@ -46,7 +46,7 @@ fn softmax_zero(scores: &mut [f64]) {
     let largest = special::largest(scores.iter().copied());
     let mut sum = 0.0;
     for score in scores.iter_mut() {
-        *score = if score.abs() <= ZERO { *score * (-largest).exp() } else { (*score - largest).exp() };
+        *score = if score.abs() <= ZERO { *score * special::exp(-largest) } else { special::exp(*score - largest) };
         sum += *score;
     }
     // Of nothing but zeros, each has the same share.

@@ -45,7 +45,7 @@ impl Along {
             Shares::Softmax => special::softmax(numbers),
             Shares::LogSoftmax => {
                 let largest = special::largest(numbers.iter().copied());
-                let sum: f64 = numbers.iter().map(|number| (number - largest).exp()).sum();
+                let sum: f64 = numbers.iter().map(|number| special::exp(number - largest)).sum();
                 let logarithm = sum.ln();
                 numbers.iter_mut().for_each(|number| *number = (*number - largest) - logarithm);
             }

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::error::OperatorError;
+use crate::shape::Shape;
 use crate::value::{Data, Element, Number, Tensor, Value};
 
 /// Most operators have one output.
@@ -35,6 +36,18 @@ impl<'a> Inputs<'a> {
         Self(inputs)
     }
 
+    pub(crate) fn empty() -> Self {
+        Self(SmallVec::new())
+    }
+
+    pub(crate) fn push(&mut self, input: Input<'a>) {
+        self.0.push(input);
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Input<'a>> {
+        self.0.iter_mut()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -53,6 +66,25 @@ impl<'a> Inputs<'a> {
             Some(Input::Owned(value)) => std::mem::take(value),
             Some(Input::Borrowed(value)) => value.clone(),
             None => Value::Absent,
+        }
+    }
+
+    /// A tensor that nobody else needs: its memory may be reused. It is absent then.
+    pub(crate) fn owned_tensor(&mut self, index: usize) -> Option<Tensor> {
+        match self.0.get_mut(index) {
+            Some(Input::Owned(value @ Value::Tensor(_))) => match std::mem::take(value) {
+                Value::Tensor(tensor) => Some(tensor),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The shape of a tensor that nobody else needs.
+    pub(crate) fn owned_shape(&self, index: usize) -> Option<&Shape> {
+        match self.0.get(index) {
+            Some(Input::Owned(Value::Tensor(tensor))) => Some(tensor.shape()),
+            _ => None,
         }
     }
 

@@ -92,6 +92,12 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// Whether the operator may keep so many bytes beside its constant. They are counted then: many nodes can share one constant,
+    /// and each would keep its own.
+    pub(crate) fn may_keep(&self, bytes: usize) -> bool {
+        self.scope.is_none_or(|scope| scope.keep(bytes))
+    }
+
     /// Outputs that the node names, wanted or not.
     pub fn outputs(&self) -> usize {
         self.outputs.len()

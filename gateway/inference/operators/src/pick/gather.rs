@@ -22,8 +22,11 @@ fn slices<T: Clone>(elements: &[T], starts: &[usize], length: usize) -> Vec<T> {
     if length == 1 {
         return starts.iter().filter_map(|start| elements.get(*start)).cloned().collect();
     }
-    let slices = starts.iter().filter_map(|start| elements.get(*start..start + length));
-    slices.flatten().cloned().collect()
+    let mut made = Vec::with_capacity(starts.len().saturating_mul(length));
+    for start in starts {
+        made.extend_from_slice(elements.get(*start..start + length).unwrap_or_default());
+    }
+    made
 }
 
 impl Kernel for Gather {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::place::along;
+use crate::common;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::lines::map_lines;
@@ -70,7 +71,11 @@ impl Kernel for TopK {
         // What sorting takes.
         let steps = usize::try_from(size.max(2).ilog2()).unwrap_or(64);
         budget.work(shape.elements().saturating_mul(steps))?;
-        let places = each!(tensor.data(), number, elements => {
+        if !tensor.data_type().is_number() {
+            return Err(inputs.unexpected(0, "numbers"));
+        }
+        budget.bytes(shape.elements().saturating_mul(size_of::<f64>()))?;
+        let places = each!(common::ordered(tensor.data()).as_ref(), [Int64, Uint64, Float64], elements => {
             map_lines(elements, &shape, axis, count, |line, made: &mut [i64]| {
                 made.iter_mut().zip(self.places(line, count)).for_each(|(made, place)| *made = place);
             })

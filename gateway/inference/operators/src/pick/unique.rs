@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::top::order;
+use crate::common;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::lines::axes_last;
@@ -62,10 +63,9 @@ impl Unique {
     }
 
     fn of_data(&self, data: &Data, length: usize, count: usize) -> Found {
-        match data {
-            Data::Bool(elements) => self.find(&rows(elements, length, count), Ord::cmp),
+        match common::ordered(data).as_ref() {
             Data::String(elements) => self.find(&rows(elements, length, count), Ord::cmp),
-            data => each!(data, number, elements => {
+            data => each!(data, [Int64, Uint64, Float64], elements => {
                 self.find(&rows(elements, length, count), order)
             }, _ => Found::default()),
         }
@@ -89,6 +89,7 @@ impl Kernel for Unique {
         };
         let (count, length) = (shape.dimension(axis), shape.elements().checked_div(shape.dimension(axis)).unwrap_or(0));
         budget.elements(count, 64)?;
+        budget.bytes(shape.elements().saturating_mul(size_of::<f64>()))?;
         budget.tensor(&shape, tensor.data_type())?;
         let steps = usize::try_from(count.max(2).ilog2()).unwrap_or(64);
         budget.work(shape.elements().saturating_mul(steps))?;

@@ -86,7 +86,7 @@ impl Direction<'_> {
         let first = self.cell.first_gates() * self.hidden;
         let (early, late) = gates.split_at_mut(first.min(gates.len()));
         let [early_weights, late_weights] = &self.matrices.state;
-        early_weights.accumulate(state.iter().copied(), early);
+        early_weights.accumulate(state, early);
         match self.cell {
             Cell::Rnn => {
                 state.iter_mut().zip(early).for_each(|(state, gate)| *state = self.activation(0, *gate));
@@ -97,13 +97,13 @@ impl Direction<'_> {
                 if resets_late {
                     let mut multiplied = self.late_bias.to_vec();
                     multiplied.resize(self.hidden, 0.0);
-                    late_weights.accumulate(state.iter().copied(), &mut multiplied);
+                    late_weights.accumulate(state, &mut multiplied);
                     let parts = reset.iter().zip(&multiplied);
                     late.iter_mut().zip(parts).for_each(|(gate, (reset, part))| *gate += reset * part);
                 } else {
                     late.iter_mut().zip(self.late_bias).for_each(|(gate, bias)| *gate += bias);
-                    let kept = state.iter().zip(reset.iter()).map(|(state, reset)| state * reset);
-                    late_weights.accumulate(kept, late);
+                    let kept: Vec<f64> = state.iter().zip(reset.iter()).map(|(state, reset)| state * reset).collect();
+                    late_weights.accumulate(&kept, late);
                 }
                 for ((state, update), gate) in state.iter_mut().zip(update).zip(late) {
                     let share = self.activation(0, *update);

@@ -68,23 +68,23 @@ fn build(setup: &Setup<'_>, cell: Cell) -> Result<Box<dyn Kernel>, BuildError> {
         wanted: [setup.wants(0), setup.wants(1), setup.wants(2)],
     };
     if let (Some(input), Some(state)) = (setup.constant(1), setup.constant(2)) {
-        layer.constant = layer.kept(input, state);
+        layer.constant = layer.kept(setup, input, state);
     }
     ready(layer)
 }
 
 impl Layer {
     /// Weights that are the same in each run, widened once.
-    fn kept(&self, input: &Tensor, state: &Tensor) -> Option<Vec<Matrices>> {
+    fn kept(&self, setup: &Setup<'_>, input: &Tensor, state: &Tensor) -> Option<Vec<Matrices>> {
         let ([directions, rows, size], [_, _, hidden]) = (input.shape().dimensions(), state.shape().dimensions())
         else {
             return None;
         };
-        let is_small = input.shape().elements().saturating_add(state.shape().elements()) <= WIDENED_LIMIT;
+        let elements = input.shape().elements().saturating_add(state.shape().elements());
         let fits = *directions == self.directions.len()
             && *rows == self.cell.gates() * hidden
             && state.shape().dimensions() == [*directions, *rows, *hidden];
-        if !is_small || !fits {
+        if elements > WIDENED_LIMIT || !fits || !setup.may_keep(elements * size_of::<f64>()) {
             return None;
         }
         match (convert(input.data(), DataType::Float64)?, convert(state.data(), DataType::Float64)?) {
@@ -115,10 +115,10 @@ impl Layer {
         states: &mut States,
         budget: &Budget,
     ) -> Result<(), OperatorError> {
-        let Sides { steps, batch, size, hidden, .. } = *sides;
+        let Sides { steps, batch, hidden, .. } = *sides;
         let width = self.cell.gates() * hidden;
         // What does not depend on the state, for all places at once.
-        let mut gates = multiply_rows(&numbers.input, size, steps * batch, &direction.matrices.input, budget)?;
+        let mut gates = multiply_rows(&numbers.input, steps * batch, &direction.matrices.input, budget)?;
         let bias = numbers.bias_of(at, width);
         if width > 0 {
             for row in gates.chunks_exact_mut(width) {

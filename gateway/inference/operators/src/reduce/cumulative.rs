@@ -1,5 +1,6 @@
 //! Sums and products of all before.
 
+use crate::common;
 use crate::error::{BuildError, OperatorError};
 use crate::limits::Budget;
 use crate::lines::map_lines;
@@ -53,8 +54,16 @@ impl Kernel for Scan {
         let (shape, axis) = (*tensor.shape(), inputs.integer(1)?);
         let axis = shape.axis(axis).ok_or_else(|| OperatorError::axis(axis, &shape))?;
         budget.tensor(&shape, tensor.data_type())?;
-        let data = each!(tensor.data(), number, elements => Element::into_data(self.of(elements, &shape, axis)),
-            _ => return Err(inputs.unexpected(0, "numbers")));
+        if !tensor.data_type().is_number() {
+            return Err(inputs.unexpected(0, "numbers"));
+        }
+        budget.bytes(shape.elements().saturating_mul(2 * size_of::<f64>()))?;
+        let wide = common::widened(tensor.data());
+        let made = each!(wide.as_ref(), [Int32, Int64, Uint64, Float32, Float64], elements => {
+            Some(Element::into_data(self.of(elements, &shape, axis)))
+        }, _ => None);
+        let made = made.and_then(|made| common::narrowed(made, tensor.data_type()));
+        let data = made.ok_or_else(|| inputs.unexpected(0, "numbers"))?;
         one(Tensor::of_data(shape, data))
     }
 }

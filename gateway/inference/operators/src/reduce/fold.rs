@@ -54,6 +54,28 @@ impl Fold {
     }
 }
 
+/// What lies before the one axis that is reduced, its size, and what lies behind it, if something does.
+fn middle(shape: &Shape, reduced: &[bool]) -> Option<(usize, usize, usize)> {
+    let mut axes = (0..shape.rank()).filter(|axis| reduced.get(*axis).copied().unwrap_or(false));
+    let (axis, None) = (axes.next()?, axes.next()) else { return None };
+    let (before, size, after) = shape.around(axis);
+    (after > 1 && size > 0).then_some((before, size, after))
+}
+
+/// Sums across an axis, side by side, each in the order of the axis and in 64 bits.
+fn sums_across(elements: &[f32], (before, size, after): (usize, usize, usize), divisor: f64) -> Vec<f32> {
+    let mut made = Vec::with_capacity(before.saturating_mul(after));
+    let mut sums = vec![0.0_f64; after];
+    for block in elements.chunks_exact(size.saturating_mul(after).max(1)) {
+        sums.fill(0.0);
+        for line in block.chunks_exact(after) {
+            sums.iter_mut().zip(line).for_each(|(sum, element)| *sum += f64::from(*element));
+        }
+        made.extend(sums.iter().map(|sum| (sum / divisor) as f32));
+    }
+    made
+}
+
 impl Kernel for Fold {
     fn run(&self, inputs: &mut Inputs<'_>, budget: &mut Budget) -> Result<Outputs, OperatorError> {
         let tensor = inputs.tensor(0)?;
@@ -66,6 +88,12 @@ impl Kernel for Fold {
         budget.tensor(&made, tensor.data_type())?;
         budget.tensor(&shape, tensor.data_type())?;
         let (count, reduction) = (made.elements(), self.reduction);
+        if let (Data::Float32(elements), true) = (tensor.data(), matches!(reduction, Reduction::Sum | Reduction::Mean))
+            && let Some((before, size, after)) = middle(&shape, &reduced)
+        {
+            let divisor = if reduction == Reduction::Mean { size as f64 } else { 1.0 };
+            return one(Tensor::made(made, sums_across(elements, (before, size, after), divisor)));
+        }
         let data = each!(tensor.data(), float, elements => {
             let elements = axes_last(elements, &shape, &reduced);
             Element::into_data(Self::lines(&elements, length, count, |line| reduction.of_floats(line)))

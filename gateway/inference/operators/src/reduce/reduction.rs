@@ -37,21 +37,16 @@ impl Reduction {
 
     pub fn of_floats<T: Float>(self, line: &[T]) -> T {
         let wide = || line.iter().map(|element| element.wide());
-        let sum = |numbers: &mut dyn Iterator<Item = f64>| {
-            let mut sum = T::sum();
-            numbers.for_each(|number| sum.add(number));
-            sum.total()
-        };
         T::narrow(match self {
             Self::Max | Self::Min => return self.extreme(line),
-            Self::L1 => sum(&mut wide().map(f64::abs)),
+            Self::L1 => sum::<T>(wide().map(f64::abs)),
             Self::L2 => length(line),
-            Self::LogSum => sum(&mut wide()).ln(),
+            Self::LogSum => sum::<T>(wide()).ln(),
             Self::LogSumExp => special::log_sum_exp(wide()),
-            Self::Mean => sum(&mut wide()) / line.len() as f64,
+            Self::Mean => sum::<T>(wide()) / line.len() as f64,
             Self::Product => wide().product(),
-            Self::Sum => sum(&mut wide()),
-            Self::SumSquare => sum(&mut wide().map(|number| number * number)),
+            Self::Sum => sum::<T>(wide()),
+            Self::SumSquare => sum::<T>(wide().map(|number| number * number)),
         })
     }
 
@@ -71,6 +66,12 @@ impl Reduction {
             Self::Mean => T::from_f64(wide().sum::<f64>() / line.len() as f64),
         }
     }
+}
+
+fn sum<T: Float>(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut sum = T::sum();
+    numbers.for_each(|number| sum.add(number));
+    sum.total()
 }
 
 /// The root of the sum of squares. Of 64 bits, squares are taken of numbers near one, so that none overflows or vanishes.

@@ -99,8 +99,8 @@ impl Resize {
         let data = alike!(tensor.data(), elements => {
             let fill = crate::value::Element::of_data(&outside).and_then(|data| data.first()).cloned();
             let fill = fill.unwrap_or_default();
-            let pick = |source: &Option<usize>| source.and_then(|at| elements.get(at)).unwrap_or(&fill).clone();
-            sources.iter().map(pick).collect()
+            let pick = |source: &Option<usize>| source.and_then(|at| elements.get(at)).unwrap_or(&fill);
+            sources.iter().map(pick).cloned().collect()
         });
         Ok(Tensor::of_data(shape, data))
     }

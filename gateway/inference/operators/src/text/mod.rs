@@ -7,6 +7,7 @@ mod pattern;
 mod split;
 mod tfidf;
 mod tokenizer;
+mod translate;
 
 use crate::operator::{Definition, define};
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::fast::FixedState;
+
 /// A tree of items: the n-grams that begin alike share their beginnings.
 #[derive(Debug)]
 pub(super) struct Ngrams<K> {
@@ -11,14 +13,15 @@ pub(super) struct Ngrams<K> {
 
 #[derive(Debug)]
 struct Node<K> {
-    next: HashMap<K, usize>,
+    /// The keys are the model's. What a client sends is only looked up, so that it can make no table slow.
+    next: HashMap<K, usize, FixedState>,
     /// Which n-gram of the pool ends here.
     ends: Option<usize>,
 }
 
 impl<K> Default for Node<K> {
     fn default() -> Self {
-        Self { next: HashMap::new(), ends: None }
+        Self { next: HashMap::default(), ends: None }
     }
 }
 

@@ -2,22 +2,43 @@
 //!
 //! RE2's `\d`, `\s`, `\w` and `\b` know ASCII alone. A pattern that begins with `(?u)`, which RE2 refuses, comes from
 //! Python, where they know Unicode; it is understood as Python does.
+//!
+//! A pattern comes with a model and its texts from clients, so both are held to limits: the size of what a pattern becomes,
+//! and the steps that it takes over a text. All searches are by automata that read each letter once and give up where they
+//! would have to build a state for nearly every letter.
 
-use regex_automata::hybrid::dfa::{Cache, DFA};
+use std::sync::Arc;
+
+use regex_automata::hybrid::{dfa, regex};
 use regex_automata::nfa::thompson;
 use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input, MatchKind, meta};
-use regex_syntax::ast::{self, Ast, ClassPerlKind, ClassSetItem, FlagsItemKind, Visitor};
+use regex_automata::{Anchored, Input, MatchKind};
+
+use super::translate::{Translated, translate};
+use crate::error::OperatorError;
+use crate::limits::Budget;
 
 /// Bytes of a pattern. Those of tokenizers have tens.
 pub(super) const PATTERN_LIMIT: usize = 16 * 1024;
 
-/// Memory of a compiled pattern: 2 MiB, as little as RE2 allows by default.
-const COMPILED_LIMIT: usize = 2 << 20;
+/// Memory of a compiled pattern: 1 MiB. Classes of Unicode take some ten thousand bytes each, and RE2 allows as little by
+/// default.
+const COMPILED_LIMIT: usize = 1 << 20;
+
+/// Memory of the states that one search keeps: 2 MiB, of which there are as many as threads that search.
+const CACHE_LIMIT: usize = 2 << 20;
+
+/// A search gives up if it has filled its memory so often and has read less than so many bytes for each state.
+const CLEARED: usize = 3;
+const READ: usize = 10;
 
 /// Parentheses within each other.
-const NEST_LIMIT: u32 = 100;
+pub(super) const NEST_LIMIT: u32 = 100;
+
+/// States of a compiled pattern that make a letter cost a step more: making a state of an automaton goes through all of
+/// them, and there may be one for each few letters.
+const STATES_OF_STEP: usize = 256;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PatternError {
@@ -31,23 +52,66 @@ pub(super) enum PatternError {
     Boundary,
 }
 
-type Caches = Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>>;
+type Caches<C> = Pool<C, Box<dyn Fn() -> C + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>>;
 
-/// Finds where the longest match ends that begins at some place.
+/// An automaton, with the memory of those who search with it.
 #[derive(Debug)]
-struct Longest {
-    automaton: DFA,
-    caches: Caches,
+struct Automaton {
+    dfa: dfa::DFA,
+    caches: Caches<dfa::Cache>,
+}
+
+impl Automaton {
+    fn new(text: &str, kind: MatchKind) -> Result<Self, PatternError> {
+        let mut builder = dfa::DFA::builder();
+        let built = builder.configure(config().match_kind(kind)).syntax(nesting()).thompson(size()).build(text);
+        let dfa = built.map_err(|error| PatternError::Syntax(error.to_string()))?;
+        let of = dfa.clone();
+        Ok(Self { dfa, caches: Pool::new(Box::new(move || of.create_cache())) })
+    }
+
+    /// Where the match ends that begins where the input does.
+    fn end(&self, input: &Input<'_>) -> Result<Option<usize>, OperatorError> {
+        let found = self.dfa.try_search_fwd(&mut self.caches.get(), input).map_err(|_| given_up())?;
+        Ok(found.map(|end| end.offset()))
+    }
+}
+
+fn config() -> dfa::Config {
+    dfa::Config::new()
+        .cache_capacity(CACHE_LIMIT)
+        .skip_cache_capacity_check(true)
+        .minimum_cache_clear_count(Some(CLEARED))
+        .minimum_bytes_per_state(Some(READ))
+}
+
+fn nesting() -> syntax::Config {
+    // Translation may put each part of a pattern in parentheses once.
+    syntax::Config::new().nest_limit(2 * NEST_LIMIT)
+}
+
+fn size() -> thompson::Config {
+    thompson::Config::new().nfa_size_limit(Some(COMPILED_LIMIT))
+}
+
+fn given_up() -> OperatorError {
+    OperatorError::Element("a pattern takes too many steps for a text".to_owned())
 }
 
 /// A compiled pattern.
 #[derive(Debug)]
 pub(super) struct Pattern {
     /// Finds where a match begins; where it ends, too, if the first match is the one that counts.
-    first: meta::Regex,
+    first: Arc<regex::Regex>,
+    caches: Caches<regex::Cache>,
     /// The pattern and nothing around it.
-    whole: meta::Regex,
-    longest: Option<Longest>,
+    whole: Automaton,
+    /// Finds where the longest match ends that begins at some place.
+    longest: Option<Automaton>,
+    /// Whether a search reads no further than a letter behind the match.
+    is_local: bool,
+    /// For a letter.
+    steps: usize,
 }
 
 impl Pattern {
@@ -55,182 +119,59 @@ impl Pattern {
         if text.len() > PATTERN_LIMIT {
             return Err(PatternError::Length(text.len()));
         }
-        let Translated { text, is_longest } = translate(text)?;
-        let compile = |text: &str| {
-            let config =
-                meta::Config::new().nfa_size_limit(Some(COMPILED_LIMIT)).onepass_size_limit(Some(COMPILED_LIMIT));
-            let mut builder = meta::Builder::new();
-            let regex = builder.configure(config).syntax(syntax::Config::new().nest_limit(2 * NEST_LIMIT)).build(text);
-            regex.map_err(|error| PatternError::Syntax(error.to_string()))
-        };
-        // These tell a pattern that becomes too large, before memory is spent on the next.
-        let (first, whole) = (compile(&text)?, compile(&format!("\\A(?:{text})\\z"))?);
-        let longest = if is_longest {
-            let config =
-                DFA::config().match_kind(MatchKind::All).cache_capacity(COMPILED_LIMIT).skip_cache_capacity_check(true);
-            let states = thompson::Config::new().nfa_size_limit(Some(COMPILED_LIMIT));
-            let automaton = DFA::builder().configure(config).thompson(states).build(&text);
-            let automaton = automaton.map_err(|error| PatternError::Syntax(error.to_string()))?;
-            let of = automaton.clone();
-            Some(Longest { automaton, caches: Pool::new(Box::new(move || of.create_cache())) })
-        } else {
-            None
-        };
-        Ok(Self { first, whole, longest })
+        let Translated { text, is_longest, is_local } = translate(text)?;
+        let built = regex::Regex::builder().dfa(config()).syntax(nesting()).thompson(size()).build(&text);
+        let first = built.map_err(|error| PatternError::Syntax(error.to_string()))?;
+        let first = Arc::new(first);
+        let of = Arc::clone(&first);
+        let longest = if is_longest { Some(Automaton::new(&text, MatchKind::All)?) } else { None };
+        Ok(Self {
+            steps: 1 + first.forward().get_nfa().states().len() / STATES_OF_STEP,
+            first,
+            caches: Pool::new(Box::new(move || of.create_cache())),
+            whole: Automaton::new(&format!("\\A(?:{text})\\z"), MatchKind::LeftmostFirst)?,
+            longest,
+            is_local,
+        })
     }
 
     /// Whether a text is a match from its first letter to its last.
-    pub fn matches_all(&self, text: &str) -> bool {
-        self.whole.is_match(text)
+    pub fn matches_all(&self, text: &str, budget: &mut Budget) -> Result<bool, OperatorError> {
+        budget.work(text.len().saturating_mul(self.steps))?;
+        Ok(self.whole.end(&Input::new(text))?.is_some())
     }
 
     /// The first match at a place or behind it: where it begins and ends.
-    pub fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
-        let found = self.first.find(Input::new(text).range(from..text.len()))?;
-        let Some(longest) = &self.longest else { return Some((found.start(), found.end())) };
-        let input = Input::new(text).range(found.start()..text.len()).anchored(Anchored::Yes);
-        let end = longest.automaton.try_search_fwd(&mut longest.caches.get(), &input).ok().flatten();
-        Some((found.start(), end.map_or(found.end(), |end| end.offset().max(found.end()))))
-    }
-}
-
-/// A pattern that means to Rust's engines what the original means.
-struct Translated {
-    text: String,
-    /// Whether the longest match counts, and it may be longer than the first.
-    is_longest: bool,
-}
-
-fn translate(text: &str) -> Result<Translated, PatternError> {
-    const WORD: &str = r"[\p{L}\p{N}_]";
-    match text {
-        r"(?u)\b\w+\b" => return Ok(Translated { text: format!("{WORD}+"), is_longest: false }),
-        r"(?u)\b\w\w+\b" => return Ok(Translated { text: format!("{WORD}{{2,}}"), is_longest: false }),
-        _ => {}
-    }
-    let parsed = ast::parse::ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(text);
-    let parsed =
-        parsed.map_err(|error| PatternError::Syntax(format!("at {}: {}", error.span().start.offset, error.kind())))?;
-    let rewrite = Rewrite { is_unicode: text.starts_with("(?u)"), replacements: Vec::new() };
-    let replacements = ast::visit(&parsed, rewrite)?;
-    let (mut made, mut from) = (String::with_capacity(text.len()), 0);
-    for (start, end, replacement) in replacements {
-        made.push_str(text.get(from..start).unwrap_or_default());
-        made.push_str(replacement);
-        from = end;
-    }
-    made.push_str(text.get(from..).unwrap_or_default());
-    // Python takes the first match. A class that repeats greedily matches as long as it can anyway.
-    let is_simple = match &parsed {
-        Ast::Repetition(repetition) => {
-            repetition.greedy && matches!(*repetition.ast, Ast::ClassBracketed(_) | Ast::ClassPerl(_) | Ast::Literal(_))
+    pub fn find(&self, text: &str, from: usize, budget: &mut Budget) -> Result<Option<(usize, usize)>, OperatorError> {
+        let rest = text.len().saturating_sub(from);
+        if !self.is_local {
+            // It may be read to the end for each match, and back.
+            budget.work(rest.saturating_mul(self.steps))?;
         }
-        Ast::ClassBracketed(_) | Ast::ClassPerl(_) | Ast::Literal(_) | Ast::Dot(_) => true,
-        _ => false,
-    };
-    Ok(Translated { text: made, is_longest: !text.starts_with("(?u)") && !is_simple })
-}
-
-/// Collects what is to be written otherwise: from, to, and what.
-struct Rewrite {
-    is_unicode: bool,
-    replacements: Vec<(usize, usize, &'static str)>,
-}
-
-impl Rewrite {
-    fn replace(&mut self, span: &ast::Span, replacement: &'static str) {
-        self.replacements.push((span.start.offset, span.end.offset, replacement));
-    }
-
-    fn perl(&mut self, class: &ast::ClassPerl) {
-        let replacement = match (&class.kind, class.negated, self.is_unicode) {
-            (ClassPerlKind::Digit, false, false) => "[0-9]",
-            (ClassPerlKind::Digit, true, false) => "[^0-9]",
-            (ClassPerlKind::Space, false, false) => r"[\t\n\x0c\r\x20]",
-            (ClassPerlKind::Space, true, false) => r"[^\t\n\x0c\r\x20]",
-            (ClassPerlKind::Word, false, false) => "[0-9A-Za-z_]",
-            (ClassPerlKind::Word, true, false) => "[^0-9A-Za-z_]",
-            (ClassPerlKind::Digit, false, true) => r"\p{Nd}",
-            (ClassPerlKind::Digit, true, true) => r"\P{Nd}",
-            (ClassPerlKind::Space, false, true) => r"[\p{White_Space}\x1c-\x1f]",
-            (ClassPerlKind::Space, true, true) => r"[^\p{White_Space}\x1c-\x1f]",
-            (ClassPerlKind::Word, false, true) => r"[\p{L}\p{N}_]",
-            (ClassPerlKind::Word, true, true) => r"[^\p{L}\p{N}_]",
-        };
-        self.replace(&class.span, replacement);
-    }
-
-    fn flags(&self, flags: &ast::Flags) -> Result<(), PatternError> {
-        for item in &flags.items {
-            match item.kind {
-                FlagsItemKind::Flag(ast::Flag::Unicode) if !self.is_unicode => {
-                    return Err(PatternError::Unknown("flag u, and Python takes it at the beginning alone"));
-                }
-                FlagsItemKind::Flag(ast::Flag::IgnoreWhitespace) => return Err(PatternError::Unknown("flag x")),
-                FlagsItemKind::Flag(ast::Flag::CRLF) => return Err(PatternError::Unknown("flag R")),
-                _ => {}
-            }
+        let input = Input::new(text).range(from..);
+        let found = self.first.try_search(&mut self.caches.get(), &input).map_err(|_| given_up())?;
+        if self.is_local {
+            let read = found.map_or(rest, |found| found.end().saturating_sub(from));
+            budget.work(read.saturating_mul(self.steps))?;
         }
-        Ok(())
-    }
-}
-
-impl Visitor for Rewrite {
-    type Output = Vec<(usize, usize, &'static str)>;
-    type Err = PatternError;
-
-    fn finish(self) -> Result<Self::Output, PatternError> {
-        Ok(self.replacements)
-    }
-
-    fn visit_pre(&mut self, ast: &Ast) -> Result<(), PatternError> {
-        match ast {
-            Ast::ClassPerl(class) => self.perl(class),
-            Ast::Flags(set) => return self.flags(&set.flags),
-            Ast::Group(group) => {
-                if let ast::GroupKind::NonCapturing(flags) = &group.kind {
-                    return self.flags(flags);
-                }
-            }
-            Ast::Assertion(assertion) => match assertion.kind {
-                ast::AssertionKind::WordBoundary | ast::AssertionKind::NotWordBoundary if self.is_unicode => {
-                    return Err(PatternError::Boundary);
-                }
-                ast::AssertionKind::WordBoundary => self.replace(&assertion.span, r"(?-u:\b)"),
-                ast::AssertionKind::NotWordBoundary => self.replace(&assertion.span, r"(?-u:\B)"),
-                ast::AssertionKind::StartLine
-                | ast::AssertionKind::EndLine
-                | ast::AssertionKind::StartText
-                | ast::AssertionKind::EndText => {}
-                _ => return Err(PatternError::Unknown("boundaries of the beginning or end of words")),
-            },
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), PatternError> {
-        match item {
-            ClassSetItem::Perl(class) => self.perl(class),
-            ClassSetItem::Bracketed(_) => return Err(PatternError::Unknown("classes within classes")),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn visit_class_set_binary_op_pre(&mut self, _operation: &ast::ClassSetBinaryOp) -> Result<(), PatternError> {
-        Err(PatternError::Unknown("operations of classes"))
+        let Some(found) = found else { return Ok(None) };
+        let Some(longest) = &self.longest else { return Ok(Some((found.start(), found.end()))) };
+        let end = longest.end(&Input::new(text).range(found.start()..).anchored(Anchored::Yes))?;
+        Ok(Some((found.start(), end.map_or(found.end(), |end| end.max(found.end())))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     fn tokens(pattern: &str, text: &str) -> Vec<String> {
         let pattern = Pattern::new(pattern).unwrap();
         let (mut found, mut from) = (Vec::new(), 0);
-        while let Some((start, end)) = pattern.find(text, from).filter(|(start, end)| start < end) {
+        let mut budget = Budget::default();
+        while let Some((start, end)) = pattern.find(text, from, &mut budget).unwrap().filter(|(start, end)| start < end)
+        {
             found.push(text[start..end].to_owned());
             from = end;
         }
@@ -259,8 +200,9 @@ mod tests {
     #[test]
     fn a_whole_text_matches_whatever_comes_first() {
         let pattern = Pattern::new("a|ab").unwrap();
-        assert!(pattern.matches_all("ab") && !pattern.matches_all("abc") && !pattern.matches_all("xa"));
-        assert!(!Pattern::new("a$").unwrap().matches_all("a\n"));
+        let matches = |pattern: &Pattern, text: &str| pattern.matches_all(text, &mut Budget::default()).unwrap();
+        assert!(matches(&pattern, "ab") && !matches(&pattern, "abc") && !matches(&pattern, "xa"));
+        assert!(!matches(&Pattern::new("a$").unwrap(), "a\n"));
     }
 
     #[test]
@@ -272,7 +214,55 @@ mod tests {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
         assert!(Pattern::new(&"a".repeat(PATTERN_LIMIT + 1)).is_err());
-        assert!(Pattern::new(r"(\pL{1000}){1000}").is_err());
         assert!(Pattern::new(&format!("{}a{}", "(".repeat(200), ")".repeat(200))).is_err());
+    }
+
+    #[test]
+    fn patterns_that_become_too_large_are_refused() {
+        for pattern in [
+            r"(\pL{1000}){1000}",
+            "a{1000}{1000}",
+            "(((a{1000}){1000}){1000}){1000}|b",
+            "(?i)(?:[[:alpha:]]{999}){999}",
+            &"(?:a?){1000}".repeat(1000),
+            &r"\pL|".repeat(4000),
+        ] {
+            assert!(Pattern::new(pattern).is_err(), "{pattern}");
+        }
+        // Nothing, however often, is nothing.
+        assert!(Pattern::new("((((){1000}){1000}){1000}){1000}").is_ok());
+    }
+
+    #[test]
+    fn searches_are_held_to_the_budget() {
+        // Each match is found after a look at all of the text.
+        let (pattern, text) = (Pattern::new("(a|b)*c|a").unwrap(), "a".repeat(100_000));
+        let mut budget = Budget::new(Limits { work: 1_000_000, ..Limits::default() });
+        let ends = (0..text.len()).map(|from| pattern.find(&text, from, &mut budget));
+        let found = ends.take_while(Result::is_ok).count();
+        assert!((9..=10).contains(&found), "{found}");
+        // A word is read once.
+        let (pattern, text) = (Pattern::new("[a-z]+").unwrap(), "ab ".repeat(100_000));
+        let (mut budget, mut from) = (Budget::new(Limits { work: 1_000_000, ..Limits::default() }), 0);
+        while let Some((_, end)) = pattern.find(&text, from, &mut budget).unwrap() {
+            from = end;
+        }
+        assert_eq!(from, text.len() - 1);
+    }
+
+    #[test]
+    fn a_pattern_that_needs_a_state_for_each_letter_gives_up() {
+        let pattern = Pattern::new("[ab]*a[ab]{4000}c").unwrap();
+        let mut state = 1_u32;
+        let text: String = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            if state.is_multiple_of(2) { 'a' } else { 'b' }
+        })
+        .take(1 << 20)
+        .collect();
+        let problem = pattern.matches_all(&text, &mut Budget::default()).unwrap_err();
+        assert_eq!(problem.to_string(), "a pattern takes too many steps for a text");
     }
 }

@@ -102,7 +102,8 @@ impl Kernel for Match {
         let shape = *inputs.tensor(0)?.shape();
         budget.tensor(&shape, DataType::Bool)?;
         budget.work(inputs.tensor(0)?.data().bytes())?;
-        one(Tensor::made(shape, texts.iter().map(|text| self.pattern.matches_all(text)).collect()))
+        let answers = texts.iter().map(|text| self.pattern.matches_all(text, budget)).collect::<Result<Vec<_>, _>>()?;
+        one(Tensor::made(shape, answers))
     }
 }
 

@@ -58,7 +58,9 @@ pub(super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, BuildError> {
                 return Err(BuildError::Count { what: "separators", expected, got: separators.len() });
             }
             let patterns = separators.iter().map(|text| pattern("separators", text)).collect::<Result<Vec<_>, _>>()?;
-            if let Some((_, text)) = patterns.iter().zip(separators).find(|(pattern, _)| pattern.matches_all("")) {
+            let mut budget = Budget::default();
+            let mut is_nothing = |pattern: &Pattern| pattern.matches_all("", &mut budget).unwrap_or(true);
+            if let Some((_, text)) = patterns.iter().zip(separators).find(|(pattern, _)| is_nothing(pattern)) {
                 return Err(BuildError::attribute("separators", format!("'{text}' separates nothing")));
             }
             Tokens::Between(patterns)
@@ -77,26 +79,34 @@ impl Tokenizer {
         token.chars().take(self.shortest).count() == self.shortest
     }
 
-    fn of<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    fn of<'a>(&self, text: &'a str, budget: &mut Budget) -> Result<Vec<&'a str>, OperatorError> {
         let mut tokens = match &self.tokens {
             Tokens::Letters => {
                 let starts = text.char_indices().map(|(at, letter)| (at, at + letter.len_utf8()));
                 starts.filter_map(|(start, end)| text.get(start..end)).collect()
             }
-            Tokens::Between(patterns) => patterns
-                .iter()
-                .fold(vec![text], |parts, pattern| parts.into_iter().flat_map(|part| between(part, pattern)).collect()),
-            Tokens::Matches(pattern) => matches(text, pattern),
+            Tokens::Between(patterns) => {
+                let mut parts = vec![text];
+                for pattern in patterns {
+                    let mut made = Vec::with_capacity(parts.len());
+                    for part in parts {
+                        between(part, pattern, budget, &mut made)?;
+                    }
+                    parts = made;
+                }
+                parts
+            }
+            Tokens::Matches(pattern) => matches(text, pattern, budget)?,
         };
         tokens.retain(|token| self.is_long_enough(token));
-        tokens
+        Ok(tokens)
     }
 }
 
 /// Matches of at least one letter.
-fn matches<'a>(text: &'a str, pattern: &Pattern) -> Vec<&'a str> {
+fn matches<'a>(text: &'a str, pattern: &Pattern, budget: &mut Budget) -> Result<Vec<&'a str>, OperatorError> {
     let (mut found, mut from) = (Vec::new(), 0);
-    while let Some((start, end)) = pattern.find(text, from) {
+    while let Some((start, end)) = pattern.find(text, from, budget)? {
         found.extend(text.get(start..end).filter(|token| !token.is_empty()));
         from = if start < end {
             end
@@ -110,17 +120,22 @@ fn matches<'a>(text: &'a str, pattern: &Pattern) -> Vec<&'a str> {
             break;
         }
     }
-    found
+    Ok(found)
 }
 
-fn between<'a>(text: &'a str, separator: &Pattern) -> Vec<&'a str> {
-    let (mut parts, mut from) = (Vec::new(), 0);
-    while let Some((start, end)) = separator.find(text, from).filter(|(start, end)| start < end) {
+fn between<'a>(
+    text: &'a str,
+    separator: &Pattern,
+    budget: &mut Budget,
+    parts: &mut Vec<&'a str>,
+) -> Result<(), OperatorError> {
+    let mut from = 0;
+    while let Some((start, end)) = separator.find(text, from, budget)?.filter(|(start, end)| start < end) {
         parts.extend(text.get(from..start));
         from = end;
     }
     parts.extend(text.get(from..));
-    parts
+    Ok(())
 }
 
 impl Kernel for Tokenizer {
@@ -137,7 +152,10 @@ impl Kernel for Tokenizer {
         let passes = if let Tokens::Between(patterns) = &self.tokens { patterns.len() } else { 1 };
         budget.work(tensor.data().bytes().saturating_mul(passes))?;
         budget.bytes(tensor.data().bytes().saturating_mul(size_of::<&str>()))?;
-        let mut rows: Vec<Cow<'_, [&str]>> = texts.iter().map(|text| Cow::Owned(self.of(text))).collect();
+        let mut rows: Vec<Cow<'_, [&str]>> = Vec::with_capacity(texts.len());
+        for text in texts {
+            rows.push(Cow::Owned(self.of(text, budget)?));
+        }
         let most = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let width = if most > 0 && self.is_marked { most + 2 } else { most };
         if most > 0 && self.is_marked {

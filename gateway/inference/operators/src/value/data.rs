@@ -80,6 +80,15 @@ impl DataType {
         matches!(self, Self::Float16 | Self::Bfloat16 | Self::Float32 | Self::Float64)
     }
 
+    pub fn is_integer(self) -> bool {
+        self.is_number() && !self.is_float()
+    }
+
+    /// Whether it is neither of truth values nor of texts.
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Bool | Self::String)
+    }
+
     /// Name in the Open Inference Protocol, and in messages.
     pub fn label(self) -> &'static str {
         match self {
@@ -186,6 +195,15 @@ macro_rules! pair {
             $elements, $others => $body,
             _ => $unlike
         )
+    };
+    // Types that others can be computed by way of, see `common`.
+    ($one:expr, $other:expr, common, $elements:ident, $others:ident => $body:expr, _ => $unlike:expr) => {
+        $crate::value::pair!(
+            $one, $other, [Int32, Int64, Uint64, Float32, Float64], $elements, $others => $body, _ => $unlike
+        )
+    };
+    ($one:expr, $other:expr, common integer, $elements:ident, $others:ident => $body:expr, _ => $unlike:expr) => {
+        $crate::value::pair!($one, $other, [Int32, Int64, Uint64], $elements, $others => $body, _ => $unlike)
     };
     ($one:expr, $other:expr, number, $elements:ident, $others:ident => $body:expr, _ => $unlike:expr) => {
         $crate::value::pair!(

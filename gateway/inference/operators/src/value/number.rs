@@ -115,7 +115,10 @@ pub(crate) trait Integer: Number {
 }
 
 /// Numbers with fractions.
-pub(crate) trait Float: Number<Wide = f64> {}
+pub(crate) trait Float: Number<Wide = f64> {
+    /// Whether it is no wider than 32 bits, so that products are exact in 64.
+    const IS_SHORT: bool = size_of::<Self>() <= size_of::<f32>();
+}
 
 macro_rules! integers {
     ($($type:ty),*) => {$(

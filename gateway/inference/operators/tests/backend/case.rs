@@ -1,10 +1,10 @@
-//! A case, as `onnx_cases.py` writes it.
+//! A case, as `cases.py` and `answers.py` write it.
 
 use std::collections::BTreeMap;
 
 use half::{bf16, f16};
 use serde::Deserialize;
-use witgate_operators::{Attribute, Attributes, Data, GraphSpec, Node, Shape, Tensor, Value};
+use witgate_operators::{Attribute, Attributes, Data, GraphSpec, Keys, Map, Node, Shape, Tensor, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -17,7 +17,9 @@ pub enum Outcome {
 pub struct Case {
     pub name: String,
     /// `domain.operator` of each node.
+    #[serde(default)]
     pub operators: Vec<String>,
+    #[serde(default)]
     pub rtol: f64,
     pub unsupported: Option<String>,
     graph: Option<GraphJson>,
@@ -29,6 +31,8 @@ pub struct Case {
 pub struct Set {
     inputs: Vec<ValueJson>,
     outputs: Vec<ValueJson>,
+    /// What answers may differ by, where it is not the same for all.
+    pub rtol: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,11 +46,14 @@ struct GraphJson {
 
 #[derive(Debug, Deserialize)]
 struct NodeJson {
+    #[serde(default)]
     name: String,
+    #[serde(default)]
     domain: String,
     op_type: String,
     inputs: Vec<String>,
     outputs: Vec<String>,
+    #[serde(default)]
     attributes: BTreeMap<String, AttributeJson>,
 }
 
@@ -56,6 +63,7 @@ enum ValueJson {
     Absent(serde::de::IgnoredAny),
     Tensor(TensorJson),
     Sequence(Vec<ValueJson>),
+    Map(TensorJson, TensorJson),
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,7 +94,7 @@ enum AttributeJson {
     Graph(Box<GraphJson>),
 }
 
-fn bytes(hexadecimal: &str) -> Vec<u8> {
+pub fn bytes(hexadecimal: &str) -> Vec<u8> {
     let digits = hexadecimal.as_bytes();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
@@ -125,12 +133,22 @@ impl TensorJson {
     }
 }
 
+fn map(keys: &TensorJson, values: &TensorJson) -> Map {
+    let keys = match keys.tensor().data() {
+        Data::Int64(keys) => Keys::Int64(keys.as_slice().into()),
+        Data::String(keys) => Keys::String(keys.as_slice().into()),
+        other => panic!("{other:?} are no keys"),
+    };
+    Map::new(keys, values.tensor().data().clone()).unwrap()
+}
+
 impl ValueJson {
     fn value(&self) -> Value {
         match self {
             Self::Absent(_) => Value::Absent,
             Self::Tensor(tensor) => Value::Tensor(tensor.tensor()),
             Self::Sequence(values) => Value::Sequence(values.iter().map(Self::value).collect()),
+            Self::Map(keys, values) => Value::Map(map(keys, values)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether an answer is the one that is expected.
 
 use half::{bf16, f16};
-use witgate_operators::{Data, Tensor, Value};
+use witgate_operators::{Data, Keys, Map, Tensor, Value};
 
 /// What answers may differ by, whatever most cases allow, relative to the magnitude.
 pub const CLOSE: f64 = 1e-5;
@@ -56,6 +56,28 @@ fn tensors(answer: &Tensor, expected: &Tensor, rtol: f64) -> Result<(), String> 
     }
 }
 
+/// Maps have no order.
+fn maps(answer: &Map, expected: &Map, rtol: f64) -> Result<(), String> {
+    let sorted = |map: &Map| {
+        let mut places: Vec<usize> = (0..map.keys().len()).collect();
+        match map.keys() {
+            Keys::Int64(keys) => places.sort_by_key(|at| keys[*at]),
+            Keys::String(keys) => places.sort_by_key(|at| keys[*at].clone()),
+        }
+        let keys = match map.keys() {
+            Keys::Int64(keys) => places.iter().map(|at| keys[*at].to_string()).collect::<Vec<_>>(),
+            Keys::String(keys) => places.iter().map(|at| keys[*at].clone()).collect(),
+        };
+        let Data::Float32(values) = map.values() else { panic!("{:?} are no scores", map.values()) };
+        (keys, Tensor::vector(Data::Float32(places.iter().map(|at| values[*at]).collect())))
+    };
+    let ((keys, values), (expected_keys, expected_values)) = (sorted(answer), sorted(expected));
+    if keys != expected_keys {
+        return Err(format!("keys {expected_keys:?} are expected, and not {keys:?}"));
+    }
+    tensors(&values, &expected_values, rtol)
+}
+
 /// What differs, if something does.
 pub fn values(answer: &Value, expected: &Value, rtol: f64) -> Result<(), String> {
     match (answer, expected) {
@@ -63,6 +85,7 @@ pub fn values(answer: &Value, expected: &Value, rtol: f64) -> Result<(), String>
         (Value::Sequence(answers), Value::Sequence(expected)) if answers.len() == expected.len() => {
             answers.iter().zip(expected).try_for_each(|(answer, expected)| values(answer, expected, rtol))
         }
+        (Value::Map(answer), Value::Map(expected)) => maps(answer, expected, rtol),
         (answer, expected) if answer == expected => Ok(()),
         (answer, expected) => Err(format!("{expected} is expected, and not {answer}")),
     }

@@ -1,8 +1,9 @@
 """Writes the backend cases of the package `onnx` in a form that needs no protocol buffers: cases.py FILE.
 
-A line of JSON for each case: a graph, and inputs with the outputs that ONNX expects. A case that has something which the
-crate has no form for (functions, floats of 8 bits and less, integers of 4 bits and less) says so under `unsupported`. Elements are the bytes
-of their little-endian numbers in hexadecimal, strings are lists.
+A line of JSON for each case: a graph, and inputs with the outputs that ONNX expects; under `model` the file that the graph was
+in. A case that has something which the crate has no form for (functions, floats of 8 bits and less, integers of 4 bits and less)
+says so under `unsupported`, and has the graph or the values that there is no form for not. Elements are the bytes of their
+little-endian numbers in hexadecimal, strings are lists.
 """
 
 import json
@@ -105,6 +106,12 @@ def value(given, kind):
         if declared == TensorProto.BFLOAT16:
             given = given.view(np.uint16)
         return array(given, declared)
+    if which == "map_type":
+        keys = array(np.array(list(given.keys()), dtype=object if kind.map_type.key_type == TensorProto.STRING else None),
+                     kind.map_type.key_type)
+        of_value = kind.map_type.value_type.tensor_type.elem_type
+        numpy_type = helper.tensor_dtype_to_np_dtype(of_value)
+        return {"map": [keys["tensor"], array(np.array(list(given.values()), dtype=numpy_type), of_value)["tensor"]]}
     raise Unsupported(f"values of {which}")
 
 
@@ -159,10 +166,9 @@ def operators(model):
 
 
 def line(name, model, sets, rtol):
-    case = {"name": name, "operators": operators(model), "rtol": rtol}
+    case = {"name": name, "operators": operators(model), "rtol": rtol, "model": model.SerializeToString().hex()}
     try:
         given = [item for item in model.graph.input if item.name not in {i.name for i in model.graph.initializer}]
-        case["graph"] = whole(model)
         case["sets"] = [
             {
                 "inputs": [value(item, info.type) for item, info in zip(inputs, given, strict=True)],
@@ -170,8 +176,9 @@ def line(name, model, sets, rtol):
             }
             for inputs, outputs in sets
         ]
+        case["graph"] = whole(model)
     except Unsupported as reason:
-        case = {"name": name, "operators": operators(model), "rtol": rtol, "unsupported": str(reason)}
+        case["unsupported"] = str(reason)
     return case
 
 

@@ -44,8 +44,6 @@ struct SvmClassifier {
     transform: PostTransform,
     /// Of the rows.
     width: usize,
-    /// All weights are at least 0: then runtimes tell the second of two classes.
-    is_second_told: bool,
 }
 
 fn list(reader: &Reader<'_>, name: &str) -> Result<Vec<f64>, BuildError> {
@@ -75,7 +73,11 @@ pub(in super::super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, Buil
     if weights.is_empty() {
         return Err(BuildError::attribute("coefficients", "is required"));
     }
-    let is_second_told = classes == 2 && a.is_empty() && weights.iter().all(|weight| *weight >= 0.0);
+    if classes == 2 && setup.wants(0) && a.is_empty() && weights.iter().all(|weight| *weight >= 0.0) {
+        // The reference tells the second class always, ONNX Runtime that of the vote.
+        let problem = "expected weights of both signs: runtimes differ in the label otherwise";
+        return Err(BuildError::attribute("coefficients", problem));
+    }
     if counts.iter().all(|count| *count == 0) {
         let offset = *rho.first().ok_or_else(|| BuildError::attribute("rho", "is required"))?;
         if weights.len() % classes != 0 {
@@ -88,7 +90,7 @@ pub(in super::super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, Buil
         }
         let width = weights.len() / classes;
         let machine = Machine::Linear { weights, offset };
-        return ready(SvmClassifier { machine, labels, transform, width, is_second_told: false });
+        return ready(SvmClassifier { machine, labels, transform, width });
     }
     expect("vectors_per_class", counts.len(), classes)?;
     let mut ranges = Vec::with_capacity(classes);
@@ -103,7 +105,7 @@ pub(in super::super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, Buil
     let pairs = classes * (classes - 1) / 2;
     expect("coefficients", weights.len(), total.saturating_mul(classes - 1))?;
     expect("rho", rho.len(), pairs)?;
-    if vectors.len() % total != 0 || vectors.is_empty() {
+    if !vectors.len().is_multiple_of(total) || vectors.is_empty() {
         return Err(BuildError::attribute("support_vectors", format!("expected a multiple of {total} numbers")));
     }
     let width = vectors.len() / total;
@@ -121,7 +123,7 @@ pub(in super::super) fn build(setup: &Setup<'_>) -> Result<Box<dyn Kernel>, Buil
         return Err(BuildError::attribute("post_transform", problem));
     }
     let machine = Machine::Pairs(Pairs { function, vectors, ranges, weights, offsets: rho, platt });
-    ready(SvmClassifier { machine, labels, transform, width, is_second_told })
+    ready(SvmClassifier { machine, labels, transform, width })
 }
 
 impl Pairs {
@@ -157,7 +159,7 @@ impl Pairs {
 impl SvmClassifier {
     /// The class of a row; its scores are left in the first of the two.
     fn classify(&self, row: &[f64], scores: &mut Vec<f64>, votes: &mut Vec<f64>) -> usize {
-        let mut class = match &self.machine {
+        let class = match &self.machine {
             Machine::Linear { weights, offset } => {
                 scores.clear();
                 scores.extend(weights.chunks_exact(self.width.max(1)).map(|weights| dot(row, weights) + offset));
@@ -168,19 +170,18 @@ impl SvmClassifier {
                 first_largest(votes)
             }
         };
-        // One of the two has a vote.
-        if self.is_second_told {
-            class = 1;
-        }
         if let Machine::Pairs(Pairs { platt: Some((a, b)), .. }) = &self.machine {
             *scores = couple(self.labels.len(), scores, a, b);
         }
         if let [score] = **scores {
-            // Of a single score, each class has its side.
-            *scores = match self.transform {
-                PostTransform::Logistic => vec![special::sigmoid(score), special::sigmoid(-score)],
-                _ => vec![score, -score],
+            // A single score is above zero for the first class, and yet is the second's: the reference and ONNX Runtime agree
+            // on that, and the text is silent.
+            let sides = match self.transform {
+                PostTransform::Logistic => [special::sigmoid(-score), special::sigmoid(score)],
+                _ => [-score, score],
             };
+            scores.clear();
+            scores.extend(sides);
         } else {
             self.transform.apply(scores);
         }

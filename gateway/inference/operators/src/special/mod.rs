@@ -2,21 +2,15 @@
 //!
 //! All are computed in 64 bits. What has no answer of its own gives NaN, and NaN gives NaN.
 
+mod exponential;
+
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, PI, SQRT_2};
 
-/// 1 / (1 + e^-x), of no exponential that could overflow.
-pub(crate) fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let exponential = x.exp();
-        exponential / (1.0 + exponential)
-    }
-}
+pub(crate) use exponential::{exp, for_each, sigmoid, tanh};
 
 /// ln(1 + e^x).
 pub(crate) fn softplus(x: f64) -> f64 {
-    if x.is_nan() { x } else { x.max(0.0) + (-x.abs()).exp().ln_1p() }
+    if x.is_nan() { x } else { x.max(0.0) + exp(-x.abs()).ln_1p() }
 }
 
 /// x times the normal distribution's share below x. By way of the complement, so that no digits are lost far below zero.
@@ -25,13 +19,14 @@ pub(crate) fn gelu(x: f64) -> f64 {
 }
 
 /// The approximation of [`gelu`] by a hyperbolic tangent, which is a sigmoid of twice its argument.
+#[inline(always)]
 pub(crate) fn gelu_tanh(x: f64) -> f64 {
     let argument = FRAC_2_PI.sqrt() * (x + 0.044_715 * x * x * x);
     if x == f64::NEG_INFINITY { -0.0 } else { x * sigmoid(2.0 * argument) }
 }
 
 pub(crate) fn mish(x: f64) -> f64 {
-    if x == f64::NEG_INFINITY { -0.0 } else { x * softplus(x).tanh() }
+    if x == f64::NEG_INFINITY { -0.0 } else { x * tanh(softplus(x)) }
 }
 
 /// -1, 0 or 1.
@@ -68,12 +63,9 @@ pub(crate) fn largest(numbers: impl Iterator<Item = f64>) -> f64 {
 /// Makes shares of numbers, by their exponentials.
 pub(crate) fn softmax(numbers: &mut [f64]) {
     let largest = largest(numbers.iter().copied());
-    let mut sum = 0.0;
-    for number in numbers.iter_mut() {
-        *number = (*number - largest).exp();
-        sum += *number;
-    }
-    numbers.iter_mut().for_each(|number| *number /= sum);
+    for_each(numbers, |number| exp(number - largest));
+    let sum = numbers.iter().fold(0.0, |sum, number| sum + number);
+    for_each(numbers, |number| number / sum);
 }
 
 /// ln of the sum of exponentials, without the exponentials of large numbers.
@@ -82,7 +74,7 @@ pub(crate) fn log_sum_exp(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
     if largest.is_infinite() || largest.is_nan() {
         return largest;
     }
-    largest + numbers.map(|number| (number - largest).exp()).sum::<f64>().ln()
+    largest + numbers.map(|number| exp(number - largest)).sum::<f64>().ln()
 }
 
 #[cfg(test)]
