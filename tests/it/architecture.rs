@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, and the rooms that each may know.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
+    ("witgate-code-cache", &[]),
     ("witgate-http", &[]),
     ("witgate-config", &["witgate-http"]),
     ("witgate-route", &["witgate-http"]),
@@ -16,14 +17,18 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("witgate-trees", &[]),
     ("witgate-native", &["witgate-trees"]),
     ("witgate-operators", &[]),
-    ("witgate-inference", &["witgate-native", "witgate-operators", "witgate-stage", "witgate-trees"]),
-    ("witgate-plugin-host", &["witgate-stage"]),
+    (
+        "witgate-inference",
+        &["witgate-code-cache", "witgate-native", "witgate-operators", "witgate-stage", "witgate-trees"],
+    ),
+    ("witgate-plugin-host", &["witgate-code-cache", "witgate-stage"]),
     ("witgate-script", &["witgate-stage"]),
     ("witgate-authoring", &["witgate-config", "witgate-script", "witgate-stage", "witgate-plugin-host"]),
     (
         "witgate-server",
         &[
             "witgate-authoring",
+            "witgate-code-cache",
             "witgate-config",
             "witgate-http",
             "witgate-inference",

@@ -30,18 +30,25 @@ fn access_records_can_go_to_a_file() {
 }
 
 #[test]
-fn compiled_plugins_are_kept_where_the_configuration_says() {
+fn compiled_plugins_and_trees_are_kept_where_the_configuration_says() {
     let upstream = Upstream::saying("ok");
+    let model = witgate_tests::examples::root().join("tests/models/exporters/forest.onnx");
     let config = format!(
         "[[listeners]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[runtime]\nplugin_cache = \"cache\"\n\
-         {}[plugins.p]\npath = \"{}\"\n[[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"p\" }}]\n",
+         {}[plugins.p]\npath = \"{}\"\n[models.m]\npath = \"{}\"\n\
+         [[routes]]\nname = \"all\"\nupstream = \"u\"\nstages = [{{ plugin = \"p\" }}]\n",
         upstream.config("u"),
-        guest("empty").display()
+        guest("empty").display(),
+        model.display()
     );
     let gateway = Gateway::with(&config);
     let cache = gateway.site().path("cache");
-    assert_eq!(std::fs::metadata(&cache).expect("there").permissions().mode() & 0o777, 0o700);
-    assert!(std::fs::read_dir(&cache).expect("readable").count() > 0);
+    for folder in [cache.clone(), cache.join("models")] {
+        assert_eq!(std::fs::metadata(&folder).expect("there").permissions().mode() & 0o777, 0o700);
+        let is_code = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "code");
+        let entries = std::fs::read_dir(&folder).expect("readable").map(|entry| entry.expect("an entry"));
+        assert_eq!(entries.filter(is_code).count(), 1, "{}", folder.display());
+    }
 }
 
 #[test]

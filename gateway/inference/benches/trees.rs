@@ -23,7 +23,7 @@ fn benches(criterion: &mut Criterion) {
     for path in models.split_whitespace().map(Path::new) {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let metadata = Metadata::read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_secs(600) };
+        let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_secs(600), code: None };
         let output = metadata.signature.outputs.iter().position(|info| info.data_type.is_float()).expect("a score");
         let [input] = metadata.signature.inputs.as_slice() else { panic!("one input is expected") };
         let Some([_, Dimension::Fixed(width)]) = input.shape.as_deref() else { panic!("rows are expected") };

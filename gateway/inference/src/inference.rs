@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use witgate_code_cache::CodeCache;
 
 use crate::backend::Native;
 use crate::catalogue::Catalogue;
@@ -23,6 +24,8 @@ pub struct Inference {
     executor: Executor,
     /// Threads that may run models inline.
     askers: usize,
+    /// Where machine code of models is kept between runs.
+    code: Option<Arc<CodeCache>>,
     /// By [`Identity`].
     models: Mutex<HashMap<Identity, Weak<Model>>>,
     stats: Mutex<BTreeMap<String, Weak<ModelStats>>>,
@@ -50,10 +53,21 @@ pub struct ModelSpec<'m> {
 impl Inference {
     /// `askers`: threads that ask for runs, each of which can run small models itself.
     pub fn new(backend: Arc<dyn Backend>, executor: Executor, askers: usize) -> Arc<Self> {
+        Self::keeping(backend, executor, askers, None)
+    }
+
+    /// As [`new`](Self::new). `code`: where machine code of models is kept between runs.
+    pub fn keeping(
+        backend: Arc<dyn Backend>,
+        executor: Executor,
+        askers: usize,
+        code: Option<Arc<CodeCache>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             backend,
             executor,
             askers,
+            code,
             models: Mutex::default(),
             stats: Mutex::default(),
             loaded: ArcSwap::default(),
@@ -76,8 +90,11 @@ impl Inference {
             None => {
                 let begun = Instant::now();
                 let metadata = Arc::new(Metadata::read(bytes)?);
-                let session_options =
-                    SessionOptions { intra_op_threads: options.intra_op_threads, load_timeout: options.load_timeout };
+                let session_options = SessionOptions {
+                    intra_op_threads: options.intra_op_threads,
+                    load_timeout: options.load_timeout,
+                    code: self.code.clone(),
+                };
                 let backend: &dyn Backend = if metadata.native.is_some() { &Native } else { self.backend.as_ref() };
                 let graph = backend.load(bytes, &metadata, &session_options)?;
                 meet_samples(&metadata, &graph)?;

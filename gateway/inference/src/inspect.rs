@@ -48,7 +48,7 @@ pub fn inspect(path: &Path, library: Option<&Path>, sizes: &[(String, usize)]) -
     let model = std::fs::read(path)
         .map_err(|error| LoadError::new(format!("cannot read the file: {error}"), "give the path of an .onnx file"))?;
     let metadata = Metadata::read(&model)?;
-    let options = SessionOptions { intra_op_threads: 1, load_timeout: LOAD_TIMEOUT };
+    let options = SessionOptions { intra_op_threads: 1, load_timeout: LOAD_TIMEOUT, code: None };
     let tried = |backend: &dyn Backend| -> Result<Loaded, LoadError> {
         let begun = Instant::now();
         let mut session = backend.load(&model, &metadata, &options)?.session()?;

@@ -37,7 +37,9 @@ impl Layout {
             }
         }
         if inputs.len() == spec.inputs.len() {
-            return by_place(spec).map(Self);
+            let places = by_place(spec)?;
+            named_alike(spec)?;
+            return Ok(Self(places));
         }
         if inputs.len() > 1 && inputs.iter().all(is_column) { by_name(spec).map(Self) } else { Err(wrong_count(spec)) }
     }
@@ -135,6 +137,34 @@ fn by_place(spec: &StageSpec) -> Result<Vec<Place>, StageMistake> {
         Ok(place)
     };
     spec.inputs.iter().zip(&version.metadata.signature.inputs).map(place).collect()
+}
+
+/// Holds the columns that a file of a library names to the features. A team may have names of its own; but where one of them is
+/// a feature's, all are meant to be, and each has to be at its place.
+fn named_alike(spec: &StageSpec) -> Result<(), StageMistake> {
+    let native = spec.version.metadata.native.as_ref();
+    let Some(columns) = native.and_then(|native| native.names.as_ref()) else { return Ok(()) };
+    let numbers: Vec<&str> = spec.inputs.iter().flat_map(|features| features.names()).map(String::as_str).collect();
+    let columns: Vec<String> = columns.iter().map(|column| plain(column)).collect();
+    let places: HashMap<&str, usize> = numbers.iter().enumerate().map(|(at, number)| (*number, at)).collect();
+    if !columns.iter().any(|column| places.contains_key(column.as_str())) {
+        return Ok(());
+    }
+    let mut pairs = columns.iter().zip(&numbers).enumerate();
+    let Some((at, (column, number))) = pairs.find(|(_, (column, number))| column != *number) else { return Ok(()) };
+    let place = match places.get(column.as_str()) {
+        Some(place) => format!("which is the number {place} of the features"),
+        None => "which none of the features is called".to_owned(),
+    };
+    Err(StageMistake {
+        message: format!(
+            "column {at} of model `{}`, counted from 0, is `{column}`, {place}; they have `{number}` there",
+            spec.version.name
+        ),
+        help: "give the features in the order of the columns that the model was trained on, as `features.names()` of \
+               witgate_features gives them; or train it on columns that have no names of features"
+            .to_owned(),
+    })
 }
 
 /// An input for each number, by its name: exporters make them of the columns of a table.

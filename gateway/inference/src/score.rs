@@ -43,7 +43,9 @@ impl FromStr for Wanted {
             (None, None) => (text, None),
         };
         let is_empty = output.is_empty() || matches!(&element, Some(Element::Class(class)) if class.is_empty());
-        if is_empty { Err(()) } else { Ok(Self { output: output.to_owned(), element }) }
+        // Written again, the class would stand in quotes, and those of the output would be read as its beginning.
+        let is_other = output.contains("[\"") && matches!(&element, Some(Element::Class(class)) if !is_plain(class));
+        if is_empty || is_other { Err(()) } else { Ok(Self { output: output.to_owned(), element }) }
     }
 }
 
@@ -369,7 +371,7 @@ mod tests {
         for text in ["score", "p[1]", "a[b][0]", "p[bot]", "p[-1]", "p[\"1\"]"] {
             assert_eq!(text.parse::<Wanted>().map(|wanted| wanted.to_string()).as_deref(), Ok(text));
         }
-        for text in ["", "[1]", "p[]", "p[\"\"]", "[bot]"] {
+        for text in ["", "[1]", "p[]", "p[\"\"]", "[bot]", "p[\"a[b]c]", "p[\"a[\"b]"] {
             assert_eq!(text.parse::<Wanted>(), Err(()), "{text}");
         }
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::backend::too_long;
+use crate::backend::{DECLARES, too_long};
 use crate::model::elements;
 use crate::onnx::Exporter;
 use crate::signature::Dimension;
@@ -134,10 +134,13 @@ fn run_once(
             );
             return too_long(limit.whole, &help);
         }
-        LoadError {
-            message: format!("it fails when it is tried out on zeros of the shapes {shapes}: {error}"),
-            help: sizes_help(&metadata.signature.inputs),
-        }
+        let message = format!("it fails when it is tried out on zeros of the shapes {shapes}: {error}");
+        let help = if message.contains(DECLARES) {
+            Exporter::of(&metadata.producer).with_floats().to_owned()
+        } else {
+            sizes_help(&metadata.signature.inputs)
+        };
+        LoadError { message, help }
     })
 }
 

@@ -47,7 +47,7 @@ pub fn verify(
     let tolerance = tolerance.or(carried).unwrap_or(samples::TOLERANCE);
     let of_samples = |error: samples::SamplesError| LoadError::new(format!("the samples: {error}"), error.help);
     let samples = Samples::read(&text, &metadata).map_err(of_samples)?;
-    let options = SessionOptions { intra_op_threads: 1, load_timeout: LOAD_TIMEOUT };
+    let options = SessionOptions { intra_op_threads: 1, load_timeout: LOAD_TIMEOUT, code: None };
     let compared = |backend: &dyn Backend| {
         let mut session = backend.load(&model, &metadata, &options)?.session()?;
         samples::compare(&samples, &mut *session, &metadata, tolerance).map_err(of_samples)

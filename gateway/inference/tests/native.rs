@@ -6,9 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use witgate_code_cache::CodeCache;
 use witgate_inference::backend::{Backend as _, Embedded, Native};
+use witgate_inference::features::{Feature, FeatureKind, FeatureSet, Part, Text, Transform};
 use witgate_inference::{
-    Cancel, Data, Executor, Inference, Metadata, ModelOptions, ModelSpec, RunError, RunOn, SessionOptions, Tensor,
+    Cancel, Data, Executor, Inference, LoadError, Metadata, ModelOptions, ModelSpec, ModelVersion, RunError, RunOn,
+    ScoreStage, SessionOptions, StageSpec, Tensor, When,
 };
 use witgate_native::{Category, CompileOptions, Limits};
 
@@ -18,13 +21,34 @@ fn file(name: &str) -> Vec<u8> {
 }
 
 fn run(name: &str, inputs: &[Tensor]) -> Result<Vec<f64>, RunError> {
+    run_with(name, inputs, None)
+}
+
+fn run_with(name: &str, inputs: &[Tensor], code: Option<Arc<CodeCache>>) -> Result<Vec<f64>, RunError> {
     let bytes = file(name);
     let metadata = Metadata::read(&bytes).expect("metadata");
-    let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_secs(60) };
+    let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_secs(60), code };
     let graph = Native.load(&bytes, &metadata, &options).expect("loads");
     let given = graph.session().expect("a session").run(inputs, &[0], &Cancel::default())?;
     let Data::Float64(scores) = given[0].data() else { panic!("doubles come out") };
     Ok(scores.clone())
+}
+
+fn load(bytes: &[u8]) -> Result<Arc<ModelVersion>, LoadError> {
+    let options = ModelOptions {
+        intra_op_threads: 1,
+        concurrency: 1,
+        queue: 10,
+        queue_timeout: Duration::from_secs(60),
+        batch_limit: 4,
+        batching: None,
+        run_on: RunOn::Threads,
+        warm_up: Some(Vec::new()),
+        load_timeout: Duration::from_secs(60),
+        record: false,
+    };
+    let inference = Inference::new(Arc::new(Embedded), Executor::start(1, 0).expect("a thread"), 1);
+    inference.load(ModelSpec { name: "m", version: 1, path: "m.txt", bytes, options })
 }
 
 fn doubles(shape: [usize; 2], numbers: Vec<f64>) -> Tensor {
@@ -96,22 +120,85 @@ fn what_the_file_says_is_told() {
 
 #[test]
 fn they_are_loaded_beside_onnx_and_refused_rows_say_why() {
-    let options = ModelOptions {
-        intra_op_threads: 1,
-        concurrency: 1,
-        queue: 10,
-        queue_timeout: Duration::from_secs(60),
-        batch_limit: 4,
-        batching: None,
-        run_on: RunOn::Threads,
-        warm_up: Some(Vec::new()),
-        load_timeout: Duration::from_secs(60),
-        record: false,
-    };
-    let inference = Inference::new(Arc::new(Embedded), Executor::start(1, 0).expect("a thread"), 1);
-    let bytes = file("lgb_binary.txt");
-    let version = inference.load(ModelSpec { name: "m", version: 1, path: "m.txt", bytes: &bytes, options });
+    let version = load(&file("lgb_binary.txt"));
     assert_eq!(version.expect("loads").backend, "embedded");
     let refused = run("lgb_binary.txt", &[doubles([1, 2], vec![0.0; 2])]).expect_err("too few");
     assert!(matches!(&refused, RunError::Invalid(why) if why.contains("rows of 5 numbers")), "{refused}");
+}
+
+#[test]
+fn compiled_trees_are_kept_between_runs_and_made_anew_if_they_are_damaged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let folder = directory.path().join("models");
+    let scores = || {
+        let code = Arc::new(CodeCache::open(&folder).expect("a cache"));
+        let rows = doubles([2, 5], (0..10).map(|at| f64::from(at) * 0.3).collect());
+        run_with("lgb_binary.txt", &[rows], Some(code)).expect("a run")
+    };
+    let entries = || -> Vec<_> {
+        let entries = std::fs::read_dir(&folder).expect("there").map(|entry| entry.expect("an entry").path());
+        let mut entries: Vec<_> = entries.map(|path| (std::fs::read(&path).expect("a file"), path)).collect();
+        entries.sort_by(|a, b| a.1.cmp(&b.1));
+        entries
+    };
+    let first = scores();
+    let kept = entries();
+    assert_eq!(kept.len(), 2, "for rows of 32 bits and of 64");
+    assert_eq!(scores(), first);
+    assert_eq!(entries(), kept, "nothing was compiled");
+    for (content, path) in &kept {
+        std::fs::write(path, &content[..content.len() / 2]).expect("a file");
+    }
+    assert_eq!(scores(), first);
+    assert!(entries().iter().zip(&kept).all(|(now, then)| now.0.len() == then.0.len()), "they were made anew");
+}
+
+#[test]
+fn columns_that_are_named_as_features_have_to_stand_where_they_do() {
+    let text = |part| Text { part, decode: 0, lower: false };
+    let kinds = [
+        FeatureKind::Length(text(Part::Path)),
+        FeatureKind::Length(text(Part::Query)),
+        FeatureKind::Entropy(text(Part::Path)),
+        FeatureKind::Entropy(text(Part::Query)),
+        FeatureKind::Present(Part::Query),
+    ];
+    let features = kinds.map(|kind| Feature { kind, transform: Transform::default() });
+    let features = Arc::new(FeatureSet::new(features.into()).expect("features"));
+    let names = features.names().join(" ");
+    assert_eq!(names, "length_path length_query entropy_path entropy_query present_query");
+    let stage = |columns: &str| {
+        let model = String::from_utf8(file("lgb_binary.txt")).expect("text");
+        assert!(model.contains("feature_names=score hits count sparse time\n"));
+        let model = model.replace("feature_names=score hits count sparse time", &format!("feature_names={columns}"));
+        let stage = ScoreStage::new(StageSpec {
+            name: "m".into(),
+            version: load(model.as_bytes()).expect("loads"),
+            inputs: vec![Arc::clone(&features)],
+            output: None,
+            when: When::default(),
+            deadline: Duration::from_secs(60),
+            fallback: None,
+            refuse: None,
+            tag: None,
+            levels: Vec::new(),
+            shadow: false,
+            rates: None,
+        });
+        stage.map(drop).map_err(|mistake| mistake.message)
+    };
+    assert_eq!(stage(&names), Ok(()));
+    assert_eq!(stage("score hits count sparse time"), Ok(()), "names of a team's own");
+    assert_eq!(
+        stage("length_path entropy_path length_query entropy_query present_query"),
+        Err("column 1 of model `m`, counted from 0, is `entropy_path`, which is the number 2 of the features; they have \
+             `length_query` there"
+            .to_owned())
+    );
+    assert_eq!(
+        stage("length_path length_query entropy_path entropy_query sparse"),
+        Err("column 4 of model `m`, counted from 0, is `sparse`, which none of the features is called; they have \
+             `present_query` there"
+            .to_owned())
+    );
 }

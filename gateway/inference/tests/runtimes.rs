@@ -24,7 +24,7 @@ fn model(name: &str) -> Vec<u8> {
 fn load(backend: &dyn Backend, name: &str) -> Result<Arc<dyn Graph>, LoadError> {
     let model = model(name);
     let metadata = Metadata::read(&model)?;
-    backend.load(&model, &metadata, &SessionOptions { intra_op_threads: 1, load_timeout: PATIENCE })
+    backend.load(&model, &metadata, &SessionOptions { intra_op_threads: 1, load_timeout: PATIENCE, code: None })
 }
 
 fn session(backend: &dyn Backend, name: &str) -> Box<dyn Session> {
@@ -326,7 +326,7 @@ fn a_run_may_use_several_threads() {
         let metadata = Metadata::read(&model).expect("metadata");
         let results = [1, 2].map(|intra_op_threads| {
             let graph = backend
-                .load(&model, &metadata, &SessionOptions { intra_op_threads, load_timeout: PATIENCE })
+                .load(&model, &metadata, &SessionOptions { intra_op_threads, load_timeout: PATIENCE, code: None })
                 .expect("loads");
             run(graph.session().expect("a session").as_mut(), &[some_floats(&[64, 64])], &[0]).expect("a run")
         });
@@ -361,7 +361,7 @@ fn loading_and_unloading_again_and_again_keeps_memory() {
 fn loading_ends_when_its_time_is_over() {
     let model = model("slow");
     let metadata = Metadata::read(&model).expect("metadata");
-    let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_micros(1) };
+    let options = SessionOptions { intra_op_threads: 1, load_timeout: Duration::from_micros(1), code: None };
     let refused = refusal(Embedded.load(&model, &metadata, &options));
     assert!(refused.starts_with("loading it takes longer than 1µs") && refused.contains("`load_timeout`"), "{refused}");
     assert!(load(&Embedded, "slow").is_ok(), "with more time it loads");

@@ -12,6 +12,7 @@ use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
+use witgate_code_cache::{CodeCache, OpenError};
 use witgate_config::{self as config, Located, ModelRuntime};
 use witgate_inference::backend::Runtime;
 use witgate_inference::{Executor, Inference};
@@ -63,29 +64,42 @@ pub(crate) fn build_first(sources: &Sources, resolver: Arc<dyn Resolve>) -> Resu
 
 fn plugin_host(sources: &Sources) -> Result<PluginHost, StartError> {
     let runtime = &sources.config.runtime;
-    let cache_dir = runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache);
+    let cache_dir = cache_directory(runtime);
     let settings = witgate_plugin_host::HostSettings { cache_dir, threads: threads(runtime), ..Default::default() };
-    PluginHost::new(settings).map_err(|error| {
-        let Unusable { message, help } = match &error {
-            HostError::Cache { path, source } => unusable(path, Purpose::Listing, source),
-            HostError::CacheOpen { path, mode } => Unusable::new(
-                format!(
-                    "expected a plugin cache that only this user can read and write, got `{}` with mode {mode:03o}",
-                    path.display()
-                ),
-                "whoever writes there runs code in the gateway: make it a directory of its own, or `chmod 700` it",
-            ),
-            HostError::Engine { .. } | HostError::Thread(_) => {
-                return StartError::Other(anyhow::Error::new(error).context("the plugin host cannot be started"));
-            }
-        };
-        let help = match &runtime.plugin_cache {
-            Some(_) => help,
-            None => format!("{help}; or name another one as `plugin_cache` under `[runtime]`"),
-        };
-        let spot = runtime.plugin_cache.as_ref().map(|dir| dir.spot.clone()).unwrap_or_default();
-        StartError::Config(vec![sources.diagnostic(&spot, message, help)])
+    PluginHost::new(settings).map_err(|error| match error {
+        HostError::Cache { path, source } => no_cache(sources, &OpenError::Directory { path, source }),
+        HostError::CacheOpen { path, mode } => no_cache(sources, &OpenError::Shared { path, mode }),
+        HostError::Engine { .. } | HostError::Thread(_) => {
+            StartError::Other(anyhow::Error::new(error).context("the plugin host cannot be started"))
+        }
     })
+}
+
+/// Where machine code of models is kept: beside that of plugins.
+fn model_code(sources: &Sources) -> Result<Option<Arc<CodeCache>>, StartError> {
+    let Some(directory) = cache_directory(&sources.config.runtime) else { return Ok(None) };
+    let opened = CodeCache::open(&directory.join("models"));
+    opened.map(|code| Some(Arc::new(code))).map_err(|error| no_cache(sources, &error))
+}
+
+fn no_cache(sources: &Sources, error: &OpenError) -> StartError {
+    let Unusable { message, help } = match error {
+        OpenError::Directory { path, source } => unusable(path, Purpose::Listing, source),
+        OpenError::Shared { path, mode } => Unusable::new(
+            format!(
+                "expected a plugin cache that only this user can read and write, got `{}` with mode {mode:03o}",
+                path.display()
+            ),
+            "whoever writes there runs code in the gateway: make it a directory of its own, or `chmod 700` it",
+        ),
+    };
+    let named = sources.config.runtime.plugin_cache.as_ref();
+    let help = match named {
+        Some(_) => help,
+        None => format!("{help}; or name another one as `plugin_cache` under `[runtime]`"),
+    };
+    let spot = named.map(|dir| dir.spot.clone()).unwrap_or_default();
+    StartError::Config(vec![sources.diagnostic(&spot, message, help)])
 }
 
 /// What runs models, and its threads.
@@ -104,7 +118,8 @@ fn inference(sources: &Sources, threads: usize) -> Result<Arc<Inference>, StartE
         warn!("{fallback}");
     }
     let executor = Executor::start(threads, i32::try_from(*niceness).unwrap_or(0)).context("threads for models")?;
-    Ok(Inference::new(chosen.backend, executor, self::threads(&sources.config.runtime)))
+    let askers = self::threads(&sources.config.runtime);
+    Ok(Inference::keeping(chosen.backend, executor, askers, model_code(sources)?))
 }
 
 /// One fewer than there are processors, so that a slow model under load leaves one to the proxy: with all of them taken, p99 of
@@ -112,6 +127,10 @@ fn inference(sources: &Sources, threads: usize) -> Result<Arc<Inference>, StartE
 fn inference_threads(inference: &config::Inference) -> usize {
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     inference.threads.unwrap_or_else(|| cpus().saturating_sub(1).max(1))
+}
+
+fn cache_directory(runtime: &witgate_config::Runtime) -> Option<PathBuf> {
+    runtime.plugin_cache.as_ref().map(|dir| dir.value.clone()).or_else(default_cache)
 }
 
 /// `$XDG_CACHE_HOME/witgate/plugins`, or `~/.cache/witgate/plugins`; none: plugins are compiled at each start.

@@ -15,11 +15,17 @@ import onnxmltools
 import pandas
 import xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC
 from skl2onnx import to_onnx
 
 HERE = pathlib.Path(__file__).parent
@@ -60,6 +66,9 @@ def main():
     boosted().fit(pandas.DataFrame(inputs, columns=COLUMNS), yes)
     trees = xgboost.XGBClassifier(n_estimators=3, max_depth=2, random_state=7)
     save("xgboost", onnxmltools.convert_xgboost(trees.fit(inputs, yes), initial_types=typed))
+    # No runtime takes this one: each tree votes for a class of its own.
+    forest_of_xgboost = xgboost.XGBClassifier(n_estimators=1, num_parallel_tree=3, max_depth=1, random_state=7)
+    save("xgboost_forest", onnxmltools.convert_xgboost(forest_of_xgboost.fit(inputs, yes), initial_types=typed))
     oblivious = catboost.CatBoostClassifier(
         iterations=3, depth=2, random_seed=7, verbose=0, thread_count=1, allow_writing_files=False
     )
@@ -80,6 +89,10 @@ def main():
     sklearn("forest_columns", forest(), inputs, yes, options={"zipmap": "columns"})
     sklearn("forest_from_1", forest(), inputs, yes + 1, **NO_MAP)
     sklearn("histogram", HistGradientBoostingClassifier(max_iter=3, max_depth=2, random_state=7), inputs, yes, **NO_MAP)
+    gb = GradientBoostingClassifier(n_estimators=3, max_depth=1, random_state=7)
+    sklearn("boosted_raw", gb, inputs, yes, options={"zipmap": False, "raw_scores": True})
+    # Nor this one: it declares doubles, and the operator makes floats.
+    sklearn("boosted_double", gb, inputs.astype("f8"), yes, **NO_MAP)
     sklearn("logistic_names", LogisticRegression(), inputs, three, **NO_MAP)
     network = MLPClassifier((4,), max_iter=300, learning_rate_init=0.02, random_state=7)
     sklearn("network", network, inputs, yes, **NO_MAP)
@@ -87,6 +100,10 @@ def main():
     sklearn("network_names", network, inputs, names, **NO_MAP)
     ordinary = IsolationForest(n_estimators=3, max_samples=8, random_state=7)
     sklearn("isolation", ordinary, inputs, None, target_opset={"": 17, "ai.onnx.ml": 3})
+    # Its decision function is above 0 for x0 > 0, and comes out in the first of two columns.
+    machine = SVC(C=100, kernel="poly", degree=1)
+    sklearn("machine", machine, inputs, yes, **NO_MAP)
+    sklearn("machine_map", machine, inputs, yes)
     scaled = make_pipeline(StandardScaler(), LogisticRegression())
     sklearn("scaled_double", scaled, inputs.astype("f8"), yes, **NO_MAP)
     sklearn("columns", scaled, pandas.DataFrame(inputs, columns=COLUMNS), yes, **NO_MAP)

@@ -43,7 +43,7 @@ const CACHE: Key<At<FilePath>> = Key {
     name: "plugin_cache",
     kind: At(FilePath),
     example: "\"/var/cache/witgate\"",
-    doc: "Directory of compiled plugins, which must not be open to other users. Without it, \
+    doc: "Directory of compiled plugins and decision trees, which must not be open to other users. Without it, \
           `$XDG_CACHE_HOME/witgate/plugins` or `~/.cache/witgate/plugins`.",
 };
 

@@ -73,7 +73,7 @@ pub use format::{Format, Library, detect};
 pub use limits::Limits;
 pub use model::{Categories, Category, Feature, FeatureKind, Meaning, NativeModel, Outputs, Rounds};
 pub use witgate_trees::{
-    CompileLimits, CompileOptions, Element, LayoutKind, Precision, PredictError, Report, Selection,
+    CodeStore, CompileLimits, CompileOptions, Element, LayoutKind, Precision, PredictError, Report, Selection,
 };
 
 use witgate_trees::{Child, Leaf, Tree};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use witgate_trees::{CompileOptions, Ensemble, Model};
+use witgate_trees::{CodeStore, CompileError, CompileOptions, Ensemble, Model};
 
 use crate::compiled::{CompiledNative, Engine};
 use crate::error::CompileNativeError;
@@ -181,13 +181,33 @@ impl NativeModel {
     /// It exceeds a limit for what is made of it. Also if `rows` promises numbers of double to a model that rounds all to
     /// float (XGBoost, CatBoost).
     pub fn compile(&self, options: &CompileOptions) -> Result<CompiledNative, CompileNativeError> {
+        self.made(options, &Model::compile)
+    }
+
+    /// As [`compile`](Self::compile), by what is kept of an earlier run if there is something; else keeps what is made.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile).
+    pub fn compile_kept(
+        &self,
+        options: &CompileOptions,
+        store: &dyn CodeStore,
+    ) -> Result<CompiledNative, CompileNativeError> {
+        self.made(options, &|ensemble, options| Model::compile_kept(ensemble, options, store))
+    }
+
+    fn made(
+        &self,
+        options: &CompileOptions,
+        compile: &dyn Fn(&Ensemble, &CompileOptions) -> Result<Model, CompileError>,
+    ) -> Result<CompiledNative, CompileNativeError> {
         let engine = match &self.body {
             Body::Trees(ensemble) if self.prepare.is_some() => {
                 // What it is run on then is made here, in double.
                 let options = CompileOptions { rows: None, ..options.clone() };
-                Engine::Trees(Box::new(Model::compile(ensemble, &options)?))
+                Engine::Trees(Box::new(compile(ensemble, &options)?))
             }
-            Body::Trees(ensemble) => Engine::Trees(Box::new(Model::compile(ensemble, options)?)),
+            Body::Trees(ensemble) => Engine::Trees(Box::new(compile(ensemble, options)?)),
             Body::Linear(linear) => Engine::Linear(linear.clone()),
         };
         Ok(CompiledNative {

@@ -2,6 +2,7 @@
 
 mod choice;
 mod embedded;
+mod kept;
 pub(crate) mod native;
 mod onnx_runtime;
 
@@ -10,9 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use witgate_code_cache::CodeCache;
+
 use crate::{Metadata, Tensor};
 
 pub use choice::{Choice, Runtime};
+pub(crate) use embedded::DECLARES;
 pub use embedded::Embedded;
 pub use native::Native;
 pub use onnx_runtime::OnnxRuntime;
@@ -32,14 +36,16 @@ pub trait Backend: Debug + Send + Sync {
     fn load(&self, model: &[u8], metadata: &Metadata, options: &SessionOptions) -> Result<Arc<dyn Graph>, LoadError>;
 }
 
-/// How sessions of a model run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// How a model is loaded, and its sessions run.
+#[derive(Debug, Clone)]
 pub struct SessionOptions {
     /// Threads that one run may use; at least 1.
     pub intra_op_threads: usize,
     /// The longest that loading may take, as far as the backend can tell while it loads; the longest that planning for shapes
     /// may take that come with a request.
     pub load_timeout: Duration,
+    /// Where machine code is kept between runs, by those that make some; none: it is made at each load.
+    pub code: Option<Arc<CodeCache>>,
 }
 
 /// A loaded model, of which sessions are made.

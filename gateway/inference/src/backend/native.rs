@@ -10,6 +10,7 @@ use witgate_native::{
     NativeError, NativeModel, Precision,
 };
 
+use super::kept::Kept;
 use super::too_long;
 use crate::{
     Backend, Cancel, Classes, Data, DataType, Dimension, Graph, LoadError, Metadata, NativeFormat, RunError, Session,
@@ -134,7 +135,11 @@ impl Backend for Native {
         let compile = |rows| {
             let bounds = CompileLimits::default();
             let limits = CompileLimits { time: bounds.time.min(left()), ..bounds };
-            let compiled = native.compile(&CompileOptions { rows, limits, ..CompileOptions::default() });
+            let how = CompileOptions { rows, limits, ..CompileOptions::default() };
+            let compiled = match &options.code {
+                Some(code) => native.compile_kept(&how, &Kept(code)),
+                None => native.compile(&how),
+            };
             compiled.map_err(|error| {
                 if left() == Duration::ZERO { late() } else { LoadError::new(error.to_string(), LOADS_SLOWLY) }
             })

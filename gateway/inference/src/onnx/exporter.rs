@@ -50,6 +50,32 @@ impl Exporter {
         }
     }
 
+    /// What to do about trees that contradict themselves, which no runtime takes: exporters write some kinds of models wrongly
+    /// (XGBoost's with `num_parallel_tree`), and the libraries' own files have them right.
+    pub fn with_own_trees(self) -> Option<&'static str> {
+        match self {
+            Self::OnnxMlTools => Some(
+                "the exporter writes such models wrongly: load the library's own file, of XGBoost \
+                 `model.save_model(\"model.json\")`, of LightGBM `model.booster_.save_model(\"model.txt\")`",
+            ),
+            Self::CatBoost => {
+                Some("load CatBoost's own file instead: `model.save_model(\"model.json\", format=\"json\")`")
+            }
+            Self::Skl2Onnx | Self::PyTorch | Self::Other => None,
+        }
+    }
+
+    /// What to do about an output of another type than is declared, which no runtime takes.
+    pub fn with_floats(self) -> &'static str {
+        match self {
+            Self::Skl2Onnx => {
+                "the exporter writes this estimator wrongly for doubles: export it for floats, \
+                 `to_onnx(model, X[:1].astype(\"float32\"), …)`"
+            }
+            _ => "export the model again, with a declaration that is true",
+        }
+    }
+
     /// How an input of another type becomes one of numbers.
     pub fn with_numbers(self) -> &'static str {
         match self {

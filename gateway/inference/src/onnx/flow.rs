@@ -15,6 +15,8 @@ const CLASSES_LIMIT: usize = 1024;
 const CLASS_LIMIT: usize = 256;
 /// Operators between an output and where its columns are made; exporters write one to five.
 const STEPS_LIMIT: usize = 32;
+/// Maps, and picks out of lists, that are looked at; exporters write one for each output with classes.
+const PICKS_LIMIT: usize = 64;
 
 /// Operators that leave columns where they are, whatever they make of the values.
 const BY_COLUMN: [&str; 15] = [
@@ -58,6 +60,14 @@ impl Step<'_> {
         self.node.domain == "ai.onnx.ml" && CLASSIFIERS.contains(&self.node.operator)
     }
 
+    /// Whether its two columns are a margin and the margin's negative, with no class to each. Of two support vector classes
+    /// without probabilities, ONNX Runtime and ONNX's reference give the margin of the second class in the column of the first.
+    fn is_margin(&self) -> bool {
+        self.is_learned("SVMClassifier")
+            && !self.node.has_floats("prob_a")
+            && self.classes().is_none_or(|classes| classes.len() == 2)
+    }
+
     fn classes(&self) -> Option<Classes> {
         let texts = self.node.texts("classlabels_strings");
         if !texts.is_empty() {
@@ -73,13 +83,17 @@ pub(super) struct Flow<'a> {
     steps: Vec<Step<'a>>,
     /// Index of the step that makes a value.
     made_by: HashMap<&'a str, usize>,
+    /// Indices of the first steps that make maps, and of the first that pick out of lists.
+    maps: Vec<usize>,
+    picks: Vec<usize>,
     weights: &'a HashMap<&'a str, &'a [u8]>,
 }
 
 impl<'a> Flow<'a> {
     /// Of messages that were read without fault before.
     pub fn of(nodes: &[&'a [u8]], weights: &'a HashMap<&'a str, &'a [u8]>) -> Self {
-        let mut flow = Self { steps: Vec::with_capacity(nodes.len()), made_by: HashMap::new(), weights };
+        let (made_by, maps, picks) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut flow = Self { steps: Vec::with_capacity(nodes.len()), made_by, maps, picks, weights };
         for message in nodes {
             let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
             for (number, value) in Fields::of(message).flatten() {
@@ -92,7 +106,13 @@ impl<'a> Flow<'a> {
             for output in &outputs {
                 flow.made_by.insert(output, flow.steps.len());
             }
-            flow.steps.push(Step { node: Node::of(message), inputs, outputs });
+            let step = Step { node: Node::of(message), inputs, outputs };
+            for (name, list) in [("ZipMap", &mut flow.maps), ("ArrayFeatureExtractor", &mut flow.picks)] {
+                if list.len() < PICKS_LIMIT && step.is_learned(name) {
+                    list.push(flow.steps.len());
+                }
+            }
+            flow.steps.push(step);
         }
         flow
     }
@@ -114,25 +134,33 @@ impl<'a> Flow<'a> {
         chain
     }
 
+    fn all<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = &'s Step<'a>> {
+        places.iter().filter_map(|at| self.steps.get(*at))
+    }
+
     /// The tensor that a map is made of.
     pub fn source_of_map(&self, output: &str) -> Option<&'a str> {
         self.maker(output).filter(|step| step.is_learned("ZipMap"))?.inputs.first().copied()
     }
 
-    /// The classes of an output's columns.
+    /// The classes that an output's columns stand for.
     pub fn classes(&self, output: &'a str) -> Option<Classes> {
+        let made = self.source_of_map(output).unwrap_or(output);
+        let is_margin = self.maker(self.chain(made).last()?).is_some_and(Step::is_margin);
+        if is_margin { None } else { self.listed(output) }
+    }
+
+    /// The classes that the file lists for an output: as many as it has columns.
+    pub fn listed(&self, output: &'a str) -> Option<Classes> {
         let output = self.source_of_map(output).unwrap_or(output);
         let chain = self.chain(output);
-        let zipped = self
-            .steps
-            .iter()
-            .find(|step| step.is_learned("ZipMap") && step.inputs.first().is_some_and(|input| chain.contains(input)));
+        let zipped = self.all(&self.maps).find(|step| step.inputs.first().is_some_and(|input| chain.contains(input)));
         if let Some(classes) = zipped.and_then(Step::classes) {
             return Some(classes);
         }
         // Before operators: what picks a class out of a list knows what the columns of the operators within are encoded as.
-        let picks = self.steps.iter().filter(|step| step.is_learned("ArrayFeatureExtractor"));
-        for (list, index) in picks.filter_map(|step| Some((step.inputs.first()?, *step.inputs.get(1)?))) {
+        for (list, index) in self.all(&self.picks).filter_map(|step| Some((step.inputs.first()?, *step.inputs.get(1)?)))
+        {
             let Some(list) = self.weights.get(list) else { continue };
             let greatest = self.chain(index).last().and_then(|value| self.maker(value));
             let Some(scores) = greatest.filter(|step| step.node.operator == "ArgMax").and_then(|it| it.inputs.first())
@@ -140,7 +168,7 @@ impl<'a> Flow<'a> {
                 continue;
             };
             if self.chain(scores).iter().any(|value| chain.contains(value)) {
-                return listed(list);
+                return classes_in(list);
             }
         }
         let last = self.maker(chain.last()?)?;
@@ -193,7 +221,7 @@ fn names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Option<Classes> {
 }
 
 /// The classes in a list of weights: of 32-bit or 64-bit integers, or texts.
-fn listed(tensor: &[u8]) -> Option<Classes> {
+fn classes_in(tensor: &[u8]) -> Option<Classes> {
     let (mut of_type, mut raw, mut numbers, mut texts) = (0, None, Vec::new(), Vec::new());
     for field in Fields::of(tensor) {
         match field.ok()? {

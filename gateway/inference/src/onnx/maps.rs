@@ -5,6 +5,7 @@
 //! runs, its `ZipMap` becomes an `Identity`.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::metadata::Node;
 use super::wire::{Fields, Malformed, Value};
@@ -30,7 +31,7 @@ fn rewrite(model: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
         }
     }
     let Some(graph) = graph else { return Ok(None) };
-    let mut maps = Vec::new();
+    let mut maps = HashSet::new();
     for field in Fields::of(graph) {
         if let (1, value) = field? {
             let message = value.bytes()?;
@@ -82,7 +83,7 @@ fn is_own_domain(opset: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// The graph with a tensor for each map.
-fn without(graph: &[u8], maps: &[&str]) -> Result<Vec<u8>, Malformed> {
+fn without(graph: &[u8], maps: &HashSet<&str>) -> Result<Vec<u8>, Malformed> {
     let mut written = Vec::with_capacity(graph.len());
     for field in Fields::of(graph) {
         match field? {

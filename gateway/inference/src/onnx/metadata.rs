@@ -19,6 +19,8 @@ const DEPTH_LIMIT: usize = 16;
 const ENTRY_LIMIT: usize = 1_000_000;
 /// Inputs and outputs together; protocols list all of them in their answers.
 const VALUE_LIMIT: usize = 1024;
+/// Outputs that classes are looked for: models have one or two with classes, and each keeps up to a thousand names.
+const CLASSIFIED_LIMIT: usize = 64;
 /// Dimensions of a tensor. ONNX Runtime and tract count indices in small arrays.
 pub(super) const RANK_LIMIT: usize = 32;
 /// Bytes of the description that are kept.
@@ -78,6 +80,11 @@ impl<'a> Node<'a> {
             value => value.integer().into_iter().collect::<Vec<_>>(),
         });
         numbers.flatten().collect()
+    }
+
+    /// Whether an attribute has numbers with fractions.
+    pub fn has_floats(&self, name: &str) -> bool {
+        self.attribute(name).into_iter().flatten().flatten().any(|(number, _)| number == 7)
     }
 
     /// As in [`Metadata::operators`].
@@ -177,10 +184,11 @@ impl Reader {
         if let Some(flow) = flow {
             let outputs = graph.outputs.iter().map(|output| value_name(output)).collect::<Result<Vec<_>, _>>()?;
             flow.correct(&mut metadata.signature, &outputs);
-            for (info, output) in metadata.signature.outputs.iter().zip(outputs) {
+            for (at, (info, output)) in metadata.signature.outputs.iter().zip(outputs).enumerate() {
                 let columns = info.shape.as_ref().and_then(|shape| shape.last());
                 let fits = |count| !matches!(columns, Some(Dimension::Fixed(columns)) if *columns != count);
-                let classes = if info.data_type.is_float() { flow.classes(output) } else { None };
+                let may_have = info.data_type.is_float() && at < CLASSIFIED_LIMIT;
+                let classes = if may_have { flow.classes(output) } else { None };
                 if let Some(classes) = classes.filter(|classes| fits(classes.len())) {
                     metadata.classes.insert(info.name.clone(), classes);
                 }
@@ -394,12 +402,20 @@ impl Graph<'_> {
                 signature.inputs.push(read?);
             }
         }
+        // Before outputs are read: messages about them name all inputs.
+        for (role, count) in [("inputs", signature.inputs.len()), ("outputs", self.outputs.len())] {
+            if count > VALUE_LIMIT {
+                let message = format!("the model has {count} {role}; {VALUE_LIMIT} at most are served");
+                return Err(Problem::new(message, "put values together into tensors with one more dimension"));
+            }
+        }
         for output in &self.outputs {
             let inputs: Vec<_> = signature.inputs.iter().map(|info| info.name.as_str()).collect();
             let help = |called: &str| exporter.without_map(&inputs, flow.and_then(|flow| flow.source_of_map(called)));
-            let map = flow.and_then(|flow| Some((flow.source_of_map(value_name(output).ok()?)?, flow)));
-            let info = match map.and_then(|(source, flow)| Some((source, flow.classes(source)?))) {
-                Some((_, classes)) => map_info(value_name(output)?, classes.len(), &signature.inputs),
+            let flow_of_map = flow.filter(|_| signature.outputs.len() < CLASSIFIED_LIMIT);
+            let map = flow_of_map.and_then(|flow| flow.listed(flow.source_of_map(value_name(output).ok()?)?));
+            let info = match map {
+                Some(classes) => map_info(value_name(output)?, classes.len(), &signature.inputs),
                 None => tensor_info("output", output, help)?,
             };
             signature.outputs.push(info);
@@ -408,10 +424,6 @@ impl Graph<'_> {
             return Err(Problem::damaged("the model has no outputs"));
         }
         for (role, values) in [("inputs", &signature.inputs), ("outputs", &signature.outputs)] {
-            if values.len() > VALUE_LIMIT {
-                let message = format!("the model has {} {role}; {VALUE_LIMIT} at most are served", values.len());
-                return Err(Problem::new(message, "put values together into tensors with one more dimension"));
-            }
             let mut names = BTreeMap::new();
             if let Some(twice) = values.iter().find(|info| names.insert(&info.name, ()).is_some()) {
                 return Err(Problem::damaged(format!("two {role} of the model are named `{}`", twice.name)));

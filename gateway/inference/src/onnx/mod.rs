@@ -4,6 +4,8 @@ mod declared;
 mod exporter;
 mod flow;
 mod graph;
+#[cfg(test)]
+mod large;
 mod maps;
 mod metadata;
 mod problem;

@@ -1,6 +1,9 @@
 //! Samples out of a file.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::score::Outputs;
+use crate::tensor::count;
 use crate::{Data, DataType, Dimension, Metadata, Tensor, TensorInfo, Wanted};
 
 use super::{ROWS_LIMIT, SamplesError};
@@ -127,12 +130,11 @@ fn places<'m>(inputs: &'m [TensorInfo], given: &[(usize, &str)]) -> Result<Vec<P
     if let [info] = inputs {
         return Ok(vec![Place { info, columns: given.iter().map(|(at, _)| *at).collect() }]);
     }
+    // The first of those with the same name.
+    let named: HashMap<&str, usize> = given.iter().rev().map(|(at, name)| (*name, *at)).collect();
     let place = |info: &'m TensorInfo| {
-        let whole = given.iter().find(|(_, name)| *name == info.name).map(|(at, _)| *at);
-        let parts = (0..).map_while(|part| {
-            let name = format!("{}[{part}]", info.name);
-            given.iter().find(|(_, given)| *given == name).map(|(at, _)| *at)
-        });
+        let whole = named.get(info.name.as_str()).copied();
+        let parts = (0..).map_while(|part| named.get(format!("{}[{part}]", info.name).as_str()).copied());
         let columns: Vec<usize> = whole.map_or_else(|| parts.collect(), |at| vec![at]);
         if columns.is_empty() {
             let message = format!("the model takes {info}, and no column is named `{0}` or `{0}[0]`", info.name);
@@ -141,8 +143,8 @@ fn places<'m>(inputs: &'m [TensorInfo], given: &[(usize, &str)]) -> Result<Vec<P
         Ok(Place { info, columns })
     };
     let places = inputs.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    let is_used = |at: usize| places.iter().any(|place| place.columns.contains(&at));
-    match given.iter().find(|(at, _)| !is_used(*at)) {
+    let used: HashSet<usize> = places.iter().flat_map(|place| place.columns.iter().copied()).collect();
+    match given.iter().find(|(at, _)| !used.contains(at)) {
         Some((_, name)) => {
             let inputs: Vec<_> = inputs.iter().map(|info| format!("`{}`", info.name)).collect();
             let message = format!("the column `{name}` is no input of the model, which has {}", inputs.join(", "));
@@ -167,7 +169,7 @@ impl Place<'_> {
                 };
                 let sizes: Vec<_> = rest.iter().map(fixed).collect();
                 match (sizes.iter().copied().collect::<Option<Vec<usize>>>(), &sizes[..]) {
-                    (Some(sizes), _) => (sizes.iter().product::<usize>() == width).then_some(sizes),
+                    (Some(sizes), _) => (count(&sizes) == Some(width)).then_some(sizes),
                     (None, [None]) => Some(vec![width]),
                     (None, _) => None,
                 }

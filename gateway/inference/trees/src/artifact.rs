@@ -6,12 +6,26 @@ use sha2::{Digest, Sha256};
 
 use crate::ensemble::{Child, Ensemble, Missing, Test, Tree, Value};
 use crate::jit::{self, CodeSource, Trusted};
-use crate::{CompileError, CompileOptions, LayoutKind, Model};
+use crate::{CompileError, CompileLimits, CompileOptions, LayoutKind, Model};
 
-/// Marks the format, and is changed with it and with whatever the generated code assumes.
+/// Marks the format.
 const MAGIC: &[u8; 16] = b"witgate-trees-1\n";
 /// Bytes before the first layout.
 const HEADER: usize = MAGIC.len() + 32;
+
+/// Keeps what was compiled between runs.
+///
+/// # Safety
+/// [`find`](Self::find) gives nothing but the very bytes that [`keep`](Self::keep) was given for the same key, by this program or
+/// by one that it trusts like itself: the machine code in them will be run.
+#[expect(unsafe_code, reason = "who implements it vouches for machine code")]
+pub unsafe trait CodeStore {
+    /// What was kept for a key, if it is there and whole.
+    fn find(&self, key: &[u8; 32]) -> Option<Vec<u8>>;
+
+    /// Keeps an artifact for a key. Failing to is no reason not to run the model.
+    fn keep(&self, key: &[u8; 32], artifact: &[u8]);
+}
 
 /// Digest of all that a compiled model depends on: ensemble, options, versions, and the features of this processor. It stays
 /// the same from run to run, so that what was compiled can be found again by it.
@@ -21,9 +35,12 @@ const HEADER: usize = MAGIC.len() + 32;
 pub fn key(ensemble: &Ensemble, options: &CompileOptions) -> Result<[u8; 32], CompileError> {
     let mut hash = Sha256::new();
     hash.update(MAGIC);
-    hash.update(env!("CARGO_PKG_VERSION"));
+    // Code and tables go together: those of another version of this crate do not.
+    hash.update(env!("WITGATE_TREES_SOURCE"));
     hash.update(jit::environment()?);
-    hash.update(format!("{options:?}"));
+    // How long compiling may take has no part in what comes out.
+    let CompileOptions { rows, selection, limits: CompileLimits { code, tables, time: _ } } = options;
+    hash.update(format!("{rows:?} {selection:?} {code} {tables}"));
     let parts = ensemble.parts();
     hash.update(format!(
         "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {}",
@@ -114,6 +131,29 @@ fn write_tree(tree: &Tree, bytes: &mut Vec<u8>) {
 }
 
 impl Model {
+    /// As [`compile`](Self::compile), by what is kept of an earlier run if there is something; else keeps what is made.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile). What is kept and cannot be used is compiled anew.
+    pub fn compile_kept(
+        ensemble: &Ensemble,
+        options: &CompileOptions,
+        store: &dyn CodeStore,
+    ) -> Result<Self, CompileError> {
+        let key = key(ensemble, options)?;
+        if let Some(artifact) = store.find(&key) {
+            #[expect(unsafe_code, reason = "what is in there is run")]
+            // SAFETY: a store gives what it was given for the key, and only this function gives it something.
+            let restored = unsafe { Self::restore(ensemble, options, &key, &artifact) };
+            if let Ok(model) = restored {
+                return Ok(model);
+            }
+        }
+        let model = Self::compile(ensemble, options)?;
+        store.keep(&key, &model.artifact(&key));
+        Ok(model)
+    }
+
     /// What to keep so that [`restore`](Self::restore) needs neither measure nor compile. `key` is what [`key`] has returned
     /// for the ensemble and the options that it was compiled with.
     pub fn artifact(&self, key: &[u8; 32]) -> Vec<u8> {

@@ -43,6 +43,7 @@
 
 mod artifact;
 mod choose;
+mod clock;
 mod ensemble;
 mod error;
 mod jit;
@@ -57,7 +58,7 @@ mod scoring;
 mod transform;
 mod validate;
 
-pub use artifact::key;
+pub use artifact::{CodeStore, key};
 pub use choose::{Candidate, Outcome, Selection};
 pub use ensemble::{
     Aggregate, BaseOrder, Child, Comparison, Ensemble, Leaf, Linear, Missing, Node, Parts, Precision, Test, Transform,

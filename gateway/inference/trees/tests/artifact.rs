@@ -4,8 +4,14 @@
 
 mod support;
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
 use support::{Random, Size, Style};
-use witgate_trees::{CompileError, CompileOptions, Ensemble, LayoutKind, Limits, Model, Selection, key};
+use witgate_trees::{
+    CodeStore, CompileError, CompileLimits, CompileOptions, Ensemble, LayoutKind, Limits, Model, Selection, key,
+};
 
 fn ensemble(seed: u64) -> Ensemble {
     let size = Size { trees: 70, leaves: 12, features: 6, targets: 2, thresholds: 9 };
@@ -67,4 +73,50 @@ fn damaged_artifacts_and_those_of_others_are_refused() {
     other[0] ^= 1;
     let error = restore(&ensemble_1, &options, &other).unwrap_err().to_string();
     assert_eq!(error, "the compiled model cannot be used: it has another format");
+}
+
+/// What was kept, and how often something was.
+#[derive(Default)]
+struct Store {
+    kept: RefCell<HashMap<[u8; 32], Vec<u8>>>,
+    count: Cell<usize>,
+}
+
+// SAFETY: it gives what it was given; where a test changes that, it is noticed before code is run.
+unsafe impl CodeStore for Store {
+    fn find(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
+        self.kept.borrow().get(key).cloned()
+    }
+
+    fn keep(&self, key: &[u8; 32], artifact: &[u8]) {
+        self.kept.borrow_mut().insert(*key, artifact.to_vec());
+        self.count.set(self.count.get() + 1);
+    }
+}
+
+fn scores(model: &Model, width: usize) -> Vec<u64> {
+    let rows = support::rows(&mut Random(9), 40, width, 9);
+    let mut scores = vec![0.0f64; 40 * model.targets()];
+    model.predict(&rows, width, &mut scores).unwrap();
+    scores.into_iter().map(f64::to_bits).collect()
+}
+
+#[test]
+fn what_is_kept_is_compiled_once() {
+    let (store, options, ensemble) = (Store::default(), CompileOptions::default(), ensemble(1));
+    let width = ensemble.parts().features;
+    let compile = |options: &CompileOptions| Model::compile_kept(&ensemble, options, &store).unwrap();
+    let first = compile(&options);
+    // How long it may take has no part in what comes out.
+    let limits = CompileLimits { time: Duration::from_secs(1), ..CompileLimits::default() };
+    let second = compile(&CompileOptions { limits, ..options.clone() });
+    assert_eq!(store.count.get(), 1, "the second was found");
+    assert!(second.report().candidates.is_empty(), "nothing was measured");
+    assert_eq!(scores(&first, width), scores(&second, width));
+    for artifact in store.kept.borrow_mut().values_mut() {
+        artifact.truncate(60);
+    }
+    let third = compile(&options);
+    assert_eq!(store.count.get(), 2, "what is damaged was made anew");
+    assert_eq!(scores(&first, width), scores(&third, width));
 }

@@ -228,14 +228,22 @@ fn nan_is_unequal_to_every_threshold() {
 }
 
 fn classifier(ids: [i64; 8], labels: Labels, transform: &str, base: &[f32]) -> Classifier {
-    let attributes = ClassifierAttributes {
+    classifier_of(votes(ids), labels, transform, base)
+}
+
+fn classifier_of(votes: VoteAttributes, labels: Labels, transform: &str, base: &[f32]) -> Classifier {
+    let attributes = classifier_attributes(votes, labels, transform, base);
+    attributes.classifier(rows(Input::F32), &Limits::default()).unwrap()
+}
+
+fn classifier_attributes(votes: VoteAttributes, labels: Labels, transform: &str, base: &[f32]) -> ClassifierAttributes {
+    ClassifierAttributes {
         nodes: nodes(),
-        votes: votes(ids),
+        votes,
         labels,
         post_transform: transform.to_owned(),
         base_values: Floats::F32(base.to_vec()),
-    };
-    attributes.classifier(rows(Input::F32), &Limits::default()).unwrap()
+    }
 }
 
 /// Classes are those expected, and scores, too, but for the last bits of the exponential.
@@ -327,9 +335,27 @@ fn classifiers_give_the_classes_and_scores_of_the_reference_implementation() {
 #[test]
 fn classifiers_that_vote_for_one_class_are_binary() {
     let labels = || Labels::Integers(vec![10, 20]);
-    let none =
-        [2.0, -1.0, 0.800_000_07, 0.199_999_93, 1.4, -0.4, -2.2, 3.2, 1.45, -0.449_999_99, -0.800_000_07, 1.800_000_1];
-    check_classes(&classifier([0; 8], labels(), "", &[]), [0, 0, 0, 1, 0, 1], &none);
+    // Margins, as one of them is negative: 0 is where the classes are equal.
+    let none = [
+        1.0,
+        -1.0,
+        -0.199_999_93,
+        0.199_999_93,
+        0.4,
+        -0.4,
+        -3.2,
+        3.2,
+        0.449_999_99,
+        -0.449_999_99,
+        -1.800_000_1,
+        1.800_000_1,
+    ];
+    check_classes(&classifier([0; 8], labels(), "", &[]), [0, 1, 0, 1, 0, 1], &none);
+    // Shares, as none of them is.
+    let weights = Floats::F32(vec![0.02, 0.14, 0.26, 0.58, 0.06, 0.05, 0.22, 1.1]);
+    let shares = classifier_of(VoteAttributes { weights, ..votes([0; 8]) }, labels(), "", &[]);
+    let both = [0.76, 0.24, 0.52, 0.48, 0.8, 0.2, 0.36, 0.64, 0.81, 0.19, 0.2, 0.8];
+    check_classes(&shares, [0, 0, 0, 1, 0, 1], &both);
     let logistic = [
         0.731_058_6,
         0.268_941_43,
@@ -364,6 +390,32 @@ fn classifiers_that_vote_for_one_class_are_binary() {
     let single = classifier([0; 8], Labels::Integers(vec![1]), "LOGISTIC", &[]);
     assert_eq!(*single.labels(), Labels::Integers(vec![0, 1]));
     check_classes(&single, [0, 1, 0, 1, 0, 1], &logistic);
+}
+
+/// Puts classes and scores of the rows to where there is room for them.
+type Predict<'a> = dyn Fn(&Classifier, &mut [u32; 6], &mut [f32; 12]) + 'a;
+
+#[test]
+fn votes_for_doubles_are_added_in_double() {
+    // In float their sum is 0.5.
+    let weights = Floats::F32([[0.5; 4], [1e-9; 4]].concat());
+    let votes = VoteAttributes { weights, ..votes([0; 8]) };
+    let attributes = classifier_attributes(votes, Labels::Integers(vec![10, 20]), "", &[]);
+    let classes = |input, predict: &Predict<'_>| {
+        let classifier = attributes.classifier(rows(input), &Limits::default()).unwrap();
+        let (mut classes, mut scores) = ([9; 6], [NAN; 12]);
+        predict(&classifier, &mut classes, &mut scores);
+        classes
+    };
+    let doubles = ROWS.map(f64::from);
+    let compiled = |classifier: &Classifier| classifier.compile(&CompileOptions::default()).unwrap();
+    let of_floats = classes(Input::F32, &|it, classes, scores| {
+        it.predict(&compiled(it), &ROWS, 3, classes, scores).unwrap();
+    });
+    let of_doubles = classes(Input::F64, &|it, classes, scores| {
+        it.predict(&compiled(it), &doubles, 3, classes, scores).unwrap();
+    });
+    assert_eq!((of_floats, of_doubles), ([0; 6], [1; 6]));
 }
 
 fn refused(change: impl FnOnce(&mut RegressorAttributes)) -> String {

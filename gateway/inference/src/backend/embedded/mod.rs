@@ -9,7 +9,9 @@ mod trees;
 use std::sync::Arc;
 use std::time::Instant;
 
-use witgate_operators::{Graph as Plan, GraphError, Limits, RunError as Failure, Shape, Tensor as Operand, Value};
+use witgate_operators::{
+    BuildError, Graph as Plan, GraphError, Limits, RunError as Failure, Shape, Tensor as Operand, Value,
+};
 
 use self::trees::Trees;
 use super::too_long;
@@ -21,6 +23,9 @@ use crate::{
 
 const USE_ONNX_RUNTIME: &str = "run it with ONNX Runtime: `witgate model runtime install` fetches it and says what to put \
                                 below `[inference]`";
+
+/// Stands in the message about an output of another type than declared, and in no other.
+pub(crate) const DECLARES: &str = "the model declares";
 
 const LOADS_SLOWLY: &str = "raise `load_timeout`, or export the model with fewer or smaller trees";
 
@@ -40,14 +45,14 @@ impl Backend for Embedded {
     fn load(&self, model: &[u8], metadata: &Metadata, options: &SessionOptions) -> Result<Arc<dyn Graph>, LoadError> {
         let limit = Limit::of(options.load_timeout);
         let spec = onnx::graph(&onnx::without_maps(model)).map_err(|what| cannot(format!("it has {what}")))?;
-        let trees = Trees::new(&metadata.signature, limit.until);
+        let trees = Trees::new(&metadata.signature, limit.until, options.code.clone());
         // Whoever asks for a run bounds its time, and stops it.
         let limits = Limits { work: u64::MAX, ..Limits::default() };
         let plan = watched(limit, |cancel| Plan::new_until(spec, &trees, limits, &cancel.flag()));
         if Instant::now() >= limit.until {
             return Err(too_long(options.load_timeout, LOADS_SLOWLY));
         }
-        let plan = plan.map_err(refused)?;
+        let plan = plan.map_err(|error| refused(error, metadata))?;
         Ok(Arc::new(Loaded { signature: metadata.signature.clone(), plan }))
     }
 }
@@ -56,9 +61,14 @@ fn cannot(why: impl std::fmt::Display) -> LoadError {
     LoadError::new(format!("the embedded runtime cannot run the model: {why}"), USE_ONNX_RUNTIME)
 }
 
-fn refused(error: GraphError) -> LoadError {
+fn refused(error: GraphError, metadata: &Metadata) -> LoadError {
     match error {
         GraphError::Unknown(operators) => cannot(format!("it has no {}", operators.join(", "))),
+        GraphError::Node { problem: BuildError::Unsupported(ref why), .. } if why.contains("votes for the target") => {
+            let refused = cannot(&error);
+            let help = onnx::Exporter::of(&metadata.producer).with_own_trees().map(str::to_owned);
+            LoadError { help: help.unwrap_or(refused.help), ..refused }
+        }
         other => cannot(other),
     }
 }
@@ -116,7 +126,7 @@ fn from_operand(index: usize, signature: &Signature, given: &mut [Value]) -> Res
     };
     if tensor.data_type() != info.data_type {
         let (got, declared) = (tensor.data_type().label(), info.data_type.label());
-        let message = format!("its output `{}` came out as {got}, and the model declares {declared}", info.name);
+        let message = format!("its output `{}` came out as {got}, and {DECLARES} {declared}", info.name);
         return Err(RunError::Failed(message));
     }
     let (shape, data) = tensor.into_parts();

@@ -1,9 +1,10 @@
 //! Ensembles of decision trees, compiled when a model is loaded.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use smallvec::smallvec;
+use witgate_code_cache::CodeCache;
 use witgate_operators::attribute::Reader;
 use witgate_operators::{
     Budget, BuildError, Data, External, Inputs, Kernel, OperatorError, Outputs, Setup, Shape, Tensor, Value,
@@ -16,6 +17,7 @@ use witgate_trees::{
     CompileLimits, CompileOptions, Element, Ensemble, EnsembleError, Limits, Model, Precision, PredictError, Score,
 };
 
+use super::super::kept;
 use crate::{DataType, Signature};
 
 const DOMAIN: &str = "ai.onnx.ml";
@@ -27,13 +29,14 @@ pub(super) struct Trees {
     rows: Input,
     /// When compiling has to have ended.
     until: Instant,
+    code: Option<Arc<CodeCache>>,
 }
 
 impl Trees {
-    /// For a model that takes what a signature says.
-    pub fn new(signature: &Signature, until: Instant) -> Self {
+    /// For a model that takes what a signature says. `code`: where compiled trees are kept.
+    pub fn new(signature: &Signature, until: Instant, code: Option<Arc<CodeCache>>) -> Self {
         let is_double = signature.inputs.iter().any(|info| info.data_type == DataType::Float64);
-        Self { rows: if is_double { Input::F64 } else { Input::F32 }, until }
+        Self { rows: if is_double { Input::F64 } else { Input::F32 }, until, code }
     }
 }
 
@@ -55,10 +58,10 @@ impl External for Trees {
 
 impl Trees {
     fn kernel(&self, definition: Definition) -> Result<Box<dyn Kernel>, BuildError> {
-        let kernel = TreeKernel { definition, compiled: Default::default() };
+        let kernel = TreeKernel { definition, code: self.code.clone(), compiled: Default::default() };
         // Trees that make no ensemble are refused now, and no request waits for a compiler.
         let left = self.until.saturating_duration_since(Instant::now());
-        let compiled = kernel.definition.compile(self.rows, left).map_err(BuildError::Unsupported)?;
+        let compiled = kernel.compile(self.rows, left).map_err(BuildError::Unsupported)?;
         if let Some(place) = kernel.compiled.get(self.rows as usize) {
             let _ = place.set(Ok(compiled));
         }
@@ -77,6 +80,7 @@ enum Definition {
 #[derive(Debug)]
 struct TreeKernel {
     definition: Definition,
+    code: Option<Arc<CodeCache>>,
     /// By the type of rows: thresholds, weights and sums are of types that follow from it.
     compiled: [OnceLock<Result<Compiled, String>>; 4],
 }
@@ -87,7 +91,7 @@ enum Compiled {
     Scores(Box<Ensemble>, Model),
 }
 
-impl Definition {
+impl TreeKernel {
     /// Compiles for rows of a type, within a time.
     fn compile(&self, input: Input, within: Duration) -> Result<Compiled, String> {
         let rows = InputRows { input, features: None };
@@ -98,20 +102,22 @@ impl Definition {
             limits: CompileLimits { time: bounds.time.min(within), ..bounds },
             ..CompileOptions::default()
         };
-        let compile = |ensemble: &Ensemble| Model::compile(ensemble, &options).map_err(|error| error.to_string());
+        let compile = |ensemble: &Ensemble| {
+            kept::compile(ensemble, &options, self.code.as_deref()).map_err(|error| error.to_string())
+        };
         let scores = |ensemble: Result<Ensemble, EnsembleError>| {
             let ensemble = ensemble.map_err(|error| error.to_string())?;
             let model = compile(&ensemble)?;
             Ok(Compiled::Scores(Box::new(ensemble), model))
         };
-        match self {
-            Self::Classifier(attributes) => {
+        match &self.definition {
+            Definition::Classifier(attributes) => {
                 let classifier = attributes.classifier(rows, &limits).map_err(|error| error.to_string())?;
                 let model = compile(classifier.ensemble())?;
                 Ok(Compiled::Classifier(Box::new(classifier), model))
             }
-            Self::Regressor(attributes) => scores(attributes.ensemble(rows, &limits)),
-            Self::Ensemble(attributes) => scores(attributes.ensemble(rows, &limits)),
+            Definition::Regressor(attributes) => scores(attributes.ensemble(rows, &limits)),
+            Definition::Ensemble(attributes) => scores(attributes.ensemble(rows, &limits)),
         }
     }
 }
@@ -147,7 +153,7 @@ impl TreeKernel {
         budget: &mut Budget,
     ) -> Result<Outputs, OperatorError> {
         let place = self.compiled.get(X::INPUT as usize);
-        let compiled = place.map(|place| place.get_or_init(|| self.definition.compile(X::INPUT, Duration::MAX)));
+        let compiled = place.map(|place| place.get_or_init(|| self.compile(X::INPUT, Duration::MAX)));
         let compiled = match compiled {
             Some(Ok(compiled)) => compiled,
             Some(Err(problem)) => return Err(OperatorError::Element(problem.clone())),

@@ -7,10 +7,14 @@ use witgate_operators::{Attribute, Attributes, GraphSpec, Node};
 
 use super::super::wire::Fields;
 use super::attribute::REFERENCE;
-use super::{Unsupported, attribute, bytes, damaged, node, opset, text};
+use super::{Unsupported, attribute, bytes, damaged, node, opset, size, text};
 
 /// Functions that call functions: exporters write three or four levels.
 const DEPTH_LIMIT: usize = 64;
+
+/// Bytes of the nodes that functions are written out as: 256 MiB. Each call has its own names and attributes, so a file of a
+/// megabyte could ask for a hundred thousand times as much.
+const BYTE_LIMIT: usize = 256 << 20;
 
 #[derive(Default)]
 pub(super) struct Functions(HashMap<(String, String, String), Function>);
@@ -67,7 +71,7 @@ impl Functions {
                 }
             }
         }
-        let mut written = Written { functions: self, nodes: Vec::with_capacity(spec.nodes.len()), calls: 0 };
+        let mut written = Written { functions: self, nodes: Vec::with_capacity(spec.nodes.len()), calls: 0, bytes: 0 };
         for node in std::mem::take(&mut spec.nodes) {
             written.add(node, 0)?;
         }
@@ -81,6 +85,8 @@ struct Written<'f> {
     nodes: Vec<Node>,
     /// So many calls were written out: the names within each are its own.
     calls: usize,
+    /// Of the nodes that were written out.
+    bytes: usize,
 }
 
 impl Written<'_> {
@@ -115,40 +121,52 @@ impl Written<'_> {
             None => format!("{call}//{name}"),
         };
         for inner in &function.nodes {
-            let attributes = attributes(inner, &node, function)?;
-            let inputs = inner.inputs.iter().map(renamed).collect();
-            let outputs = inner.outputs.iter().map(renamed).collect();
+            let attributes = self.attributes(inner, &node, function)?;
+            let inputs: Vec<String> = inner.inputs.iter().map(renamed).collect();
+            let outputs: Vec<String> = inner.outputs.iter().map(renamed).collect();
+            self.count(size::of_names(&inputs) + size::of_names(&outputs) + node.name.len() + inner.name.len())?;
             let name = format!("{}/{}", node.name, inner.name);
             let (domain, op_type) = (inner.domain.clone(), inner.op_type.clone());
             self.add(Node { name, domain, op_type, inputs, outputs, attributes }, depth + 1)?;
         }
         Ok(())
     }
-}
 
-/// Attributes of a node in a function, with what the call says in the place of references.
-fn attributes(inner: &Node, call: &Node, function: &Function) -> Result<Attributes, Unsupported> {
-    let mut attributes = Attributes::new();
-    for (name, value) in inner.attributes.iter() {
-        let referred = match value {
-            Attribute::String(text) => text.strip_prefix(REFERENCE),
-            _ => None,
-        };
-        if matches!(value, Attribute::Graph(_)) {
-            return Err(format!("a graph within its function `{}`", call.op_type));
+    /// Attributes of a node in a function, with what the call says in the place of references.
+    fn attributes(&mut self, inner: &Node, call: &Node, function: &Function) -> Result<Attributes, Unsupported> {
+        let mut attributes = Attributes::new();
+        for (name, value) in inner.attributes.iter() {
+            let referred = match value {
+                Attribute::String(text) => text.strip_prefix(REFERENCE),
+                _ => None,
+            };
+            if matches!(value, Attribute::Graph(_)) {
+                return Err(format!("a graph within its function `{}`", call.op_type));
+            }
+            let value = match referred {
+                None => Some(value),
+                // An attribute that is given nowhere is left out, and the operator has its own default.
+                Some(referred) => {
+                    let is_it = |(name, _): &(&str, &Attribute)| name.as_bytes() == referred;
+                    let mut defaults = function.defaults.iter().map(|(name, value)| (name.as_str(), value));
+                    call.attributes.iter().find(is_it).or_else(|| defaults.find(is_it)).map(|(_, value)| value)
+                }
+            };
+            if let Some(value) = value {
+                self.count(name.len() + size::of(value))?;
+                attributes.set(name, value.clone());
+            }
         }
-        let Some(referred) = referred else {
-            attributes.set(name, value.clone());
-            continue;
-        };
-        let of_call = call.attributes.iter().find(|(name, _)| name.as_bytes() == referred).map(|(_, value)| value);
-        let default = || function.defaults.iter().find(|(name, _)| name.as_bytes() == referred).map(|(_, value)| value);
-        // An attribute that is given nowhere is left out, and the operator has its own default.
-        if let Some(value) = of_call.or_else(default) {
-            attributes.set(name, value.clone());
-        }
+        Ok(attributes)
     }
-    Ok(attributes)
+
+    fn count(&mut self, bytes: usize) -> Result<(), Unsupported> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > BYTE_LIMIT {
+            return Err(format!("functions that become more than {} MiB where they are called", BYTE_LIMIT >> 20));
+        }
+        Ok(())
+    }
 }
 
 fn canonical(domain: &str) -> String {

@@ -5,8 +5,10 @@
 
 mod attribute;
 mod function;
+mod size;
 mod tensor;
 
+use witgate_operators::attribute::ATTRIBUTE_LIMIT;
 use witgate_operators::{Attributes, GraphSpec, Node, Value as Operand};
 
 use self::function::Functions;
@@ -69,6 +71,9 @@ fn node(message: &[u8]) -> Result<Node, Unsupported> {
             1 => node.inputs.push(text(value)?),
             2 => node.outputs.push(text(value)?),
             3 => node.name = text(value)?,
+            5 if attributes.iter().nth(ATTRIBUTE_LIMIT - 1).is_some() => {
+                return Err(format!("a node of more than {ATTRIBUTE_LIMIT} attributes"));
+            }
             4 => node.op_type = text(value)?,
             5 => {
                 let (name, value) = attribute::read(bytes(value)?)?;

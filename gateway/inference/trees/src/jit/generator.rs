@@ -10,6 +10,7 @@ use cranelift_codegen::{CodegenError, Context};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::Program;
+use crate::clock::processor_time;
 use crate::{CompileError, CompileLimits};
 
 /// Where functions begin: so that the first instructions of each come out of memory together.
@@ -102,12 +103,6 @@ impl<'a> Generator<'a> {
     pub(crate) fn finish(self) -> Result<Program, CompileError> {
         Program::new(&self.code, self.entries)
     }
-}
-
-/// What this thread has used of processors: how long something takes on a busy machine says nothing about it.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 fn isa() -> Result<OwnedTargetIsa, CompileError> {

@@ -46,8 +46,10 @@ pub type Class = u32;
 /// A classifier: an ensemble, and what is done with its scores.
 ///
 /// If all votes are for the first class, and there are one or two labels, it is binary: the score *s* that comes of the votes
-/// is that of the second class. Without a transform and with `PROBIT` the first has 1 - *s*, or else -*s*, before the
-/// transform. A single label has to be the integer 1, and stands for the labels 0 and 1.
+/// is that of the second class. With a transform other than `PROBIT` the first has -*s* before it. Without one, and with
+/// `PROBIT`, *s* is a share, and the first has 1 - *s*; but if a vote is negative and there is no transform, *s* is a margin
+/// that is 0 where the classes are equal, and the first has -*s*. A single label has to be the integer 1, and stands for the
+/// labels 0 and 1.
 ///
 /// The class of a row is the first with the largest score.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub struct Classifier {
     ensemble: Ensemble,
     labels: Labels,
     binary: bool,
+    /// What the scores of the two classes of a binary one add up to before the transform: 1, or -0.0, which changes no sign.
+    total: f64,
     transform: Transform,
 }
 
@@ -91,7 +95,9 @@ impl ClassifierAttributes {
                 targets,
                 trees,
                 thresholds: precision(rows.is_double() || self.nodes.values.is_double()),
-                scores: precision(self.votes.weights.is_double() || self.base_values.is_double()),
+                // The reference implementation adds in float for doubles, too: nearly equal classes then are others than
+                // those of ONNX Runtime and of the library.
+                scores: precision(rows.is_double() || self.votes.weights.is_double() || self.base_values.is_double()),
                 aggregate: Aggregate::Sum,
                 base,
                 base_order: BaseOrder::BeforeTrees,
@@ -99,7 +105,16 @@ impl ClassifierAttributes {
             },
             limits,
         )?;
-        Ok(Classifier { ensemble, labels, binary, transform: transform(&self.post_transform)? })
+        let transform = transform(&self.post_transform)?;
+        // The raw scores of boosted trees are margins, and come without a transform as the shares of a forest do. Exporters
+        // count on what ONNX Runtime tells them by; the reference implementation takes all of them for shares.
+        let is_margin = self.votes.weights.to_f64().iter().any(|weight| *weight < 0.0);
+        let total = match transform {
+            Transform::None if is_margin => -0.0,
+            Transform::None | Transform::Probit => 1.0,
+            _ => -0.0,
+        };
+        Ok(Classifier { ensemble, labels, binary, total, transform })
     }
 }
 
@@ -197,8 +212,7 @@ impl Classifier {
         match (self.binary, raw, &mut *scores) {
             (true, &[score], [first, second]) => {
                 *second = S::from_f64(score);
-                let from = if matches!(self.transform, Transform::None | Transform::Probit) { 1.0 } else { -0.0 };
-                *first = S::from_f64(from).plus(S::from_f64(-score));
+                *first = S::from_f64(self.total).plus(S::from_f64(-score));
             }
             (_, raw, scores) => {
                 scores.iter_mut().zip(raw).for_each(|(score, raw)| *score = S::from_f64(*raw));

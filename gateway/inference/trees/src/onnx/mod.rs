@@ -6,14 +6,16 @@
 //!
 //! * Features and thresholds are compared in double if one of them is, or else in float; integers become floats.
 //! * Weights are added in float, tree by tree in the order of tree ids, vote by vote in the order of the attributes; in
-//!   double if weights or base values are given in double, or, but for the classifier, if the input is.
+//!   double if weights, base values or the input are given in double.
 //! * Base values of a classifier come before the trees, those of a regressor after aggregation.
 //! * A classifier that only votes for its first class, and has one or two, is binary: see [`Classifier`].
 //!
 //! Otherwise than there: NaN is unequal to every threshold in all versions (the reference says so for version 5 only, ONNX
-//! Runtime always), averages are sums that are divided at the end ([`Aggregate::Average`](crate::Aggregate)), 0 may be a
-//! member of a set, and post transforms are applied by all operators.
+//! Runtime always), binary classifiers with negative votes and no transform have margins (see [`Classifier`]), averages are
+//! sums that are divided at the end ([`Aggregate::Average`](crate::Aggregate)), 0 may be a member of a set, and post
+//! transforms are applied by all operators.
 
+mod chains;
 mod classifier;
 mod tables;
 mod v5;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{AttributeError, Floats, InputRows, aggregate, count_features, index, precision, same_length, transform};
+use super::{
+    AttributeError, Floats, InputRows, aggregate, chains, count_features, index, precision, same_length, transform,
+};
 use crate::{
     BaseOrder, Child, Comparison, Ensemble, EnsembleError, Leaf, Limits, Missing, Node, Parts, Test, Tree, Value, Vote,
 };
@@ -215,6 +217,7 @@ fn tree(
             leaf.votes.push(vote);
         }
     }
+    chains::fold(&mut tree);
     Ok(tree)
 }
 
