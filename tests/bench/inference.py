@@ -16,12 +16,14 @@ from pathlib import Path
 from statistics import median
 from threading import Event
 
-from harness import inference, install, load, report
+from harness import inference, install, load, report, trees
 from harness.inference import EMBEDDED, ONNX_RUNTIME, RUNTIMES, CheckFailure
 from harness.process import Child, Cores
 from peers import default_cache, positive
 
 WARM_UP_SECONDS = 1
+# Of 31 leaves, in the case `stage`.
+TREES = 300
 PYTHON = "Python onnxruntime, uvicorn"
 
 
@@ -170,7 +172,7 @@ def batching(bench, running):
 
 
 def stage(bench, running):
-    """The stage of examples/abuse-scoring on a plain route, and the route without it."""
+    """The stage of examples/abuse-scoring on a plain route, the same with trees, and the route without it."""
     cores = bench.options.cores
     (upstream,) = enter(running, [bench.upstream(cores.load)])
     contenders = [
@@ -180,8 +182,12 @@ def stage(bench, running):
             for name in RUNTIMES
         ),
     ]
+    forest = bench.options.model or trees.write(bench.directory / "trees.txt", inference.TREE_COLUMNS, TREES)
+    title = f"stage, {bench.options.model.name}" if bench.options.model else f"stage, {TREES} trees"
+    sections = inference.abuse_sections(upstream.port, True, forest)
+    contenders.append(bench.witgate(title, EMBEDDED, sections, cores.proxy))
     enter(running, contenders)
-    request = load.Request("/search?q=blue+shoes&page=2", (("user-agent", "wrk"),))
+    request = inference.visits(bench)
     for contender in contenders:
         inference.ask(contender.port, request)
     rows = interleave(bench, [(c, "", request) for c in contenders], model="abuse")
@@ -454,6 +460,9 @@ def parse_options():
     parser.add_argument("--secs", type=positive, default=5, help="seconds of one measurement (default: 5)")
     parser.add_argument("--connections", type=positive, default=64, help="connections that wrk opens (default: 64)")
     parser.add_argument("--swaps", type=positive, default=1000, help="loads in the case `swap` (default: 1000)")
+    columns = inference.TREE_COLUMNS
+    about = f"a model of {columns} columns for the case `stage`, in the place of {TREES} trees that are made up"
+    parser.add_argument("--model", type=Path, metavar="FILE", help=about)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
     available = sorted(os.sched_getaffinity(0))
     parser.add_argument("--proxy-core", type=int, default=available[0], help="core of the contender (default: first)")
@@ -464,6 +473,10 @@ def parse_options():
     options = parser.parse_args()
     if not options.witgate.is_file():
         parser.error(f"{options.witgate} is no file")
+    if options.model:
+        options.model = options.model.resolve()
+        if not options.model.is_file():
+            parser.error(f"{options.model} is no file")
     options.cores = Cores(options.proxy_core, options.load_core)
     return options
 

@@ -105,19 +105,24 @@ def ensure_envoy(cache):
 
 def ensure_python(cache):
     """A Python with PYTHON_PACKAGES, in an environment of its own in `cache`, and the library of its ONNX Runtime."""
-    environment = cache / f"python-onnxruntime-{RUNTIME_VERSION}"
-    python, complete = environment / "bin/python", environment / "complete"
-    if not (complete.exists() and complete.read_text().split() == list(PYTHON_PACKAGES)):
-        say(f"installing {', '.join(PYTHON_PACKAGES)} into {environment}")
-        if not succeeds([sys.executable, "-m", "venv", "--clear", environment]):
-            raise Unavailable(f"{sys.executable} cannot make an environment; Debian has that in python3-venv")
-        if not succeeds([python, "-m", "pip", "install", "-q", "--only-binary=:all:", *PYTHON_PACKAGES]):
-            raise Unavailable("pip could not fetch the packages; see above")
-        complete.write_text("\n".join(PYTHON_PACKAGES))
-    library = next(environment.glob("lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*"), None)
+    python = ensure_environment(cache / f"python-onnxruntime-{RUNTIME_VERSION}", PYTHON_PACKAGES)
+    library = next(python.parents[1].glob("lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*"), None)
     if not library:
         raise Unavailable(f"the wheel of onnxruntime {RUNTIME_VERSION} has no libonnxruntime.so")
     return python, library
+
+
+def ensure_environment(environment, packages):
+    """A Python with these packages, in an environment of its own, which is made unless it has just them."""
+    python, complete = environment / "bin/python", environment / "complete"
+    if not (complete.exists() and complete.read_text().split() == list(packages)):
+        say(f"installing {', '.join(packages)} into {environment}")
+        if not succeeds([sys.executable, "-m", "venv", "--clear", environment]):
+            raise Unavailable(f"{sys.executable} cannot make an environment; Debian has that in python3-venv")
+        if not succeeds([python, "-m", "pip", "install", "-q", "--only-binary=:all:", *packages]):
+            raise Unavailable("pip could not fetch the packages; see above")
+        complete.write_text("\n".join(packages))
+    return python
 
 
 def install_pip():

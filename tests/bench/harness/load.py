@@ -33,6 +33,8 @@ class Request:
     headers: tuple = ((KEY_HEADER, KEY),)
     # A file.
     body: Path | None = None
+    # A file of further paths, one a line, which take turns in the place of `path`.
+    paths: Path | None = None
     # Milliseconds that a connection waits before each request: with it, the load is about the same whatever
     # is measured.
     pause: int = 0
@@ -56,7 +58,11 @@ def run(wrk, port, seconds, connections, core, request=Request()):
     ]
     done = subprocess.run(
         [str(word) for word in [*command, f"http://{ADDRESS}:{port}{request.path}"]],
-        env={**os.environ, "LOAD_BODY": str(request.body or ""), "LOAD_PAUSE": str(request.pause)},
+        env={
+            **os.environ,
+            **{"LOAD_BODY": str(request.body or ""), "LOAD_PATHS": str(request.paths or "")},
+            "LOAD_PAUSE": str(request.pause),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -5,6 +5,21 @@ if body and body ~= "" then
   wrk.body = assert(io.open(body, "rb")):read("*a")
 end
 
+-- One path after the other from a file, if there is one.
+local paths = os.getenv("LOAD_PATHS")
+if paths and paths ~= "" then
+  local requests, at = {}, 0
+  function init()
+    for path in io.lines(paths) do
+      requests[#requests + 1] = wrk.format(nil, path)
+    end
+  end
+  function request()
+    at = at % #requests + 1
+    return requests[at]
+  end
+end
+
 local pause = tonumber(os.getenv("LOAD_PAUSE") or 0)
 if pause > 0 then
   function delay()
