@@ -38,31 +38,42 @@ pub fn run(binary: &Path, folder: &Path, requests: u32) -> Result<(), Failure> {
         .replace("{redis}", &redis.to_string())
         .replace("{plugins}", &PLUGINS.components().display().to_string())
         .replace("{keys}", &workspace::root().join("examples/sample/keys.txt").display().to_string());
-    let scoring = workspace::root().join("examples/abuse-scoring");
-    let file = scoring.join("gateway.toml");
-    let scoring = fs::read_to_string(&file)
-        .map_err(Failure::io(file.display().to_string()))?
-        .replace("127.0.0.1:8080", "127.0.0.1:0")
-        .replace("127.0.0.1:9000", &service.to_string())
-        .replace("[[listeners]]", "[admin]\naddress = \"127.0.0.1:0\"\n\n[[listeners]]")
-        .replace("\"abuse.onnx\"", &format!("\"{}\"", scoring.join("abuse.onnx").display()));
+    let abuse = example("abuse-scoring", "abuse.onnx", service)?;
+    let bots = example("bot-score", "bot.txt", service)?;
     train(binary, folder, &site, &lessons(), requests)?;
-    train(binary, folder, &scoring, &[(4, Request::get("/search?q=blue+shoes&page=2"))], requests)
+    train(binary, folder, &abuse, &[(4, Request::get("/search?q=blue+shoes&page=2"))], requests)?;
+    // In shadow: a score is computed, and none is acted upon.
+    train(binary, folder, &bots, &[(4, Request { headers: BROWSER, ..Request::get("/") })], requests)
 }
+
+/// The configuration of an example that scores requests with a model in a file beside it, for any folder and free ports.
+fn example(name: &str, model: &str, service: SocketAddr) -> Result<String, Failure> {
+    let folder = workspace::root().join("examples").join(name);
+    let file = folder.join("gateway.toml");
+    let text = fs::read_to_string(&file).map_err(Failure::io(file.display().to_string()))?;
+    let admin = "[admin]\naddress = \"127.0.0.1:0\"\n\n";
+    let text = text
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9901", "127.0.0.1:0")
+        .replace("127.0.0.1:9000", &service.to_string())
+        .replace(&format!("\"{model}\""), &format!("\"{}\"", folder.join(model).display()));
+    Ok(if text.contains("[admin]") { text } else { text.replace("[[listeners]]", &format!("{admin}[[listeners]]")) })
+}
+
+const BROWSER: &[(&str, &str)] = &[
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.5"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
+];
 
 fn lessons() -> Vec<Lesson> {
     let key = &[("x-api-key", "demo-key"), ("user-agent", "curl/8.5.0"), ("accept", "*/*")];
-    let browser = &[
-        ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
-        ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-        ("Accept-Language", "en-US,en;q=0.5"),
-        ("Accept-Encoding", "gzip, deflate, br"),
-        ("Cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
-    ];
     let get = Request::get;
     vec![
         (1, get("/plain")),
-        (1, Request { headers: browser, ..get("/plain?a=1&b=two") }),
+        (1, Request { headers: BROWSER, ..get("/plain?a=1&b=two") }),
         (1, Request { protocol: Http2, ..get("/plain") }),
         (4, Request { protocol: Fresh, ..get("/plain") }),
         (4, Request { body: Length(2_000), ..get("/plain") }),
