@@ -5,7 +5,8 @@ use witgate_native::{CompileOptions, LayoutKind, Limits, Selection, read};
 
 // A file is refused with a text, or makes a model that runs; with bounds that keep a single input quick.
 fuzz_target!(|file: &[u8]| {
-    let limits = Limits { nodes: 20_000, trees: 200, categories: 200_000, features: 500, outputs: 50, ..Limits::default() };
+    let limits =
+        Limits { nodes: 20_000, trees: 200, categories: 200_000, features: 500, outputs: 50, ..Limits::default() };
     let model = match read(file, &limits) {
         Ok(model) => model,
         Err(error) => return assert!(!error.to_string().is_empty()),

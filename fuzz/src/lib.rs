@@ -1,10 +1,12 @@
-//! What the fuzz targets have in common: what has to be true of messages of HTTP ([`http`]) and of ensembles of trees
-//! ([`trees`]); a model server in front of a double of the models, and what has to be true of its answers.
+//! What the fuzz targets have in common: what has to be true of messages of HTTP ([`http`]), of ensembles of trees
+//! ([`trees`]), of operators ([`operators`]) and of model files ([`model`]); a model server in front of a double of the models, and what has to be true of its answers.
 
 #[path = "../../gateway/inference/tests/double/mod.rs"]
 mod double;
 #[path = "../../gateway/http/tests/oracle/mod.rs"]
 pub mod http;
+pub mod model;
+pub mod operators;
 pub mod trees;
 
 use std::sync::{Arc, LazyLock};
